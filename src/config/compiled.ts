@@ -1,0 +1,102 @@
+/**
+ * The configuration after validation: every default filled in, every address parsed, every duration in seconds.
+ * Deterministic and portable: nothing here depends on the machine. `compile.ts` makes it, the role binds it to
+ * interfaces and table indices.
+ */
+
+/** 4 words, IPv4 mapped (0, 0, 0xffff, a); numbers ≥ 0. */
+export type AddressWords = readonly [number, number, number, number];
+
+export interface Prefix {
+  readonly words: AddressWords;
+  /** 0 … 128, counted over the mapped 128 bits (10.0.0.0/8 is 104). */
+  readonly length: number;
+  /** As written, for messages and nftables. */
+  readonly text: string;
+  readonly family: 4 | 6;
+}
+
+export type Algorithm = 'round-robin' | 'weighted-round-robin' | 'least-recent-use' | 'least-tunnels' | 'maglev';
+export type Protocol = 'l2tp';
+
+export interface CompiledServer {
+  readonly name: string;
+  readonly address: string; // canonical text
+  readonly words: AddressWords;
+  readonly family: 4 | 6;
+  readonly port: number;
+  readonly weight: number;
+}
+
+export interface CompiledVip {
+  readonly name: string;
+  readonly address: string;
+  readonly words: AddressWords;
+  readonly family: 4 | 6;
+  readonly port: number;
+  readonly protocols: readonly Protocol[];
+  readonly algorithm: Algorithm;
+  readonly serverPort: 'expose' | 'hide';
+  readonly servers: readonly CompiledServer[];
+}
+
+/** A rule's tests are all that it names; an absent test matches everything. First match wins. */
+export interface CompiledRule {
+  readonly name: string | null;
+  readonly action: 'allow' | 'deny';
+  readonly from: readonly Prefix[];
+  readonly to: readonly Prefix[];
+  /** Names of VIPs: destination is that VIP's address (and, for its tunnel protocol, port). */
+  readonly vips: readonly string[];
+  /** Tunnel protocols, or IP protocols by name or number. */
+  readonly protocols: readonly RuleProtocol[];
+  /** For messages: 'firewall.rules[2]'. */
+  readonly path: string;
+}
+export interface RuleProtocol {
+  readonly text: string;
+  /** A tunnel protocol (of the VIPs), else null. */
+  readonly tunnel: Protocol | null;
+  /** IP protocol number, null for a tunnel protocol. */
+  readonly number: number | null;
+}
+
+export interface InterfaceSpec {
+  readonly name: string; // as written: wan0.100
+  readonly device: string; // wan0
+  readonly vlan: number; // 100, 0 = untagged
+}
+
+export interface CompiledConfig {
+  readonly file: string;
+  readonly outside: InterfaceSpec;
+  readonly inside: InterfaceSpec;
+  readonly io: 'auto' | 'xdp' | 'packet';
+  readonly offload: boolean;
+  readonly workers: number | 'auto';
+  readonly vips: readonly CompiledVip[];
+  readonly firewall: {
+    readonly default: 'allow' | 'deny';
+    readonly rules: readonly CompiledRule[];
+    /** null: no limit. perSource and burst count requests that would make a new tunnel. */
+    readonly requestsPerSecond: number | null;
+    readonly burst: number | null;
+    readonly halfOpen: number | null;
+  };
+  readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number }; // seconds
+  readonly table: { readonly connections: number };
+  readonly control: { readonly socket: string; readonly http: { readonly host: string; readonly port: number } | null };
+  readonly state: { readonly pin: string };
+  readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' };
+}
+
+/** One finding of `check`. `line` and `column` are 1-based; 0 when the place is unknown. */
+export interface ConfigProblem {
+  readonly severity: 'error' | 'warning';
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** 'vips.0.servers.1.weight' or '' for the whole file. */
+  readonly path: string;
+  readonly message: string;
+}

@@ -1,0 +1,34 @@
+/**
+ * Every way a packet can end here, once: index = counter, name = metric label, sentence = documentation
+ * (`docs/operations.md` lists this table). Reasons of a tunnel protocol come from its descriptor and are appended.
+ */
+export const DROP_REASONS = [
+  ['truncated', 'the frame is shorter than a header that it claims to carry'],
+  ['ip-header', 'IPv4 header length below 20 bytes or total length beyond the frame, or IPv6 payload length beyond it (RFC 791 §3.1, RFC 8200 §3)'],
+  ['udp-length', 'UDP length below 8 or beyond the IP payload (RFC 768)'],
+  ['fragment', 'IP fragment of tunnel traffic: it shows no channel to look up (RFC 791 §3.2)'],
+  ['firewall-denied', 'a firewall rule or the default denies it'],
+  ['request-rate', 'tunnel request over firewall.tunnelRequestRate.perSource'],
+  ['half-open-limit', 'tunnel request while firewall.tunnelRequestRate.halfOpen tunnels are half open'],
+  ['no-server', 'no server of the VIP may take a new tunnel'],
+  ['no-route', 'the host has no route to the packet’s destination through outside or inside'],
+  ['next-hop-limit', 'the next-hop table is full'],
+  ['table-full', 'the connection table has no room for another tunnel (table.connections)'],
+  ['session-limit', 'the session table is full: the session is forwarded but not listed'],
+  ['unknown-tunnel', 'tunnel traffic of no tunnel in the table'],
+  ['unknown-server', 'tunnel message from a server that names no tunnel of this client'],
+  ['channel-collision', 'the server chose an id that another tunnel of this client already has, and it could not be replaced'],
+  ['hidden-channel', 'the assigned id is hidden (RFC 2661 §4.3) and no secret is known: the tunnel cannot be followed'],
+  ['hand-over-full', 'the owner shard’s hand-over ring is full'],
+  ['held-limit', 'too many messages wait for a floating port to be registered'],
+  ['entry-changed', 'the table entry changed between decision and rewrite'],
+  ['ttl-expired', 'TTL or hop limit is used up'],
+  ['neighbour-unresolved', 'the link-layer address of the next hop is not known yet'],
+  ['rewrite-failed', 'the frame does not have the headers that its table entry promises'],
+  ['send-failed', 'the kernel did not take the frame for sending'],
+  ['receive-ring', 'the kernel lost the frame because the receive ring was full'],
+] as const satisfies readonly (readonly [string, string])[];
+
+export type DropReason = (typeof DROP_REASONS)[number][0];
+
+export const DROP = Object.fromEntries(DROP_REASONS.map(([name], index) => [name, index])) as { readonly [K in DropReason]: number };

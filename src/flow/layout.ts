@@ -1,0 +1,285 @@
+/**
+ * The one piece of memory that all threads, the addon and (later) the XDP program share: where everything lies.
+ *
+ * Every segment is an array of equal items whose size is a power of two, starting at a page, so that each one can be
+ * a mmapable BPF array without change. All words are 32 bit, host byte order; addresses and ports are stored as the
+ * numbers that their network-order bytes spell (10.10.1.1 is 0x0a0a0101). IPv4 addresses are IPv4-mapped
+ * (0, 0, 0xffff, a). `native/layout.h` says the same to C++; `test/flow/layout.test.ts` compares the two.
+ */
+
+export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
+export const LAYOUT_VERSION = 1;
+export const PAGE_LENGTH = 4096;
+
+/** Ownership slots: `ownerSlot(client address)` picks one, the slot array gives the shard that may write. */
+export const OWNER_SLOT_COUNT = 1024;
+export const SERVER_LIMIT = 1024;
+export const VIP_LIMIT = 256;
+export const ADDRESS_LIMIT = 4096;
+export const NEXT_HOP_LIMIT = 65536;
+export const SHARD_LIMIT = 64;
+
+// ── header: word indices ────────────────────────────────────────────────────────────────────────────────────────────
+export const HEADER = {
+  magic: 0,
+  layoutVersion: 1,
+  connections: 2,
+  bucketCount: 3,
+  recordCount: 4,
+  sessionCount: 5,
+  hashSeed: 6,
+  totalPages: 7,
+  bootId: 8, // 4 words: a table of another boot is never adopted, its clock is another
+  generation: 12, // one more with every process that opens the table
+  lock: 13, // the process-wide spin lock: 0 free, else shard + 1 | generation << 8
+  lockRepairs: 14, // how often supervision had to free it
+  useSequence: 15, // last-use stamp of least-recent-use
+  freeRecord: 16, // head of the free list of records: index + 1, 0 = none
+  recordsUsed: 17,
+  freeSession: 18, // head of the free list of sessions: index + 1, 0 = none
+  sessionsUsed: 19,
+  halfOpen: 20, // tunnels in state half-open, all shards
+  entriesUsed: 21,
+  overflowEntries: 22, // entries that sit in their third or fourth bucket; 0 = readers look at two only
+  nextHopsUsed: 23,
+  configGeneration: 24, // counts plans published by the main thread
+} as const;
+/** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
+export const OWNER_SLOTS_OFFSET = 1024;
+
+// ── fingerprints: one word per entry slot ───────────────────────────────────────────────────────────────────────────
+export const FINGERPRINT_EMPTY = 0;
+export const FINGERPRINT_CLAIMED = 1; // a writer is filling the slot
+export const FINGERPRINT_REMOVED = 2; // free again 100 ms after ENTRY.lastSeen (which then holds milliseconds)
+export const FINGERPRINT_FIRST = 4; // real fingerprints are ≥ this
+export const BUCKET_SLOTS = 4;
+
+// ── entry: 64 bytes, 16 words ───────────────────────────────────────────────────────────────────────────────────────
+export const ENTRY_LENGTH = 64;
+export const ENTRY_WORDS = 16;
+export const ENTRY = {
+  version: 0, // odd while the owner writes
+  client: 1, // 4 words
+  keyA: 5, // opaque; ports by convention: client port << 16 | local port (0 where the key leaves it out)
+  keyB: 6, // opaque; the channel: tunnel id, call id, SPI, VPI/VCI …
+  tag: 7, // local address index << 16 | protocol << 8 | table
+  target: 8, // new address index << 16 | next-hop index
+  ports: 9, // new source port << 16 | new destination port
+  record: 10, // record index << 8 | flags
+  lastSeen: 11, // CLOCK_MONOTONIC seconds
+  packets: 12, // u64
+  bytes: 14, // u64
+} as const;
+/** Key words of an entry, in order, as the pipeline lays them out in its key column. */
+export const KEY_WORDS = 7;
+
+/** `table` of a tag. */
+export const TABLE_HALF_OPEN = 1; // client → VIP, keyB = the client's assigned id
+export const TABLE_REVERSE = 2; // server → client, keyB = the id in the header (the client's)
+export const TABLE_FORWARD = 3; // client → VIP, keyB = the id in the header (the server's or the virtual one)
+export const TABLE_REVERSE_HALF_OPEN = 4; // server → client request, keyB = the server's assigned id
+
+/** Flags of ENTRY.record. */
+export const FLAG_REWRITE_SOURCE = 1; // the new address replaces the source, else the destination
+export const FLAG_REWRITE_PORTS = 2; // ENTRY.ports are written into the UDP or TCP header
+export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serverChannel (forward) or RECORD.clientChannel (reverse)
+export const FLAG_DENIED = 8; // the firewall of the present plan denies it: drop
+export const FLAG_DECREMENT_TTL = 16;
+export const FLAG_REWRITE_BOTH = 32; // the other address too: RECORD.otherAddress (document 001, `reply: nat`)
+
+// ── tunnel record: 64 bytes ─────────────────────────────────────────────────────────────────────────────────────────
+export const RECORD_LENGTH = 64;
+export const RECORD_WORDS = 16;
+export const RECORD = {
+  state: 0, // version << 16 | protocol << 8 | RECORD_STATE
+  place: 1, // vip index << 16 | server index
+  clientChannel: 2, // id assigned by the client, as in its messages
+  serverChannel: 3, // id assigned by the server, 0 unknown
+  virtualChannel: 4, // id shown to the client instead of the server's, 0 none
+  ports: 5, // server port << 16 | port shown to the client
+  entryHalfOpen: 6, // entry slot + 1, 0 none (all four)
+  entryReverse: 7,
+  entryForward: 8,
+  entryAlias: 9, // forward entry for the VIP's own port when the server floated
+  created: 10, // seconds
+  clientSequence: 11, // Ns << 16 | Nr last seen from the client
+  serverSequence: 12, // Ns << 16 | Nr last seen from the server
+  sessions: 13, // head (index + 1) of the session list, or the free list's next (index + 1) when the record is free
+  wheelNext: 14, // index + 1
+  wheelPrevious: 15, // index + 1
+} as const;
+export const RECORD_STATE = { free: 0, halfOpen: 1, established: 2, closing: 3 } as const;
+
+// ── session record: 16 bytes ────────────────────────────────────────────────────────────────────────────────────────
+export const SESSION_LENGTH = 16;
+export const SESSION_WORDS = 4;
+export const SESSION = {
+  next: 0, // index + 1
+  clientId: 1,
+  serverId: 2,
+  state: 3, // SESSION_STATE
+} as const;
+export const SESSION_STATE = { free: 0, requested: 1, replied: 2, established: 3 } as const;
+
+// ── address: 32 bytes. Every VIP, server and NAT address stands here once ───────────────────────────────────────────
+export const ADDRESS_LENGTH = 32;
+export const ADDRESS_WORDS = 8;
+export const ADDRESS = { words: 0, family: 4 /* 0 free, 4, 6 */, role: 5 /* ADDRESS_ROLE bits */ } as const;
+export const ADDRESS_ROLE = { vip: 1, server: 2 } as const;
+
+// ── next hop: 32 bytes ──────────────────────────────────────────────────────────────────────────────────────────────
+export const NEXT_HOP_LENGTH = 32;
+export const NEXT_HOP_WORDS = 8;
+export const NEXT_HOP = {
+  version: 0, // odd while being written
+  macHigh: 1, // destination MAC bytes 0..3
+  macLow: 2, // destination MAC bytes 4..5 << 16 | port index << 8 | NEXT_HOP_STATE
+  address: 3, // 4 words: the neighbour's address
+  confirmed: 7, // seconds of the last confirmation
+} as const;
+export const NEXT_HOP_STATE = { free: 0, unresolved: 1, resolved: 2 } as const;
+
+// ── server and VIP cells: 64 bytes each; written by the main thread, scheduler words under the lock ─────────────────
+export const CELL_LENGTH = 64;
+export const CELL_WORDS = 16;
+export const SERVER_CELL = {
+  state: 0, // SERVER_STATE
+  vip: 1, // vip index
+  address: 2, // address index
+  port: 3,
+  nextHop: 4,
+  weight: 5,
+  current: 6, // smooth weighted round-robin: current weight, signed
+  lastUse: 7, // HEADER.useSequence when last designated, 0 never
+  halfOpen: 8, // tunnels in that state
+  established: 9,
+  sessions: 10,
+  since: 11, // seconds: when the state was entered
+  load: 12, // reported load, thousandths; −1 unknown
+  reason: 13, // SERVER_REASON
+  identity: 14, // hash of vip name and server name, so that another process finds its cell again
+  designated: 15, // requests designated, total
+} as const;
+export const SERVER_STATE = { free: 0, up: 1, slowStart: 2, suspect: 3, down: 4, draining: 5, disabled: 6, inactive: 7 } as const;
+export const SERVER_REASON = { configured: 0, command: 1, removed: 2 } as const;
+export const VIP_CELL = {
+  state: 0, // 0 free, 1 used
+  address: 1,
+  port: 2,
+  cursor: 3, // round-robin: server index last designated + 1
+  identity: 4,
+} as const;
+
+/** Byte offset and length of every segment for a table of `connections`. */
+export interface TableLayout {
+  readonly connections: number;
+  readonly bucketCount: number;
+  readonly slotCount: number;
+  readonly recordCount: number;
+  readonly sessionCount: number;
+  readonly header: number;
+  readonly fingerprints: number;
+  readonly entries: number;
+  readonly records: number;
+  readonly sessions: number;
+  readonly addresses: number;
+  readonly nextHops: number;
+  readonly servers: number;
+  readonly vips: number;
+  readonly length: number;
+}
+
+const pages = (length: number): number => Math.ceil(length / PAGE_LENGTH) * PAGE_LENGTH;
+
+/** A connection is a tunnel: one record and two entries, at a load of at most 0.8. */
+export function tableLayout(connections: number): TableLayout {
+  const bucketCount = Math.max(4, Math.ceil((connections * 2) / 0.8 / BUCKET_SLOTS));
+  const slotCount = bucketCount * BUCKET_SLOTS;
+  let next = 0;
+  const segment = (length: number): number => {
+    const at = next;
+    next += pages(length);
+    return at;
+  };
+  return {
+    connections,
+    bucketCount,
+    slotCount,
+    recordCount: connections,
+    sessionCount: connections,
+    header: segment(PAGE_LENGTH),
+    fingerprints: segment(slotCount * 4),
+    entries: segment(slotCount * ENTRY_LENGTH),
+    records: segment(connections * RECORD_LENGTH),
+    sessions: segment(connections * SESSION_LENGTH),
+    addresses: segment(ADDRESS_LIMIT * ADDRESS_LENGTH),
+    nextHops: segment(NEXT_HOP_LIMIT * NEXT_HOP_LENGTH),
+    servers: segment(SERVER_LIMIT * CELL_LENGTH),
+    vips: segment(VIP_LIMIT * CELL_LENGTH),
+    length: next,
+  };
+}
+
+/** Typed views of the segments; one instance per thread over that thread's own mapping. */
+export class TableMemory {
+  readonly layout: TableLayout;
+  readonly header: Int32Array;
+  readonly ownerSlots: Uint8Array;
+  readonly fingerprints: Int32Array;
+  readonly entries: Int32Array;
+  readonly records: Int32Array;
+  readonly sessions: Int32Array;
+  readonly addresses: Int32Array;
+  readonly nextHops: Int32Array;
+  readonly servers: Int32Array;
+  readonly vips: Int32Array;
+
+  constructor(readonly buffer: ArrayBuffer | SharedArrayBuffer, connections: number) {
+    const l = tableLayout(connections);
+    if (buffer.byteLength < l.length) throw new RangeError(`table memory: ${buffer.byteLength} bytes, ${l.length} needed`);
+    this.layout = l;
+    const words = (offset: number, count: number) => new Int32Array(buffer, offset, count);
+    this.header = words(l.header, PAGE_LENGTH / 4);
+    this.ownerSlots = new Uint8Array(buffer, l.header + OWNER_SLOTS_OFFSET, OWNER_SLOT_COUNT);
+    this.fingerprints = words(l.fingerprints, l.slotCount);
+    this.entries = words(l.entries, l.slotCount * ENTRY_WORDS);
+    this.records = words(l.records, l.recordCount * RECORD_WORDS);
+    this.sessions = words(l.sessions, l.sessionCount * SESSION_WORDS);
+    this.addresses = words(l.addresses, ADDRESS_LIMIT * ADDRESS_WORDS);
+    this.nextHops = words(l.nextHops, NEXT_HOP_LIMIT * NEXT_HOP_WORDS);
+    this.servers = words(l.servers, SERVER_LIMIT * CELL_WORDS);
+    this.vips = words(l.vips, VIP_LIMIT * CELL_WORDS);
+  }
+}
+
+/** What a process finds in memory that it opens. */
+export type TableCondition = 'new' | 'adoptable' | 'other-layout' | 'other-size' | 'other-boot';
+
+/** Looks at the header without changing anything. `bootId`: 4 words of /proc/sys/kernel/random/boot_id. */
+export function inspectTable(memory: TableMemory, bootId: Int32Array): TableCondition {
+  const h = memory.header;
+  if (h[HEADER.magic] === 0) return 'new';
+  if (h[HEADER.magic] !== LAYOUT_MAGIC || h[HEADER.layoutVersion] !== LAYOUT_VERSION) return 'other-layout';
+  if (h[HEADER.connections] !== memory.layout.connections) return 'other-size';
+  for (let i = 0; i < 4; i++) if (h[HEADER.bootId + i] !== bootId[i]) return 'other-boot';
+  return 'adoptable';
+}
+
+/** Makes an empty table of zeroed memory: header, free lists. `hashSeed` is random in production, fixed in tests. */
+export function formatTable(memory: TableMemory, hashSeed: number, bootId: Int32Array): void {
+  const { header: h, layout: l, records, sessions } = memory;
+  new Uint8Array(memory.buffer, 0, l.length).fill(0);
+  h[HEADER.layoutVersion] = LAYOUT_VERSION;
+  h[HEADER.connections] = l.connections;
+  h[HEADER.bucketCount] = l.bucketCount;
+  h[HEADER.recordCount] = l.recordCount;
+  h[HEADER.sessionCount] = l.sessionCount;
+  h[HEADER.hashSeed] = hashSeed | 0;
+  h[HEADER.totalPages] = l.length / PAGE_LENGTH;
+  h.set(bootId, HEADER.bootId);
+  for (let i = 0; i < l.recordCount; i++) records[i * RECORD_WORDS + RECORD.sessions] = i + 1 < l.recordCount ? i + 2 : 0;
+  for (let i = 0; i < l.sessionCount; i++) sessions[i * SESSION_WORDS + SESSION.next] = i + 1 < l.sessionCount ? i + 2 : 0;
+  h[HEADER.freeRecord] = l.recordCount > 0 ? 1 : 0;
+  h[HEADER.freeSession] = l.sessionCount > 0 ? 1 : 0;
+  Atomics.store(h, HEADER.magic, LAYOUT_MAGIC);
+}

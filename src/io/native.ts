@@ -1,0 +1,135 @@
+/**
+ * The addon, typed. This is the only file that loads it. Everything here is context-aware: it may be used in the main
+ * thread and in every worker; resources belong to the thread that made them and are closed when that thread ends.
+ */
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DesignatorError } from '../errors.js';
+import type { FrameColumns } from './port.js';
+
+/** Byte offsets of the table segments that the rewriter reads (from `tableLayout`). */
+export interface NativeTable {
+  readonly buffer: ArrayBuffer;
+  readonly entries: number;
+  readonly slotCount: number;
+  readonly records: number;
+  readonly recordCount: number;
+  readonly addresses: number;
+  readonly nextHops: number;
+}
+
+/** Slots of the statistics array that native code adds to; the shard is their only other writer. */
+export interface NativeCounters {
+  /** One Float64Array per shard. */
+  readonly statistics: Float64Array;
+  readonly entryChanged: number;
+  readonly ttlExpired: number;
+  readonly neighbourUnresolved: number;
+  readonly rewriteFailed: number;
+  readonly sendFailed: number;
+  readonly receiveRing: number;
+  readonly framesReceived: number;
+  readonly framesSent: number;
+  readonly bytesSent: number;
+}
+
+/** One side: which device (index into `devices`) and VLAN tag (0 untagged), and the source MAC of what leaves there. */
+export interface NativePort {
+  readonly device: number;
+  readonly vlan: number;
+  readonly mac: Uint8Array;
+}
+
+export interface RewriterOptions {
+  readonly frames: ArrayBuffer;
+  readonly columns: FrameColumns;
+  readonly table: NativeTable;
+  readonly counters: NativeCounters;
+  /** Index = PORT_OUTSIDE, PORT_INSIDE. */
+  readonly ports: readonly NativePort[];
+  /** [0] seconds: last-seen stamps come from here. */
+  readonly clock: Float64Array;
+}
+
+/** Rewrites frames in place by table entries; used alone by `memory` and `pcap`. */
+export interface Rewriter {
+  /** For i in [0, received) and [BATCH_CAPACITY, BATCH_CAPACITY + scratch): verdict ≥ 0 → rewritten, `egress[i]` set, verdict VERDICT_RAW; failure → VERDICT_DROP, counted. */
+  rewrite(received: number, scratch: number): void;
+}
+
+export interface PacketRingOptions extends Omit<RewriterOptions, 'frames' | 'columns'> {
+  /** Distinct devices; one entry with one arm or two VLANs of one parent. `role` steers the fan-out. */
+  readonly devices: readonly { readonly name: string; readonly role: 'outside' | 'inside' | 'both' }[];
+  /** `group`: the same for all shards of a process, per device `group + index`; -1 no fan-out. `shards`: their number. */
+  readonly fanout: { readonly group: number; readonly shards: number };
+  readonly blockLength?: number; // default 1 << 18
+  readonly blockCount?: number; // default 32 per device
+  /** Spin this long before poll, microseconds; default 20. */
+  readonly spinMicros?: number;
+  /** Parent thread's wake-up: an eventfd that ends a poll early; -1 none. */
+  readonly wakeFd?: number;
+}
+
+export interface PacketRing {
+  readonly frames: ArrayBuffer;
+  readonly columns: FrameColumns;
+  readonly scratchOffset: number;
+  turn(received: number, scratch: number, waitMs: number): number;
+  rewrite(received: number, scratch: number): void;
+  statistics(): { received: number; lost: number };
+  close(): void;
+}
+
+/** Raw rtnetlink socket on the main thread; `onReadable` is called from the event loop. */
+export interface NetlinkSocket {
+  send(message: Uint8Array): void;
+  /** One datagram, or null when there is none. Throws ENOBUFS as { code: 'ENOBUFS' }: resynchronise. */
+  receive(): Uint8Array | null;
+  close(): void;
+}
+
+export interface NativeAddon {
+  readonly version: string;
+  /** Opens (creates, enlarges to `length` when new) the file at `path`, or a memfd when null. */
+  openTable(path: string | null, length: number): { fd: number; created: boolean };
+  /** Maps it shared, read-write, into this thread; unmapped when the thread ends or by `unmapTable`. */
+  mapTable(fd: number, length: number): ArrayBuffer;
+  unmapTable(buffer: ArrayBuffer): void;
+  closeFd(fd: number): void;
+  eventFd(): number;
+  signalEventFd(fd: number): void;
+  Rewriter: new (options: RewriterOptions) => Rewriter;
+  PacketRing: new (options: PacketRingOptions) => PacketRing;
+  NetlinkSocket: new (protocol: number, groups: number, onReadable: () => void) => NetlinkSocket;
+  /** sd_notify(3): true when sent, false when there is no NOTIFY_SOCKET. */
+  sdNotify(message: string): boolean;
+  /** Pins the calling thread; throws on an unknown CPU. */
+  pinThread(cpu: number): void;
+  /** Kernel thread id and CPU nanoseconds of the calling thread. */
+  threadId(): number;
+  threadCpuNanos(): number;
+  /** CLOCK_MONOTONIC, seconds. */
+  monotonicSeconds(): number;
+  /** Interface facts by ioctl: index, MAC, MTU, flags. Throws when there is no such device. */
+  interfaceInfo(name: string): { index: number; mac: Uint8Array; mtu: number; up: boolean };
+}
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+let loaded: NativeAddon | undefined;
+
+/** Loads the addon once per thread. Errors: TD_UNAVAILABLE when it has not been built. */
+export function native(): NativeAddon {
+  if (loaded === undefined) {
+    const root = path.resolve(here, '..', '..'); // from src/io and from dist/io alike
+    const require = createRequire(import.meta.url);
+    try {
+      loaded = process.env.TD_NATIVE_VARIANT === 'asan'
+        ? (require(path.join(root, 'build', 'Release', 'tdnative_asan.node')) as NativeAddon)
+        : (require('node-gyp-build')(root) as NativeAddon);
+    } catch (cause) {
+      throw new DesignatorError('TD_UNAVAILABLE', 'the native addon is not built: run `npm run setup`', {}, cause);
+    }
+  }
+  return loaded;
+}

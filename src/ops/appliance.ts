@@ -1,0 +1,70 @@
+/**
+ * What the control API, the metrics and the capture may ask of a running designator. `roles/designator` implements it;
+ * the ops folder only knows this face. Rows are the contract of DESIGN §5 and §8: flat objects, unknown is null.
+ */
+import type { ConfigProblem } from '../config/compiled.js';
+
+export interface VipRow {
+  name: string; address: string; port: number; protocols: string; algorithm: string;
+  tunnels: number; sessions: number; servers: number; serversUp: number;
+}
+/** Document 003's first table, one row a server: what `show vips` prints for people. */
+export interface VipMapRow { vip: string; address: string; port: number; realAddress: string; realPort: number; weight: number; algorithm: string }
+export interface ServerRow {
+  name: string; vip: string; address: string; port: number;
+  state: 'up' | 'slow-start' | 'suspect' | 'down' | 'draining' | 'disabled' | 'inactive';
+  weight: number; load: number | null; tunnels: number; sessions: number; reason: string | null; sinceSeconds: number;
+}
+export interface TunnelRow {
+  vip: string; protocol: string; client: string; clientTunnelId: number | null; virtualTunnelId: number | null;
+  server: string; serverAddress: string; serverPort: number | null; serverTunnelId: number | null;
+  state: 'half-open' | 'established' | 'closing'; sessions: number;
+  packetsIn: number; packetsOut: number; bytesIn: number; bytesOut: number;
+  ageSeconds: number; idleSeconds: number; shard: number; offloaded: boolean;
+}
+export interface WorkerRow { shard: number; state: string; io: string; packets: number; restarts: number; heartbeatAgeSeconds: number }
+export interface DropRow { reason: string; packets: number; description: string }
+export interface ExplainRow { server: string | null; reason: string; existing: boolean }
+
+export interface ServerCommand {
+  readonly action: 'drain' | 'enable' | 'disable' | 'weight';
+  readonly names: readonly string[];
+  readonly weight?: number;
+  /** Drain only: seconds until tunnels that are left are closed; absent = wait for ever. */
+  readonly deadlineSeconds?: number;
+}
+
+export interface ReloadResult { readonly ok: boolean; readonly problems: readonly ConfigProblem[]; readonly changes: readonly string[] }
+
+/** Frames of a capture, already in pcap format (header first); ends when the consumer goes or `close` is called. */
+export interface CaptureStream { readonly onData: (listener: (chunk: Uint8Array) => void) => void; close(): void; readonly dropped: () => number }
+
+export interface Appliance {
+  readonly startedAt: Date;
+  ready(): boolean;
+  /** Null when all is well, else what is wrong (a shard without a heartbeat …). */
+  unhealthy(): string | null;
+  vips(): VipRow[];
+  vipMap(): VipMapRow[];
+  servers(): ServerRow[];
+  tunnels(filter?: { vip?: string; server?: string; client?: string; tunnel?: number; limit?: number }): TunnelRow[];
+  workers(): WorkerRow[];
+  drops(): DropRow[];
+  /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
+  totals(): Totals;
+  /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */
+  explain(request: { client: string; vip: string; tunnel?: number }): ExplainRow;
+  /** Errors: TD_NOT_FOUND unknown server name (nothing is changed then). */
+  command(command: ServerCommand): ServerRow[];
+  reload(): Promise<ReloadResult>;
+  capture(filter: { tunnel?: number; client?: string }): CaptureStream;
+  /** Test aid, only with TD_TEST_COMMANDS=1: makes a shard throw. */
+  crashShard(shard: number): void;
+}
+
+export interface Totals {
+  shards: { shard: number; received: number; in: number; out: number; bytesIn: number; bytesOut: number; passed: number; handedOver: number; answered: number; kernelLost: number; restarts: number }[];
+  vips: { vip: string; protocol: string; halfOpen: number; established: number; closing: number; requests: number }[];
+  table: { entries: number; slots: number; tunnels: number; limit: number; sessions: number };
+  reloads: { ok: number; failed: number; lastOkSeconds: number };
+}

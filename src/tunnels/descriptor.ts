@@ -1,0 +1,84 @@
+/**
+ * What the pipeline knows of a tunnel protocol: one descriptor each. It turns bytes into opaque key words and control
+ * messages into events; it keeps no state, reads no clock, does no I/O. `flow/` and `dataplane/` never see a protocol
+ * field by name.
+ */
+
+/** Answers of `classify`, ≥ 0. Negative answers are −(1 + index of a malformed reason in `malformed`). */
+export const CLASS_NOT_MINE = 0; // pass on to the next descriptor, then to the host
+export const CLASS_DATA = 1; // key words filled
+export const CLASS_CONTROL = 2; // key words filled where the header has a channel; else `read` tells more
+export const CLASS_CONTROL_UNBOUND = 3; // a control message without a channel in its header (L2TP: tunnel id 0)
+
+/** What a control message means to the pipeline. */
+export const EVENT_NONE = 0; // forward, nothing to learn (ZLB, Hello, SLI, WEN …)
+export const EVENT_REQUEST = 1; // wants a new tunnel: `assigned` is the sender's id
+export const EVENT_REPLY = 2; // answers a request: `assigned` is the answerer's id
+export const EVENT_CONNECTED = 3; // the tunnel stands
+export const EVENT_CLOSE = 4; // the tunnel ends; `assigned` is the sender's id (may be all that there is)
+export const EVENT_SESSION_REQUEST = 5; // `assignedSession` is the sender's
+export const EVENT_SESSION_REPLY = 6; // `session` is the receiver's, `assignedSession` the sender's
+export const EVENT_SESSION_CONNECTED = 7;
+export const EVENT_SESSION_CLOSE = 8;
+
+/** One control message, read. Preallocated by its user and overwritten by every `read`. */
+export interface ControlEvent {
+  kind: number;
+  /** Name of the message type for logs and captures: 'SCCRQ', 'ZLB' … */
+  message: string;
+  /** Channel in the header, 0 when unbound. */
+  channel: number;
+  /** Channel that the sender assigned to itself, 0 when the message has none. */
+  assigned: number;
+  /** The assigned channel is there but hidden (RFC 2661 §4.3): cannot be read without the secret. */
+  assignedHidden: boolean;
+  /** Session id in the header. */
+  session: number;
+  assignedSession: number;
+  /** Sequence numbers, −1 where the protocol has none. */
+  ns: number;
+  nr: number;
+  /** The message takes a sequence number (L2TP: not a ZLB). */
+  hasBody: boolean;
+  /** Result code of a close, −1 when there is none. */
+  result: number;
+  /** The sender allows an unknown message to be ignored (M bit 0). */
+  optional: boolean;
+}
+
+export function newControlEvent(): ControlEvent {
+  return {
+    kind: EVENT_NONE, message: '', channel: 0, assigned: 0, assignedHidden: false, session: 0, assignedSession: 0,
+    ns: -1, nr: -1, hasBody: false, result: -1, optional: false,
+  };
+}
+
+export interface TunnelDescriptor {
+  /** As in the configuration: 'l2tp'. */
+  readonly name: string;
+  /** 1 … 255, part of every key; never reused for another protocol. */
+  readonly id: number;
+  /** IP protocol number that carries it (17 UDP, 47 GRE, 50 ESP, 6 TCP). */
+  readonly ipProtocol: number;
+  /** Port that a VIP of this protocol listens on by default; 0 for a protocol without ports. */
+  readonly defaultPort: number;
+  /** The L4 header has UDP or TCP ports at bytes 0..3, to be kept in keyA and rewritten. */
+  readonly hasPorts: boolean;
+  /** Malformed reasons: [drop reason name, sentence]. */
+  readonly malformed: readonly (readonly [string, string])[];
+  /**
+   * Which kind of packet is this, and what is its channel? `offset` is the L4 header, `end` the end of the IP payload
+   * (both inside the view, `end` ≥ `offset`). On CLASS_DATA and CLASS_CONTROL `channel[0]` is the header's channel and
+   * `channel[1]` a word that tells sessions apart inside the tunnel (for spreading). Allocates nothing.
+   */
+  classify(view: DataView, offset: number, end: number, channel: Int32Array): number;
+  /** Reads a control message that `classify` accepted, whole. Returns `event.kind`, or −(1 + index in `malformed`). */
+  read(view: DataView, offset: number, end: number, event: ControlEvent): number;
+  /** Byte offset, from the L4 header, of the channel in a packet that `classify` accepted, for the rewriter's tests. */
+  channelOffset(view: DataView, offset: number, end: number): number;
+  /**
+   * Replaces the assigned channel inside a control message (virtual ids). Returns the byte offset of the 16-bit field
+   * that changed, or −1 when the message cannot be changed (hidden, absent). The caller repairs the checksum.
+   */
+  assignedOffset(view: DataView, offset: number, end: number): number;
+}
