@@ -30,7 +30,10 @@ export interface ControlEvent {
   channel: number;
   /** Channel that the sender assigned to itself, 0 when the message has none. */
   assigned: number;
-  /** The assigned channel is there but hidden (RFC 2661 §4.3): cannot be read without the secret. */
+  /**
+   * The id that the sender assigned is there but hidden (RFC 2661 §4.3): cannot be read without the secret. In
+   * EVENT_SESSION_* it is the session's, else the channel.
+   */
   assignedHidden: boolean;
   /** Session id in the header. */
   session: number;
@@ -48,8 +51,18 @@ export interface ControlEvent {
 
 export function newControlEvent(): ControlEvent {
   return {
-    kind: EVENT_NONE, message: '', channel: 0, assigned: 0, assignedHidden: false, session: 0, assignedSession: 0,
-    ns: -1, nr: -1, hasBody: false, result: -1, optional: false,
+    kind: EVENT_NONE,
+    message: '',
+    channel: 0,
+    assigned: 0,
+    assignedHidden: false,
+    session: 0,
+    assignedSession: 0,
+    ns: -1,
+    nr: -1,
+    hasBody: false,
+    result: -1,
+    optional: false,
   };
 }
 
@@ -77,8 +90,16 @@ export interface TunnelDescriptor {
   /** Byte offset, from the L4 header, of the channel in a packet that `classify` accepted, for the rewriter's tests. */
   channelOffset(view: DataView, offset: number, end: number): number;
   /**
-   * Replaces the assigned channel inside a control message (virtual ids). Returns the byte offset of the 16-bit field
-   * that changed, or −1 when the message cannot be changed (hidden, absent). The caller repairs the checksum.
+   * Where the assigned channel stands inside a control message, for replacing it (virtual ids): byte offset, from the L4
+   * header, of the 16-bit field, or −1 when it cannot be changed (hidden, absent). The caller writes it and repairs the
+   * checksum.
    */
   assignedOffset(view: DataView, offset: number, end: number): number;
+  /**
+   * Stricter than `classify`, for packets whose ports do not say what they are (a server that answers from a port that
+   * nobody knows yet): does this look like the protocol and like nothing else? May not throw on any bytes.
+   */
+  looksLike?(view: DataView, offset: number, end: number): boolean;
+  /** One line of text for logs and captures, of any packet, malformed ones too. Allocates; never throws. */
+  describe?(view: DataView, offset: number, end: number): string;
 }

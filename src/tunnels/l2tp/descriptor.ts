@@ -1,0 +1,97 @@
+/**
+ * L2TPv2 over UDP as the pipeline sees it: the channel is the tunnel id, the spreading word the session id.
+ *
+ * It is the last word on UDP 1701: versions that it does not know are malformed with `l2tp-version`, so descriptors of
+ * L2F and L2TPv3 have to be asked before it, and answer CLASS_NOT_MINE to version 2.
+ */
+import type { TunnelDescriptor } from '../descriptor.js';
+import { CLASS_CONTROL, CLASS_CONTROL_UNBOUND, CLASS_DATA } from '../descriptor.js';
+import { avpVendor, checkAvp, isMessageType } from './avp.js';
+import {
+  CONTROL_HEADER_LENGTH,
+  checkHeader,
+  messageLength,
+  RESERVED_MASK,
+  sessionId,
+  T_BIT,
+  tunnelId,
+  tunnelIdOffset,
+} from './header.js';
+import { MALFORMED_REASONS, TRUNCATED, TUNNEL_ZERO } from './malformed.js';
+import { formatPacket } from './message.js';
+import { assignedTunnelIdOffset, observe } from './observer.js';
+
+const UDP_HEADER_LENGTH = 8;
+const UDP_LENGTH = 4;
+const IPPROTO_UDP = 17;
+export const L2TP_PORT = 1701;
+
+/**
+ * End of the UDP payload, or −1 when UDP's own length cannot be. The IP payload may be longer than UDP says (padding),
+ * and what stands behind is no part of the message.
+ */
+function payloadEnd(view: DataView, offset: number, end: number): number {
+  if (end - offset < UDP_HEADER_LENGTH) return -1;
+  const length = view.getUint16(offset + UDP_LENGTH);
+  return length < UDP_HEADER_LENGTH || length > end - offset ? -1 : offset + length;
+}
+
+export const l2tp: TunnelDescriptor = {
+  name: 'l2tp',
+  id: 1,
+  ipProtocol: IPPROTO_UDP,
+  defaultPort: L2TP_PORT,
+  hasPorts: true,
+  malformed: MALFORMED_REASONS,
+
+  classify(view: DataView, offset: number, end: number, channel: Int32Array): number {
+    const payload = offset + UDP_HEADER_LENGTH;
+    const last = payloadEnd(view, offset, end);
+    if (last < 0) return TRUNCATED;
+    const checked = checkHeader(view, payload, last);
+    if (checked < 0) return checked;
+    const tunnel = tunnelId(view, payload);
+    channel[0] = tunnel;
+    channel[1] = sessionId(view, payload);
+    if ((view.getUint8(payload) & T_BIT) === 0) return tunnel === 0 ? TUNNEL_ZERO : CLASS_DATA;
+    return tunnel === 0 ? CLASS_CONTROL_UNBOUND : CLASS_CONTROL;
+  },
+
+  read(view, offset, end, event) {
+    const last = payloadEnd(view, offset, end);
+    // A datagram of no bytes at all makes the observer reset the event and find it truncated.
+    return observe(view, offset + UDP_HEADER_LENGTH, last < 0 ? offset + UDP_HEADER_LENGTH : last, event);
+  },
+
+  channelOffset(view, offset) {
+    return UDP_HEADER_LENGTH + tunnelIdOffset(view, offset + UDP_HEADER_LENGTH);
+  },
+
+  assignedOffset(view, offset, end) {
+    const last = payloadEnd(view, offset, end);
+    if (last < 0) return -1;
+    const at = assignedTunnelIdOffset(view, offset + UDP_HEADER_LENGTH, last);
+    return at < 0 ? -1 : UDP_HEADER_LENGTH + at;
+  },
+
+  looksLike(view, offset, end) {
+    const payload = offset + UDP_HEADER_LENGTH;
+    const last = payloadEnd(view, offset, end);
+    if (last < 0) return false;
+    const checked = checkHeader(view, payload, last);
+    // Reserved bits are ignored where a port says that this is L2TP. Here they are half of the evidence.
+    if (checked < 0 || (view.getUint16(payload) & RESERVED_MASK) !== 0) return false;
+    if ((view.getUint8(payload) & T_BIT) === 0) return tunnelId(view, payload) !== 0 && sessionId(view, payload) !== 0;
+    const messageEnd = payload + messageLength(view, payload, last);
+    const first = payload + CONTROL_HEADER_LENGTH;
+    if (first === messageEnd) return messageEnd === last && tunnelId(view, payload) !== 0;
+    const length = checkAvp(view, first, messageEnd);
+    return length > 0 && isMessageType(view, first, length) && avpVendor(view, first) === 0;
+  },
+
+  describe(view, offset, end) {
+    const last = payloadEnd(view, offset, end);
+    const payload = offset + UDP_HEADER_LENGTH;
+    return formatPacket(view, payload, last < 0 ? payload : last);
+  },
+};
