@@ -32,6 +32,9 @@ import {
 /** A removed slot gets no other key for so long. */
 export const QUARANTINE_MS = 100;
 
+/** Clocks of threads differ by less. */
+const FUTURE_MS = 3_600_000;
+
 /** Keys that `findMany` takes at a time; longer columns are cut into pieces of this. */
 const CHUNK = 64;
 
@@ -339,8 +342,9 @@ export class ConnectionTable {
   #isFree(slot: number, print: number, nowMs: number): boolean {
     if (print === FINGERPRINT_EMPTY) return true;
     if (print !== FINGERPRINT_REMOVED) return false;
-    // The difference of wrapped milliseconds: right for 24 days after the removal, which then happens to be long ago.
-    return ((nowMs - this.#entries[slot * ENTRY_WORDS + ENTRY.lastSeen]) | 0) >= QUARANTINE_MS;
+    // Milliseconds wrap. A little in the future is another thread's newer clock; far in the future is weeks ago.
+    const age = (nowMs - this.#entries[slot * ENTRY_WORDS + ENTRY.lastSeen]) | 0;
+    return age >= QUARANTINE_MS || age < -FUTURE_MS;
   }
 
   #isPrimary(slot: number, first: number, second: number): boolean {

@@ -27,7 +27,7 @@ export class SpinLock {
    * not had within the deadline: the holder is dead and nobody repaired it, or it waits for itself.
    */
   acquire(shard: number): void {
-    const word = this.word(shard);
+    const word = this.#word(shard);
     for (let spin = 0; spin < SPINS; spin++) {
       if (this.#header[HEADER.lock] === 0 && Atomics.compareExchange(this.#header, HEADER.lock, 0, word) === 0) return;
     }
@@ -36,7 +36,7 @@ export class SpinLock {
 
   /** Gives it back. Returns false when this shard no longer held it (supervision took it away). */
   release(shard: number): boolean {
-    const word = this.word(shard);
+    const word = this.#word(shard);
     return Atomics.compareExchange(this.#header, HEADER.lock, word, 0) === word;
   }
 
@@ -65,7 +65,7 @@ export class SpinLock {
     return true;
   }
 
-  private word(shard: number): number {
+  #word(shard: number): number {
     return (shard + 1) | (this.#header[HEADER.generation] << 8);
   }
 

@@ -1,0 +1,198 @@
+/**
+ * Firewall rules as numbers, evaluated first match wins. `ruleInputs` binds compiled rules to the addresses of VIPs and
+ * to IP protocol numbers; the result survives a structured clone; `RuleList` is the flat form that packets are held
+ * against, without an allocation.
+ */
+
+type Words = readonly [number, number, number, number];
+
+export interface RulePrefix {
+  readonly words: Words;
+  /** 0 … 128 over the IPv4-mapped 128 bits. */
+  readonly length: number;
+}
+
+/** A place that tunnel traffic goes to. */
+export interface RuleService {
+  readonly words: Words;
+  readonly ipProtocol: number;
+  /** 0 for a protocol without ports. */
+  readonly port: number;
+}
+
+/** A test of the packet's protocol: an IP protocol number, or (number null) tunnel traffic to one of the services. */
+export interface RuleProtocolInput {
+  readonly number: number | null;
+  readonly services: readonly RuleService[];
+}
+
+/** One rule; an empty list of tests matches everything. */
+export interface RuleInput {
+  readonly action: 'allow' | 'deny';
+  readonly from: readonly RulePrefix[];
+  readonly to: readonly RulePrefix[];
+  /** The packet goes to the address of one, and, if it is of the tunnel's IP protocol, to its port. */
+  readonly vips: readonly RuleService[];
+  readonly protocols: readonly RuleProtocolInput[];
+}
+
+/** What `ruleInputs` needs of a rule of the compiled configuration. */
+export interface NamedRule {
+  readonly action: 'allow' | 'deny';
+  readonly from: readonly RulePrefix[];
+  readonly to: readonly RulePrefix[];
+  readonly vips: readonly string[];
+  readonly protocols: readonly { readonly tunnel: string | null; readonly number: number | null }[];
+}
+
+export interface NamedVip {
+  readonly name: string;
+  readonly words: Words;
+  readonly port: number;
+  readonly protocols: readonly string[];
+}
+
+/** `transportOf`: IP protocol of a tunnel protocol, and whether it has ports (its descriptor's `hasPorts`). */
+export function ruleInputs(
+  rules: readonly NamedRule[],
+  vips: readonly NamedVip[],
+  transportOf: (protocol: string) => { readonly ipProtocol: number; readonly hasPorts: boolean },
+): RuleInput[] {
+  const service = (vip: NamedVip, protocol: string): RuleService => {
+    const transport = transportOf(protocol);
+    return { words: vip.words, ipProtocol: transport.ipProtocol, port: transport.hasPorts ? vip.port : 0 };
+  };
+  return rules.map((rule) => ({
+    action: rule.action,
+    from: rule.from.map(({ words, length }) => ({ words, length })),
+    to: rule.to.map(({ words, length }) => ({ words, length })),
+    vips: vips.filter((vip) => rule.vips.includes(vip.name)).flatMap((vip) => vip.protocols.map((p) => service(vip, p))),
+    protocols: rule.protocols.map(({ tunnel, number }) => ({
+      number,
+      services: tunnel === null ? [] : vips.filter((vip) => vip.protocols.includes(tunnel)).map((vip) => service(vip, tunnel)),
+    })),
+  }));
+}
+
+const TEST_WORDS = 10; // kind, then its operands
+const KIND_FROM = 1; // words, masks
+const KIND_TO = 2; // words, masks
+const KIND_VIP = 3; // words, IP protocol, port
+const KIND_SERVICE = 4; // words, IP protocol, port
+const KIND_PROTOCOL = 5; // IP protocol
+
+export class RuleList {
+  readonly count: number;
+  readonly #denies: Uint8Array;
+  /**
+   * Tests of all rules end to end; rule r has #tests[#starts[r] … #starts[r + 1]). Neighbours of one group are
+   * alternatives; every group of the rule must have one that holds.
+   */
+  readonly #starts: Int32Array;
+  readonly #tests: Int32Array;
+
+  constructor(rules: readonly RuleInput[]) {
+    this.count = rules.length;
+    this.#denies = Uint8Array.from(rules, (rule) => (rule.action === 'deny' ? 1 : 0));
+    const starts = [0];
+    const tests: number[] = [];
+    const add = (...operands: number[]): void => {
+      for (let i = 0; i < TEST_WORDS; i++) tests.push(operands[i] ?? 0);
+    };
+    for (const rule of rules) {
+      for (const prefix of rule.from) add(KIND_FROM, ...masked(prefix));
+      for (const prefix of rule.to) add(KIND_TO, ...masked(prefix));
+      for (const vip of rule.vips) add(KIND_VIP, ...vip.words, vip.ipProtocol, vip.port);
+      for (const protocol of rule.protocols) {
+        if (protocol.number !== null) add(KIND_PROTOCOL, protocol.number);
+        for (const service of protocol.services) add(KIND_SERVICE, ...service.words, service.ipProtocol, service.port);
+        // A protocol test that nothing can meet (a tunnel protocol of no VIP) still is a test.
+        if (protocol.number === null && protocol.services.length === 0) add(KIND_PROTOCOL, -1);
+      }
+      starts.push(tests.length / TEST_WORDS);
+    }
+    this.#starts = Int32Array.from(starts);
+    this.#tests = Int32Array.from(tests);
+  }
+
+  /** Row `index` denies. */
+  denies(index: number): boolean {
+    return this.#denies[index] !== 0;
+  }
+
+  /**
+   * Index of the first rule that matches a packet, −1 = none, the default applies. `port` is the destination port; −1
+   * when it cannot be seen (a later fragment): then a test of the port holds in a deny rule and fails in an allow rule.
+   */
+  evaluate(
+    s0: number, s1: number, s2: number, s3: number,
+    d0: number, d1: number, d2: number, d3: number,
+    ipProtocol: number, port: number,
+  ): number {
+    const tests = this.#tests;
+    for (let rule = 0; rule < this.count; rule++) {
+      const end = this.#starts[rule + 1];
+      let matches = true;
+      let test = this.#starts[rule];
+      while (test < end && matches) {
+        const group = groupOf(tests[test * TEST_WORDS]);
+        matches = false;
+        for (; test < end && groupOf(tests[test * TEST_WORDS]) === group; test++) {
+          if (matches) continue;
+          const at = test * TEST_WORDS + 1;
+          switch (tests[at - 1]) {
+            case KIND_FROM:
+              matches = within(tests, at, s0, s1, s2, s3);
+              break;
+            case KIND_TO:
+              matches = within(tests, at, d0, d1, d2, d3);
+              break;
+            case KIND_VIP:
+              matches = same(tests, at, d0, d1, d2, d3)
+                && (ipProtocol !== tests[at + 4] || this.#portMatches(tests[at + 5], port, rule));
+              break;
+            case KIND_SERVICE:
+              matches = same(tests, at, d0, d1, d2, d3)
+                && ipProtocol === tests[at + 4] && this.#portMatches(tests[at + 5], port, rule);
+              break;
+            default:
+              matches = ipProtocol === tests[at];
+          }
+        }
+      }
+      if (matches) return rule;
+    }
+    return -1;
+  }
+
+  #portMatches(wanted: number, port: number, rule: number): boolean {
+    if (wanted === 0) return true;
+    return port < 0 ? this.#denies[rule] !== 0 : port === wanted;
+  }
+}
+
+/** Kinds that are alternatives of each other share a group. */
+function groupOf(kind: number): number {
+  return kind === KIND_SERVICE ? KIND_PROTOCOL : kind;
+}
+
+function masked(prefix: RulePrefix): number[] {
+  const masks = prefix.words.map((_, word) => {
+    const bits = Math.min(32, Math.max(0, prefix.length - word * 32));
+    return bits === 0 ? 0 : -1 << (32 - bits);
+  });
+  return [...prefix.words.map((value, word) => value & masks[word]), ...masks];
+}
+
+function within(tests: Int32Array, at: number, a0: number, a1: number, a2: number, a3: number): boolean {
+  return (
+    (a3 & tests[at + 7]) === tests[at + 3] && (a2 & tests[at + 6]) === tests[at + 2]
+    && (a1 & tests[at + 5]) === tests[at + 1] && (a0 & tests[at + 4]) === tests[at]
+  );
+}
+
+function same(tests: Int32Array, at: number, a0: number, a1: number, a2: number, a3: number): boolean {
+  return (
+    tests[at + 3] === (a3 | 0) && tests[at + 2] === (a2 | 0) && tests[at + 1] === (a1 | 0) && tests[at] === (a0 | 0)
+  );
+}
