@@ -36,8 +36,22 @@ export interface ServerCommand {
 
 export interface ReloadResult { readonly ok: boolean; readonly problems: readonly ConfigProblem[]; readonly changes: readonly string[] }
 
-/** Frames of a capture, already in pcap format (header first); ends when the consumer goes or `close` is called. */
-export interface CaptureStream { readonly onData: (listener: (chunk: Uint8Array) => void) => void; close(): void; readonly dropped: () => number }
+/**
+ * Frames of a capture, already in pcap format (header first); ends when the consumer goes or `close` is called.
+ * A chunk may be cut anywhere, so a consumer takes them as one byte stream. While paused, the stream keeps a bounded
+ * amount and counts the frames beyond it in `dropped`. `CaptureHub.open` (capture.ts) makes them.
+ */
+export interface CaptureStream {
+  readonly onData: (listener: (chunk: Uint8Array) => void) => void;
+  /** Called once when the stream ends, whoever ended it; what was kept while paused is delivered before. */
+  readonly onEnd: (listener: () => void) => void;
+  pause(): void;
+  resume(): void;
+  close(): void;
+  readonly dropped: () => number;
+}
+
+export interface TunnelFilter { vip?: string; server?: string; client?: string; tunnel?: number; limit?: number }
 
 export interface Appliance {
   readonly startedAt: Date;
@@ -47,7 +61,12 @@ export interface Appliance {
   vips(): VipRow[];
   vipMap(): VipMapRow[];
   servers(): ServerRow[];
-  tunnels(filter?: { vip?: string; server?: string; client?: string; tunnel?: number; limit?: number }): TunnelRow[];
+  tunnels(filter?: TunnelFilter): TunnelRow[];
+  /**
+   * The same rows, a slice at a time, made while the consumer takes them: a million tunnels are then never a million
+   * objects at once. A tunnel that comes or goes meanwhile may be listed or not. Absent: `tunnels` is used.
+   */
+  tunnelSlices?(filter: TunnelFilter): Iterable<readonly TunnelRow[]>;
   workers(): WorkerRow[];
   drops(): DropRow[];
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
@@ -66,5 +85,5 @@ export interface Totals {
   shards: { shard: number; received: number; in: number; out: number; bytesIn: number; bytesOut: number; passed: number; handedOver: number; answered: number; kernelLost: number; restarts: number }[];
   vips: { vip: string; protocol: string; halfOpen: number; established: number; closing: number; requests: number }[];
   table: { entries: number; slots: number; tunnels: number; limit: number; sessions: number };
-  reloads: { ok: number; failed: number; lastOkSeconds: number };
+  reloads: { ok: number; failed: number; /** Unix time of the last configuration that was applied. */ lastOkSeconds: number };
 }

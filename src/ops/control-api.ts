@@ -1,0 +1,261 @@
+/**
+ * The control API over an `Appliance`. Two servers:
+ *
+ * - the unix socket: all tables and all changes, guarded by its file mode (DESIGN §5). The commands speak to it.
+ * - `control.http`, optional: metrics, health and the status page. It has no route that changes anything.
+ *
+ * Errors are `{ code, message, context }` with 400, 404, 409, 500 or 503.
+ */
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import { DesignatorError, type ErrorCode } from '../errors.js';
+import type { Appliance, ServerCommand, TunnelFilter } from './appliance.js';
+import { sendCapture } from './capture-route.js';
+import { canonicalClient } from './client-address.js';
+import { jsonArray, tunnelSlices } from './json-stream.js';
+import { type Logger, limited } from './log.js';
+import { Metrics } from './metrics.js';
+import { ROUTES, SHARED_SCHEMAS } from './schemas.js';
+import { PAGE_POLICY, statusPage } from './status-page.js';
+import { asSocketError, claimSocketPath, inodeOf, removeSocket, restrictSocket } from './unix-socket.js';
+
+/** No request of this API is large; a list of all server names fits many times. */
+const BODY_LIMIT_BYTES = 256 * 1024;
+const ERROR_LINES_PER_SECOND = 5;
+/** Connections at one time, for each of the two servers. */
+const CONNECTIONS_MAX = 256;
+
+const STATUS_OF: Record<ErrorCode, number> = {
+  TD_USAGE: 400,
+  TD_CONFIG: 409,
+  TD_UNAVAILABLE: 503,
+  TD_NO_PERMISSION: 500,
+  TD_NOT_RUNNING: 503,
+  TD_NOT_FOUND: 404,
+  TD_CONFLICT: 409,
+  TD_INTERNAL: 500,
+};
+
+export interface ControlApiOptions {
+  readonly appliance: Appliance;
+  /** Path of the unix socket. */
+  readonly socket: string;
+  readonly http: { readonly host: string; readonly port: number } | null;
+  readonly logger: Logger;
+  readonly version: string;
+  /** For the metrics' HELP text: process.versions.node. */
+  readonly nodeVersion: string;
+}
+
+export interface ControlApi {
+  /** Where HTTP really listens (a configured port 0 is some port), null without `control.http`. */
+  readonly httpAddress: { readonly host: string; readonly port: number } | null;
+  /** Ends open captures and requests, removes the socket. May be called twice. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens. Errors: TD_CONFLICT another designator has the socket or another process the port, TD_NO_PERMISSION,
+ * TD_UNAVAILABLE the HTTP address is not one of this machine. After an error nothing listens.
+ */
+export async function startControlApi(options: ControlApiOptions): Promise<ControlApi> {
+  const { socket, http } = options;
+  const metrics = new Metrics(options.appliance, { version: options.version, node: options.nodeVersion });
+  await claimSocketPath(socket);
+  const control = await controlApp(options, metrics);
+  const pages = http === null ? null : await pagesApp(options, metrics);
+  let inode: number | null = null;
+  const close = async () => {
+    await Promise.all([control.close(), pages?.close()]);
+    if (inode !== null) removeSocket(socket, inode);
+    inode = null;
+  };
+  try {
+    await control.listen({ path: socket });
+    restrictSocket(socket);
+    inode = inodeOf(socket);
+  } catch (error) {
+    await close();
+    throw asSocketError(error, socket);
+  }
+  if (http === null || pages === null) return { httpAddress: null, close };
+  try {
+    await pages.listen({ host: http.host, port: http.port });
+  } catch (error) {
+    await close();
+    throw asHttpError(error, http);
+  }
+  return { httpAddress: { host: http.host, port: (pages.server.address() as AddressInfo).port }, close };
+}
+
+/** The routes of the unix socket; exported for `app.inject` in tests. */
+export async function controlApp(options: ControlApiOptions, metrics: Metrics): Promise<FastifyInstance> {
+  const { appliance } = options;
+  const app = newApp(options);
+  for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Tunnel designator, control API',
+        version: options.version,
+        description: 'Served on the unix socket `control.socket`; whoever may open the socket may change the appliance.',
+      },
+      tags: [
+        { name: 'tables', description: 'What runs now; changes nothing' },
+        { name: 'changes', description: 'Changes to what runs' },
+        { name: 'health', description: 'For supervisors and collectors' },
+      ],
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema${index}`) },
+  });
+
+  app.get('/v1/vips', { schema: ROUTES.vips }, async () => appliance.vips());
+  app.get('/v1/vip-map', { schema: ROUTES.vipMap }, async () => appliance.vipMap());
+  app.get('/v1/servers', { schema: ROUTES.servers }, async () => appliance.servers());
+  app.get('/v1/workers', { schema: ROUTES.workers }, async () => appliance.workers());
+  app.get('/v1/drops', { schema: ROUTES.drops }, async () => appliance.drops());
+
+  app.get<{ Querystring: TunnelFilter }>('/v1/tunnels', { schema: ROUTES.tunnels }, (request, reply) => {
+    const slices = tunnelSlices(appliance, withClient(request.query));
+    void reply.type('application/json; charset=utf-8').send(Readable.from(jsonArray(slices)));
+  });
+
+  interface ExplainQuery { client: string; vip: string; tunnel?: number }
+  app.get<{ Querystring: ExplainQuery }>('/v1/explain', { schema: ROUTES.explain }, async (request) =>
+    appliance.explain(withClient(request.query)),
+  );
+
+  app.post<{ Body: ServerCommand }>('/v1/servers/command', { schema: ROUTES.command }, async (request) => {
+    checkCommand(request.body);
+    const rows = appliance.command(request.body);
+    const { action, names, weight, deadlineSeconds } = request.body;
+    options.logger.info({ action, names, weight, deadlineSeconds }, 'servers changed by command');
+    return rows;
+  });
+
+  app.post('/v1/reload', { schema: ROUTES.reload }, async () => {
+    const result = await appliance.reload();
+    if (result.ok) return result;
+    throw new DesignatorError('TD_CONFIG', 'the configuration was not applied; the old one goes on', { problems: result.problems });
+  });
+
+  interface CaptureQuery { tunnel?: number; client?: string; seconds?: number; count?: number }
+  const captures = new Set<() => void>();
+  app.get<{ Querystring: CaptureQuery }>('/v1/capture', { schema: ROUTES.capture }, (request, reply) => {
+    const { seconds, count, ...filter } = withClient(request.query);
+    sendCapture(reply, appliance.capture(filter), { seconds, count }, captures, options.logger);
+  });
+  app.addHook('preClose', (done) => {
+    for (const end of captures) end();
+    done();
+  });
+
+  addHealthRoutes(app, options, metrics);
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  await app.ready();
+  return app;
+}
+
+/** The routes of `control.http`. */
+export async function pagesApp(options: ControlApiOptions, metrics: Metrics): Promise<FastifyInstance> {
+  const app = newApp(options, true);
+  for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+  addHealthRoutes(app, options, metrics);
+  app.get('/', async (_request, reply) => {
+    void reply.header('content-security-policy', PAGE_POLICY).type('text/html; charset=utf-8');
+    return statusPage(options.appliance, options.version);
+  });
+  await app.ready();
+  return app;
+}
+
+function newApp({ logger }: ControlApiOptions, exposeHeadRoutes = false): FastifyInstance {
+  const app = fastify({
+    bodyLimit: BODY_LIMIT_BYTES,
+    exposeHeadRoutes,
+    forceCloseConnections: true,
+    ajv: { customOptions: { removeAdditional: false, allErrors: true, coerceTypes: true } },
+  });
+  app.server.maxConnections = CONNECTIONS_MAX;
+  // The schemas describe the answers; what is sent is exactly what the appliance said, never a cut-down copy.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.addHook('onSend', async (_request, reply) => {
+    void reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = asDesignatorError(error);
+    const status = STATUS_OF[known.code];
+    if (status === 500) {
+      limited(logger, 'control-api', ERROR_LINES_PER_SECOND).error(
+        { err: error, method: request.method, path: request.url },
+        'a control request failed',
+      );
+    }
+    return sendError(reply, status, known);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    sendError(reply, 404, new DesignatorError('TD_NOT_FOUND', `no such route: ${request.method} ${request.url.split('?', 1)[0]}`)),
+  );
+  return app;
+}
+
+function addHealthRoutes(app: FastifyInstance, { appliance, version }: ControlApiOptions, metrics: Metrics): void {
+  app.get('/metrics', { schema: ROUTES.metrics }, async (_request, reply) => {
+    void reply.type(metrics.contentType);
+    // As bytes, because the JSON serializer would quote a string.
+    return Buffer.from(await metrics.text());
+  });
+  const health = (reply: FastifyReply, reason: string | null) => {
+    void reply.code(reason === null ? 200 : 503);
+    return { status: reason === null ? 'ok' : 'failed', reason, version };
+  };
+  app.get('/healthz', { schema: ROUTES.health }, async (_request, reply) => health(reply, appliance.unhealthy()));
+  app.get('/readyz', { schema: ROUTES.ready }, async (_request, reply) => health(reply, appliance.ready() ? null : 'not ready yet'));
+}
+
+function withClient<T extends { client?: string }>(query: T): T {
+  return query.client === undefined ? query : { ...query, client: canonicalClient(query.client) };
+}
+
+function checkCommand({ action, weight, deadlineSeconds }: ServerCommand): void {
+  if ((action === 'weight') !== (weight !== undefined)) {
+    throw new DesignatorError('TD_USAGE', '"weight" belongs to the action "weight", which needs it');
+  }
+  if (deadlineSeconds !== undefined && action !== 'drain') {
+    throw new DesignatorError('TD_USAGE', '"deadlineSeconds" belongs to the action "drain"');
+  }
+}
+
+function asDesignatorError(error: FastifyError): DesignatorError {
+  if (error instanceof DesignatorError) return error;
+  if (error.validation !== undefined) {
+    const where = error.validationContext === 'querystring' ? 'query' : (error.validationContext ?? 'request');
+    const findings = error.validation.map((finding) => {
+      const name = finding.instancePath.slice(1).replaceAll('/', '.');
+      const extra = finding.params.additionalProperty === undefined ? '' : `: "${finding.params.additionalProperty}"`;
+      const allowed = Array.isArray(finding.params.allowedValues) ? ` (${finding.params.allowedValues.join(', ')})` : '';
+      return `${name === '' ? where : `${where} ${name}`} ${finding.message}${extra}${allowed}`;
+    });
+    return new DesignatorError('TD_USAGE', findings.join('; '), {}, error);
+  }
+  if (error.statusCode !== undefined && error.statusCode < 500) return new DesignatorError('TD_USAGE', error.message, {}, error);
+  return new DesignatorError('TD_INTERNAL', 'internal error; the log says more', {}, error);
+}
+
+function sendError(reply: FastifyReply, status: number, { code, message, context }: DesignatorError): FastifyReply {
+  return reply.code(status).type('application/json; charset=utf-8').send({ code, message, context });
+}
+
+function asHttpError(error: unknown, http: { host: string; port: number }): Error {
+  const errno = (error as NodeJS.ErrnoException).code;
+  const at = `control.http ${http.host}:${http.port}`;
+  if (errno === 'EADDRINUSE') return new DesignatorError('TD_CONFLICT', `${at}: another process listens there`, { ...http }, error);
+  if (errno === 'EACCES') return new DesignatorError('TD_NO_PERMISSION', `${at}: no permission to listen there`, { ...http }, error);
+  if (errno === 'EADDRNOTAVAIL' || errno === 'ENOTFOUND') {
+    return new DesignatorError('TD_UNAVAILABLE', `${at}: not an address of this machine`, { ...http, errno }, error);
+  }
+  return error as Error;
+}

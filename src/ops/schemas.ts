@@ -1,0 +1,215 @@
+/** JSON schemas of the control API: they check requests, and `/openapi.json` is made of them. */
+
+const text = { type: 'string' } as const;
+const number = { type: 'number' } as const;
+const integer = { type: 'integer' } as const;
+const boolean = { type: 'boolean' } as const;
+const textOrNull = { type: ['string', 'null'] } as const;
+const numberOrNull = { type: ['number', 'null'] } as const;
+const integerOrNull = { type: ['integer', 'null'] } as const;
+
+type Properties = Record<string, object>;
+
+/** An object whose properties are all there, as rows are. */
+function row($id: string, properties: Properties) {
+  return { $id, type: 'object', required: Object.keys(properties), properties } as const;
+}
+
+function arrayOf($id: string, description: string) {
+  return { description, type: 'array', items: { $ref: `${$id}#` } } as const;
+}
+
+export const SERVER_STATES = ['up', 'slow-start', 'suspect', 'down', 'draining', 'disabled', 'inactive'] as const;
+
+export const SHARED_SCHEMAS = [
+  row('Vip', {
+    name: text,
+    address: text,
+    port: integer,
+    protocols: text,
+    algorithm: text,
+    tunnels: integer,
+    sessions: integer,
+    servers: integer,
+    serversUp: integer,
+  }),
+  row('VipMap', {
+    vip: text,
+    address: text,
+    port: integer,
+    realAddress: text,
+    realPort: integer,
+    weight: integer,
+    algorithm: text,
+  }),
+  row('Server', {
+    name: text,
+    vip: text,
+    address: text,
+    port: integer,
+    state: { type: 'string', enum: SERVER_STATES },
+    weight: integer,
+    load: numberOrNull,
+    tunnels: integer,
+    sessions: integer,
+    reason: textOrNull,
+    sinceSeconds: number,
+  }),
+  row('Tunnel', {
+    vip: text,
+    protocol: text,
+    client: { ...text, description: 'address:port, [address]:port for IPv6' },
+    clientTunnelId: integerOrNull,
+    virtualTunnelId: integerOrNull,
+    server: text,
+    serverAddress: text,
+    serverPort: integerOrNull,
+    serverTunnelId: integerOrNull,
+    state: { type: 'string', enum: ['half-open', 'established', 'closing'] },
+    sessions: integer,
+    packetsIn: { ...integer, description: 'client → server' },
+    packetsOut: { ...integer, description: 'server → client' },
+    bytesIn: integer,
+    bytesOut: integer,
+    ageSeconds: number,
+    idleSeconds: number,
+    shard: integer,
+    offloaded: boolean,
+  }),
+  row('Worker', {
+    shard: integer,
+    state: text,
+    io: text,
+    packets: integer,
+    restarts: integer,
+    heartbeatAgeSeconds: number,
+  }),
+  row('Drop', { reason: text, packets: integer, description: text }),
+  row('Explanation', {
+    server: textOrNull,
+    reason: text,
+    existing: { ...boolean, description: 'true: a tunnel of this client is in the table already' },
+  }),
+  row('Problem', {
+    severity: { type: 'string', enum: ['error', 'warning'] },
+    file: text,
+    line: integer,
+    column: integer,
+    path: text,
+    message: text,
+  }),
+  row('ReloadResult', {
+    ok: boolean,
+    problems: { type: 'array', items: { $ref: 'Problem#' } },
+    changes: { type: 'array', items: text },
+  }),
+  row('Error', {
+    code: { ...text, description: 'stable: TD_USAGE, TD_NOT_FOUND, TD_CONFLICT, TD_CONFIG …' },
+    message: text,
+    context: { type: 'object', additionalProperties: true },
+  }),
+  row('Health', { status: { type: 'string', enum: ['ok', 'failed'] }, reason: textOrNull, version: text }),
+] as const;
+
+const ERRORS = {
+  '4xx': { description: 'The request cannot be done as it stands.', $ref: 'Error#' },
+  '5xx': { description: 'The designator could not do it.', $ref: 'Error#' },
+} as const;
+
+function answers(schema: object) {
+  return { 200: schema, ...ERRORS };
+}
+
+const TUNNEL_ID = { type: 'integer', minimum: 0, maximum: 4294967295, description: 'clientTunnelId' } as const;
+const CLIENT = { type: 'string', description: 'IP:PORT, [IPv6]:PORT' } as const;
+
+function query(properties: Properties, required: readonly string[] = []) {
+  return { type: 'object', additionalProperties: false, required, properties } as const;
+}
+
+function list(summary: string, $id: string, description: string) {
+  return { summary, tags: ['tables'], querystring: query({}), response: answers(arrayOf($id, description)) };
+}
+
+const NO_QUERY = query({});
+const HEALTH = {
+  tags: ['health'],
+  querystring: NO_QUERY,
+  response: { 200: { $ref: 'Health#' }, 503: { description: 'Not now; the reason is named.', $ref: 'Health#' } },
+};
+
+export const ROUTES = {
+  vips: list('Virtual addresses', 'Vip', 'One row a VIP.'),
+  vipMap: list('Which real servers a virtual address stands for', 'VipMap', 'One row a server, in the order of the file.'),
+  servers: list('Servers', 'Server', 'One row a server.'),
+  workers: list('Shards', 'Worker', 'One row a shard.'),
+  drops: list('Packets that ended here', 'Drop', 'One row a reason.'),
+  tunnels: {
+    summary: 'Tunnels',
+    description: 'Sent while it is made, one row a line; tunnels that come or go meanwhile may be listed or not.',
+    tags: ['tables'],
+    querystring: query({
+      vip: text,
+      server: text,
+      client: CLIENT,
+      tunnel: TUNNEL_ID,
+      limit: { type: 'integer', minimum: 1, description: 'rows at most' },
+    }),
+    response: answers(arrayOf('Tunnel', 'One row a tunnel.')),
+  },
+  explain: {
+    summary: 'Which server a tunnel request would get, and why; nothing is sent and no turn is used up',
+    tags: ['tables'],
+    querystring: query({ client: CLIENT, vip: text, tunnel: TUNNEL_ID }, ['client', 'vip']),
+    response: answers({ $ref: 'Explanation#' }),
+  },
+  command: {
+    summary: 'Drain, enable or disable servers, or give them another weight',
+    tags: ['changes'],
+    querystring: NO_QUERY,
+    body: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['action', 'names'],
+      properties: {
+        action: { type: 'string', enum: ['drain', 'enable', 'disable', 'weight'] },
+        names: { type: 'array', minItems: 1, maxItems: 4096, items: { type: 'string', minLength: 1 } },
+        weight: { type: 'integer', minimum: 0, maximum: 65535, description: 'with action weight, and only there' },
+        deadlineSeconds: {
+          type: 'number',
+          exclusiveMinimum: 0,
+          description: 'with action drain, and only there: tunnels that are left then are closed',
+        },
+      },
+    },
+    response: answers(arrayOf('Server', 'The rows of the servers that were named, as they are now.')),
+  },
+  reload: {
+    summary: 'Read the configuration file again; on an error nothing changes (409, problems in the context)',
+    tags: ['changes'],
+    querystring: NO_QUERY,
+    response: answers({ $ref: 'ReloadResult#' }),
+  },
+  capture: {
+    summary: 'Frames as they cross, before and after the rewrite, as an endless pcap stream',
+    description: 'Ends after `seconds` or `count`, or when the reader goes. Trailers: x-captured-frames, x-dropped-frames.',
+    tags: ['tables'],
+    querystring: query({
+      tunnel: TUNNEL_ID,
+      client: CLIENT,
+      seconds: { type: 'number', exclusiveMinimum: 0, maximum: 86400 },
+      count: { type: 'integer', minimum: 1 },
+    }),
+    produces: ['application/vnd.tcpdump.pcap'],
+    response: ERRORS,
+  },
+  health: { ...HEALTH, summary: '200 while all parts run, 503 with the reason when one does not' },
+  ready: { ...HEALTH, summary: '200 while traffic flows, else 503' },
+  metrics: {
+    summary: 'Metrics in the Prometheus text format',
+    tags: ['health'],
+    querystring: NO_QUERY,
+    produces: ['text/plain'],
+    response: { 200: { type: 'string' } },
+  },
+} as const;

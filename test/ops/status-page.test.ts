@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { statusPage } from '../../src/ops/status-page.js';
+import { FakeAppliance } from '../helpers/fake-appliance.js';
+
+const now = new Date('2030-01-02T04:05:06Z');
+const textOf = (html: string) => html.replace(/<style>.*<\/style>/s, '').replace(/<[^>]+>/g, ' ').replace(/\s+/g, ' ');
+
+test('tells what runs: addresses, servers, workers and the reasons that count', () => {
+  const text = textOf(statusPage(new FakeAppliance(), '1.2.3', now));
+  expect(text).toContain('ready 3 of 512 tunnels, 4 sessions up since 2030-01-02 03:04:05 UTC');
+  expect(text).toContain('access 200.200.100.1 1701 l2tp weighted-round-robin 3 4 2 of 2');
+  expect(text).toContain('lns2 access 10.10.1.2 1701 up 2 0.25 1 2 45 s');
+  expect(text).toContain('1 running packet 2,000 1 0.2 s ago');
+  expect(text).toContain('truncated 3 the frame is shorter');
+  expect(text).not.toContain('no-server');
+});
+
+test('loads nothing from elsewhere and holds no form or script', () => {
+  const html = statusPage(new FakeAppliance(), '1.2.3', now);
+  expect(html).toMatch(/<meta http-equiv="refresh" content="5">/);
+  expect(html).not.toMatch(/<script|<form|<iframe|src=|url\(|@import|https?:/i);
+  expect([...html.matchAll(/href="([^"]*)"/g)].map((match) => match[1])).toEqual(['data:,', '/metrics', '/healthz']);
+});
+
+test('names are text, whatever they hold', () => {
+  const appliance = new FakeAppliance();
+  appliance.serverRows = [{ ...appliance.serverRows[0], name: '<script>alert("1")</script>', state: 'down', reason: `a & 'b'` }];
+  appliance.trouble = '<b>shard</b>';
+  const html = statusPage(appliance, '1.2.3', now);
+  expect(html).not.toMatch(/<script|<b>/);
+  expect(html).toContain('&#60;script&#62;alert(&#34;1&#34;)');
+  expect(html).toContain('a &#38; &#39;b&#39;');
+  expect(html).toContain('<strong class="state bad">&#60;b&#62;shard');
+});
+
+test('without a drop it says so', () => {
+  const appliance = new FakeAppliance();
+  appliance.drops = () => [];
+  expect(textOf(statusPage(appliance, '1.2.3', now))).toContain('No packet was dropped.');
+});
