@@ -1,7 +1,7 @@
 /**
  * The next-hop segment: neighbours by port and address, with their link-layer address. Entries name them by index, so an
  * index never changes its neighbour. The segment itself is a hash table with open addressing, so that every thread finds
- * what another one entered. Shards enter neighbours (lock held); the main thread alone resolves them.
+ * what another one entered. Neighbours are entered under the process-wide lock and resolved by whoever hears of them.
  *
  * Readers copy between two looks at NEXT_HOP.version; odd means that it is being written.
  */
@@ -57,16 +57,19 @@ export class NextHopTable {
     return -1;
   }
 
-  /** The neighbour answered: 6 bytes of MAC, seconds of now. Main thread only. */
-  setMac(index: number, mac: Uint8Array, seconds: number): void {
+  /**
+   * The neighbour has told its address: 6 bytes of MAC, seconds of now. False when another thread is just writing it:
+   * then its news are as good.
+   */
+  setMac(index: number, mac: Uint8Array, seconds: number): boolean {
     const high = (mac[0] << 24) | (mac[1] << 16) | (mac[2] << 8) | mac[3];
     const low = (((mac[4] << 8) | mac[5]) << 16) | (this.port(index) << 8) | NEXT_HOP_STATE.resolved;
-    this.#write(index, high, low, Math.floor(seconds));
+    return this.#write(index, high, low, Math.floor(seconds));
   }
 
-  /** The neighbour is gone or silent; frames to it are dropped until `setMac`. Main thread only. */
-  setUnresolved(index: number): void {
-    this.#write(index, 0, (this.port(index) << 8) | NEXT_HOP_STATE.unresolved, 0);
+  /** The neighbour is gone or silent; frames to it are dropped until `setMac`. False as for `setMac`. */
+  setUnresolved(index: number): boolean {
+    return this.#write(index, 0, (this.port(index) << 8) | NEXT_HOP_STATE.unresolved, 0);
   }
 
   /** NEXT_HOP_STATE */
@@ -127,8 +130,8 @@ export class NextHopTable {
       const free = this.state(index) === NEXT_HOP_STATE.free;
       if ((this.#words[at + NEXT_HOP.version] & 1) !== 0) {
         repaired++;
-        if (free) this.#words[at + NEXT_HOP.version]++;
-        else this.setUnresolved(index);
+        this.#words[at + NEXT_HOP.version]++;
+        if (!free) this.setUnresolved(index);
       }
       if (!free) kept++;
     }
@@ -147,15 +150,17 @@ export class NextHopTable {
     );
   }
 
-  #write(index: number, macHigh: number, macLow: number, confirmed: number): void {
+  #write(index: number, macHigh: number, macLow: number, confirmed: number): boolean {
     const w = this.#words;
     const at = index * NEXT_HOP_WORDS;
-    const writing = w[at + NEXT_HOP.version] | 1;
-    Atomics.store(w, at + NEXT_HOP.version, writing);
+    const version = w[at + NEXT_HOP.version];
+    if ((version & 1) !== 0) return false;
+    if (Atomics.compareExchange(w, at + NEXT_HOP.version, version, version | 1) !== version) return false;
     w[at + NEXT_HOP.macHigh] = macHigh;
     w[at + NEXT_HOP.macLow] = macLow;
     w[at + NEXT_HOP.confirmed] = confirmed;
-    Atomics.store(w, at + NEXT_HOP.version, (writing + 1) | 0);
+    Atomics.store(w, at + NEXT_HOP.version, (version + 2) | 0);
+    return true;
   }
 }
 

@@ -40,29 +40,25 @@ export class RecordPool {
   }
 
   /**
-   * A record with all words 0 but its state, or −1 when none is free. Caller holds the lock. The state is set here, not
-   * later: what is neither free by state nor on the free list could not be told from a leftover of a crash.
+   * A record, or −1 when none is free. All its words are 0 but the state, which stays free: the caller sets it before it
+   * gives the lock back, since `adopt` takes what is free by state for free.
    */
-  allocate(protocol = 0, state: number = RECORD_STATE.halfOpen): number {
+  allocateRecord(): number {
     const index = this.#header[HEADER.freeRecord] - 1;
     if (index < 0) return -1;
     const at = index * RECORD_WORDS;
-    const records = this.#records;
-    const version = (records[at + RECORD.state] >>> 16) + 1;
-    this.#header[HEADER.freeRecord] = records[at + RECORD.sessions];
-    for (let i = RECORD.place; i < RECORD_WORDS; i++) records[at + i] = 0;
-    Atomics.store(records, at + RECORD.state, stateWord(version, protocol, state));
+    this.#header[HEADER.freeRecord] = this.#records[at + RECORD.sessions];
+    for (let i = RECORD.place; i < RECORD_WORDS; i++) this.#records[at + i] = 0;
     Atomics.add(this.#header, HEADER.recordsUsed, 1);
     return index;
   }
 
-  /** Frees a record and its sessions; a record that is free already stays as it is. Caller holds the lock. */
-  free(index: number): void {
+  /** Gives an allocated record back, with the sessions that it still has. Caller holds the lock. */
+  freeRecord(index: number): void {
+    this.freeSessions(index);
     const at = index * RECORD_WORDS;
     const records = this.#records;
-    if ((records[at + RECORD.state] & 0xff) === RECORD_STATE.free) return;
-    while (records[at + RECORD.sessions] !== 0) this.removeSession(index, records[at + RECORD.sessions] - 1);
-    Atomics.store(records, at + RECORD.state, stateWord((records[at + RECORD.state] >>> 16) + 1, 0, RECORD_STATE.free));
+    Atomics.store(records, at + RECORD.state, recordState((records[at + RECORD.state] >>> 16) + 1, 0, RECORD_STATE.free));
     records[at + RECORD.sessions] = this.#header[HEADER.freeRecord];
     this.#header[HEADER.freeRecord] = index + 1;
     Atomics.sub(this.#header, HEADER.recordsUsed, 1);
@@ -87,7 +83,7 @@ export class RecordPool {
   setState(index: number, state: number): void {
     const at = index * RECORD_WORDS + RECORD.state;
     const word = this.#records[at];
-    Atomics.store(this.#records, at, stateWord((word >>> 16) + 1, (word >>> 8) & 0xff, state));
+    Atomics.store(this.#records, at, recordState((word >>> 16) + 1, (word >>> 8) & 0xff, state));
   }
 
   /** Word of a record: `field` is one of RECORD. */
@@ -106,20 +102,25 @@ export class RecordPool {
 
   // ── sessions of a record ──────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Puts a session at the head of the record's list; −1 when none is free. Caller holds the lock. */
-  addSession(record: number, clientId: number, serverId: number, state: number): number {
+  /** Puts a new session, ids 0 and state requested, at the head of the record's list; −1 when none is free. Lock held. */
+  allocateSession(record: number): number {
     const index = this.#header[HEADER.freeSession] - 1;
     if (index < 0) return -1;
     const at = index * SESSION_WORDS;
     const head = record * RECORD_WORDS + RECORD.sessions;
     this.#header[HEADER.freeSession] = this.#sessions[at + SESSION.next];
-    this.#sessions[at + SESSION.clientId] = clientId;
-    this.#sessions[at + SESSION.serverId] = serverId;
-    this.#sessions[at + SESSION.state] = state;
+    this.#sessions[at + SESSION.clientId] = 0;
+    this.#sessions[at + SESSION.serverId] = 0;
+    this.#sessions[at + SESSION.state] = SESSION_STATE.requested;
     this.#sessions[at + SESSION.next] = this.#records[head];
     Atomics.store(this.#records, head, index + 1);
     Atomics.add(this.#header, HEADER.sessionsUsed, 1);
     return index;
+  }
+
+  /** Frees all sessions of a record. Caller holds the lock. */
+  freeSessions(record: number): void {
+    while (this.firstSession(record) >= 0) this.freeSession(record, this.firstSession(record));
   }
 
   /** Session of the record with this id assigned by the client, or −1. */
@@ -133,7 +134,7 @@ export class RecordPool {
   }
 
   /** Takes a session off the record's list and frees it. Returns false when the list has no such one. Lock held. */
-  removeSession(record: number, session: number): boolean {
+  freeSession(record: number, session: number): boolean {
     let words = this.#records;
     let link = record * RECORD_WORDS + RECORD.sessions;
     for (let steps = 0; steps <= this.sessionCount; steps++) {
@@ -244,6 +245,6 @@ export class RecordPool {
 }
 
 /** version << 16 | protocol << 8 | RECORD_STATE; the version wraps at 16 bits. */
-export function stateWord(version: number, protocol: number, state: number): number {
+export function recordState(version: number, protocol: number, state: number): number {
   return (version << 16) | (protocol << 8) | state;
 }

@@ -1,11 +1,11 @@
 /**
- * The hand-over ring: whole frames from one shard to the owner of their tunnel. One producer, one consumer; for N shards
- * there is one for each ordered pair. Lives in its own SharedArrayBuffer, not in the table's memory.
+ * A ring of whole frames between two threads, one producer and one consumer: control messages on their way to the owner
+ * of their tunnel, copies for a capture. Lives in its own SharedArrayBuffer, not in the table's memory.
  */
 
 /** Bytes of a frame at most. */
 export const RING_FRAME_LENGTH = 2048;
-const SLOT_WORDS = RING_FRAME_LENGTH / 4 + 4; // length, ingress, flags, spare, then the frame
+const SLOT_WORDS = RING_FRAME_LENGTH / 4 + 4; // length, ingress, flags, spare; the frame follows
 const TAIL = 0; // frames pushed; the producer writes it
 const REFUSED = 1; // frames that found no room
 const HEAD = 16; // frames popped; the consumer writes it, on a cache line of its own
@@ -14,8 +14,7 @@ const HEADER_WORDS = 32;
 /** Words of the `meta` array that `pop` fills. */
 export const RING_META = { length: 0, ingress: 1, flags: 2 } as const;
 
-export class HandOverRing {
-  readonly slots: number;
+export class FrameRing {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
 
@@ -24,12 +23,11 @@ export class HandOverRing {
     return (HEADER_WORDS + slots * SLOT_WORDS) * 4;
   }
 
-  /** Over a buffer made with `byteLength`, zeroed for a new ring. */
-  constructor(buffer: SharedArrayBuffer, byteOffset = 0, byteLength = buffer.byteLength - byteOffset) {
-    this.#words = new Int32Array(buffer, byteOffset, byteLength / 4);
-    this.#bytes = new Uint8Array(buffer, byteOffset, byteLength);
-    this.slots = Math.floor((byteLength / 4 - HEADER_WORDS) / SLOT_WORDS);
-    if (this.slots < 1) throw new RangeError(`hand-over ring: ${byteLength} bytes hold no frame`);
+  /** Over `byteLength(slots)` bytes of the buffer, zeroed for a new ring. `byteOffset`: a multiple of 4. */
+  constructor(buffer: SharedArrayBuffer, byteOffset: number, readonly slots: number) {
+    const length = FrameRing.byteLength(slots);
+    this.#words = new Int32Array(buffer, byteOffset, length / 4);
+    this.#bytes = new Uint8Array(buffer, byteOffset, length);
   }
 
   /** Copies a frame in. False, and counted, when the ring is full or the frame longer than RING_FRAME_LENGTH. */

@@ -20,6 +20,12 @@ export interface RuleService {
   readonly port: number;
 }
 
+/** A VIP: its address and what it takes there. */
+export interface RuleVip {
+  readonly words: Words;
+  readonly services: readonly RuleService[];
+}
+
 /** A test of the packet's protocol: an IP protocol number, or (number null) tunnel traffic to one of the services. */
 export interface RuleProtocolInput {
   readonly number: number | null;
@@ -31,8 +37,8 @@ export interface RuleInput {
   readonly action: 'allow' | 'deny';
   readonly from: readonly RulePrefix[];
   readonly to: readonly RulePrefix[];
-  /** The packet goes to the address of one, and, if it is of the tunnel's IP protocol, to its port. */
-  readonly vips: readonly RuleService[];
+  /** The packet goes to the address of one, and, if it is of the IP protocol of one of its services, to that port. */
+  readonly vips: readonly RuleVip[];
   readonly protocols: readonly RuleProtocolInput[];
 }
 
@@ -66,7 +72,9 @@ export function ruleInputs(
     action: rule.action,
     from: rule.from.map(({ words, length }) => ({ words, length })),
     to: rule.to.map(({ words, length }) => ({ words, length })),
-    vips: vips.filter((vip) => rule.vips.includes(vip.name)).flatMap((vip) => vip.protocols.map((p) => service(vip, p))),
+    vips: vips
+      .filter((vip) => rule.vips.includes(vip.name))
+      .map((vip) => ({ words: vip.words, services: vip.protocols.map((protocol) => service(vip, protocol)) })),
     protocols: rule.protocols.map(({ tunnel, number }) => ({
       number,
       services: tunnel === null ? [] : vips.filter((vip) => vip.protocols.includes(tunnel)).map((vip) => service(vip, tunnel)),
@@ -74,12 +82,16 @@ export function ruleInputs(
   }));
 }
 
-const TEST_WORDS = 10; // kind, then its operands
+const TEST_WORDS = 12; // kind, then its operands
+/** IP protocols that the services of a VIP may differ in. */
+const VIP_TRANSPORTS = 7;
+const NO_TRANSPORT = -1;
 const KIND_FROM = 1; // words, masks
 const KIND_TO = 2; // words, masks
-const KIND_VIP = 3; // words, IP protocol, port
-const KIND_SERVICE = 4; // words, IP protocol, port
-const KIND_PROTOCOL = 5; // IP protocol
+const KIND_VIP = 3; // words, IP protocols that are not meant (its services have tests of their own)
+const KIND_VIP_SERVICE = 4; // words, IP protocol, port
+const KIND_SERVICE = 5; // words, IP protocol, port
+const KIND_PROTOCOL = 6; // IP protocol
 
 export class RuleList {
   readonly count: number;
@@ -102,7 +114,13 @@ export class RuleList {
     for (const rule of rules) {
       for (const prefix of rule.from) add(KIND_FROM, ...masked(prefix));
       for (const prefix of rule.to) add(KIND_TO, ...masked(prefix));
-      for (const vip of rule.vips) add(KIND_VIP, ...vip.words, vip.ipProtocol, vip.port);
+      for (const vip of rule.vips) {
+        const transports = [...new Set(vip.services.map((service) => service.ipProtocol))];
+        if (transports.length > VIP_TRANSPORTS) throw new RangeError(`firewall: a VIP of ${transports.length} IP protocols`);
+        while (transports.length < VIP_TRANSPORTS) transports.push(NO_TRANSPORT);
+        add(KIND_VIP, ...vip.words, ...transports);
+        for (const service of vip.services) add(KIND_VIP_SERVICE, ...service.words, service.ipProtocol, service.port);
+      }
       for (const protocol of rule.protocols) {
         if (protocol.number !== null) add(KIND_PROTOCOL, protocol.number);
         for (const service of protocol.services) add(KIND_SERVICE, ...service.words, service.ipProtocol, service.port);
@@ -148,9 +166,9 @@ export class RuleList {
               matches = within(tests, at, d0, d1, d2, d3);
               break;
             case KIND_VIP:
-              matches = same(tests, at, d0, d1, d2, d3)
-                && (ipProtocol !== tests[at + 4] || this.#portMatches(tests[at + 5], port, rule));
+              matches = same(tests, at, d0, d1, d2, d3) && !hasTransport(tests, at + 4, ipProtocol);
               break;
+            case KIND_VIP_SERVICE:
             case KIND_SERVICE:
               matches = same(tests, at, d0, d1, d2, d3)
                 && ipProtocol === tests[at + 4] && this.#portMatches(tests[at + 5], port, rule);
@@ -173,7 +191,12 @@ export class RuleList {
 
 /** Kinds that are alternatives of each other share a group. */
 function groupOf(kind: number): number {
-  return kind === KIND_SERVICE ? KIND_PROTOCOL : kind;
+  return kind === KIND_SERVICE ? KIND_PROTOCOL : kind === KIND_VIP_SERVICE ? KIND_VIP : kind;
+}
+
+function hasTransport(tests: Int32Array, at: number, ipProtocol: number): boolean {
+  for (let i = at; i < at + VIP_TRANSPORTS; i++) if (tests[i] === ipProtocol) return true;
+  return false;
 }
 
 function masked(prefix: RulePrefix): number[] {

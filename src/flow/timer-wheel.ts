@@ -7,21 +7,13 @@
  * mean nothing and need no clearing.
  */
 
-export interface WheelItems {
-  /** Item i has its words at i · stride. */
-  readonly words: Int32Array;
-  readonly stride: number;
-  /** Word offsets of the two links, index + 1 each. */
-  readonly next: number;
-  readonly previous: number;
-  readonly count: number;
-}
-
 export class TimerWheel {
   /** Items that wait. */
   size = 0;
-  readonly #items: WheelItems;
   readonly #words: Int32Array;
+  readonly #stride: number;
+  readonly #next: number;
+  readonly #previous: number;
   readonly #heads: Int32Array;
   readonly #mask: number;
   /** Per item: 0 not scheduled, else deadline − #epoch + 1. */
@@ -32,17 +24,23 @@ export class TimerWheel {
   /** The second whose bucket is being emptied, or was last; nothing is ever put into that bucket. */
   #current: number;
 
-  /** `buckets`: a power of two up to 65536. `nowSeconds`: the time from which `advance` goes on. */
-  constructor(items: WheelItems, nowSeconds: number, buckets = 1024) {
+  /**
+   * Item i has its words at `words[i · stride]`, its links at the word offsets `next` and `previous` (index + 1 each).
+   * `nowSeconds`: the time from which `advance` goes on. `buckets`: a power of two up to 65536.
+   */
+  constructor(words: Int32Array, stride: number, next: number, previous: number, nowSeconds: number, buckets = 1024) {
     if (buckets < 2 || buckets > 65536 || (buckets & (buckets - 1)) !== 0) {
       throw new RangeError(`timer wheel: ${buckets} buckets, a power of two from 2 to 65536 is needed`);
     }
-    this.#items = items;
-    this.#words = items.words;
+    const count = Math.floor(words.length / stride);
+    this.#words = words;
+    this.#stride = stride;
+    this.#next = next;
+    this.#previous = previous;
     this.#heads = new Int32Array(buckets);
     this.#mask = buckets - 1;
-    this.#deadlines = new Int32Array(items.count);
-    this.#places = new Uint16Array(items.count);
+    this.#deadlines = new Int32Array(count);
+    this.#places = new Uint16Array(count);
     this.#epoch = Math.floor(nowSeconds);
     this.#current = this.#epoch;
   }
@@ -104,21 +102,23 @@ export class TimerWheel {
 
   #link(index: number, deadline: number): void {
     const bucket = Math.min(deadline, this.#current + this.#mask) & this.#mask;
-    const { stride, next, previous } = this.#items;
+    const words = this.#words;
+    const at = index * this.#stride;
     const head = this.#heads[bucket];
-    this.#words[index * stride + next] = head;
-    this.#words[index * stride + previous] = 0;
-    if (head !== 0) this.#words[(head - 1) * stride + previous] = index + 1;
+    words[at + this.#next] = head;
+    words[at + this.#previous] = 0;
+    if (head !== 0) words[(head - 1) * this.#stride + this.#previous] = index + 1;
     this.#heads[bucket] = index + 1;
     this.#places[index] = bucket;
   }
 
   #unlink(index: number): void {
-    const { stride, next, previous } = this.#items;
-    const after = this.#words[index * stride + next];
-    const before = this.#words[index * stride + previous];
-    if (after !== 0) this.#words[(after - 1) * stride + previous] = before;
-    if (before !== 0) this.#words[(before - 1) * stride + next] = after;
+    const words = this.#words;
+    const at = index * this.#stride;
+    const after = words[at + this.#next];
+    const before = words[at + this.#previous];
+    if (after !== 0) words[(after - 1) * this.#stride + this.#previous] = before;
+    if (before !== 0) words[(before - 1) * this.#stride + this.#next] = after;
     else this.#heads[this.#places[index]] = after;
   }
 }

@@ -7,19 +7,31 @@
 
 const WAYS = 4;
 
-export class SourceLimiter {
+export interface TokenBucketOptions {
+  /** Tokens a second. */
+  readonly rate: number;
+  /** Tokens at most, ≥ 1. */
+  readonly burst: number;
+  /** Sources at a time, rounded up to a power of two; default 16384. */
+  readonly capacity?: number;
+}
+
+export class TokenBuckets {
   /** Sources forgotten although their bucket was not full again. */
   replaced = 0;
+  readonly rate: number;
+  readonly burst: number;
   readonly #addresses: Int32Array;
   readonly #tokens: Float64Array;
   /** Seconds of the last request; −Infinity = nobody. */
   readonly #asked: Float64Array;
   readonly #mask: number;
 
-  /** `rate` tokens a second, at most `burst` (≥ 1). `capacity` sources, rounded up to a power of two, at least 4. */
-  constructor(readonly rate: number, readonly burst: number, capacity = 16384) {
+  constructor(options: TokenBucketOptions) {
+    this.rate = options.rate;
+    this.burst = options.burst;
     let size = WAYS;
-    while (size < capacity) size *= 2;
+    while (size < (options.capacity ?? 16384)) size *= 2;
     this.#mask = size / WAYS - 1;
     this.#addresses = new Int32Array(size * 4);
     this.#tokens = new Float64Array(size);
