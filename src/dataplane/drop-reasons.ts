@@ -14,7 +14,6 @@ export const DROP_REASONS = [
   ['no-route', 'the host has no route to the packet’s destination through outside or inside'],
   ['next-hop-limit', 'the next-hop table is full'],
   ['table-full', 'the connection table has no room for another tunnel (table.connections)'],
-  ['session-limit', 'the session table is full: the session is forwarded but not listed'],
   ['unknown-tunnel', 'tunnel traffic of no tunnel in the table'],
   ['unknown-server', 'tunnel message from a server that names no tunnel of this client'],
   ['channel-collision', 'the server chose an id that another tunnel of this client already has, and it could not be replaced'],

@@ -1,0 +1,88 @@
+/**
+ * Ends of tunnels that nobody announced, and the wheel's state after a restart. A tunnel half open too long, idle too
+ * long, or closed for a retransmission cycle goes (DESIGN §8: timeouts). Deadlines are looked at lazily: traffic does
+ * not touch the wheel, a due tunnel that was seen meanwhile is scheduled again.
+ */
+import { ownerSlot } from '../flow/hash.js';
+import { RECORD, RECORD_STATE } from '../flow/layout.js';
+import type { TimerWheel } from '../flow/timer-wheel.js';
+import type { Plan } from './plan.js';
+import type { TunnelStore } from './tunnel-store.js';
+
+/** A record without entries that is older than this is what a crashed shard left half made. */
+const ORPHAN_SECONDS = 5;
+
+export class Ageing {
+  #timeouts: Plan['timeouts'] = { halfOpen: 60, idle: 600, closing: 35 };
+  #nowMs = 0;
+  #nowSeconds = 0;
+  readonly #due = (record: number): void => this.#judge(record);
+
+  constructor(
+    readonly shard: number,
+    readonly store: TunnelStore,
+    readonly wheel: TimerWheel,
+  ) {}
+
+  setPlan(plan: Plan): void {
+    this.#timeouts = plan.timeouts;
+  }
+
+  advance(nowSeconds: number, nowMs: number): void {
+    this.#nowSeconds = nowSeconds;
+    this.#nowMs = nowMs;
+    this.wheel.advance(nowSeconds, this.#due);
+  }
+
+  #judge(record: number): void {
+    const { store } = this;
+    const now = this.#nowSeconds;
+    switch (store.state(record)) {
+      case RECORD_STATE.free:
+        return;
+      case RECORD_STATE.closing:
+        return store.release(record, this.#nowMs);
+      case RECORD_STATE.halfOpen:
+        return this.#judgeAt(record, store.lastSeen(record) + this.#timeouts.halfOpen);
+      default:
+        // The first look at an established tunnel comes one retransmission cycle after it stood.
+        if (store.word(record, RECORD.entryHalfOpen) !== 0 && now - store.word(record, RECORD.created) >= this.#timeouts.closing) {
+          store.forgetRequest(record, this.#nowMs);
+        }
+        return this.#judgeAt(record, store.lastSeen(record) + this.#timeouts.idle);
+    }
+  }
+
+  #judgeAt(record: number, deadline: number): void {
+    if (deadline <= this.#nowSeconds) this.store.release(record, this.#nowMs);
+    else this.wheel.schedule(record, deadline);
+  }
+
+  /** True when this shard owns the tunnel's client. */
+  owns(record: number): boolean {
+    const slot = this.store.anyEntry(record);
+    if (slot < 0) return false;
+    const { table, memory } = this.store;
+    const owner = ownerSlot(table.keyWord(slot, 0), table.keyWord(slot, 1), table.keyWord(slot, 2), table.keyWord(slot, 3));
+    return memory.ownerSlots[owner] === this.shard;
+  }
+
+  /** Takes over the tunnels that this shard owns after a start or a crash; returns how many. */
+  adopt(nowSeconds: number, nowMs: number): number {
+    const { store, wheel } = this;
+    let adopted = 0;
+    for (let record = 0; record < store.memory.layout.recordCount; record++) {
+      const state = store.state(record);
+      if (state === RECORD_STATE.free) continue;
+      if (store.anyEntry(record) < 0) {
+        if (nowSeconds - store.word(record, RECORD.created) >= ORPHAN_SECONDS) store.release(record, nowMs);
+        continue;
+      }
+      if (!this.owns(record)) continue;
+      const wait = state === RECORD_STATE.halfOpen ? this.#timeouts.halfOpen : this.#timeouts.closing;
+      wheel.schedule(record, nowSeconds + wait);
+      adopted++;
+    }
+    return adopted;
+  }
+}

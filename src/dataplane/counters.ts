@@ -1,0 +1,53 @@
+/**
+ * A shard's statistics: one Float64Array in shared memory, written by that shard (and its native calls) only, read by
+ * the main thread. Lives in the main thread's memory, so it survives a shard's crash.
+ */
+import { DESCRIPTORS } from '../tunnels/index.js';
+import { DROP_REASONS } from './drop-reasons.js';
+
+export const COUNTER = {
+  framesReceived: 0,
+  framesSent: 1,
+  bytesSent: 2,
+  packetsIn: 3, // client → server
+  packetsOut: 4,
+  bytesIn: 5, // IP packet lengths
+  bytesOut: 6,
+  passed: 7, // not ours: the host's
+  handedOver: 8, // given to the owner shard
+  handedIn: 9, // received from other shards
+  answered: 10, // ARP, ND and echo for a VIP
+  requests: 11, // tunnel requests that made a new tunnel
+  requestsRepeated: 12, // retransmissions that followed the first
+  sessionsUnlisted: 13, // sessions forwarded but not listed: session table full
+  held: 14, // messages held until a floating port was registered
+  virtualChannels: 15, // tunnels that got a virtual id
+  batches: 16,
+  captureLost: 17, // frames that a capture did not get: its ring was full
+} as const;
+
+/** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */
+export const DROP_BASE = 32;
+
+/** All drop reasons with their sentences, in counter order. */
+export const ALL_DROP_REASONS: readonly (readonly [name: string, description: string])[] = [
+  ...DROP_REASONS,
+  ...[...DESCRIPTORS.values()].flatMap((descriptor) => descriptor.malformed),
+];
+
+/** Counter index of the first malformed reason of each protocol id. */
+export const MALFORMED_BASE: Int32Array = (() => {
+  const base = new Int32Array(256);
+  let next = DROP_BASE + DROP_REASONS.length;
+  for (const descriptor of DESCRIPTORS.values()) {
+    base[descriptor.id] = next;
+    next += descriptor.malformed.length;
+  }
+  return base;
+})();
+
+export const STATISTICS_LENGTH = DROP_BASE + ALL_DROP_REASONS.length;
+
+export function newStatistics(): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(STATISTICS_LENGTH * 8));
+}

@@ -1,0 +1,101 @@
+/**
+ * Who is who on both sides, compiled from the plan for per-packet questions: is this address a VIP or a server, which
+ * VIP has this port, which protocols may this be. Rebuilt with every plan; answers are numbers, nothing is allocated.
+ */
+import { AddressTable } from '../flow/address-table.js';
+import { ADDRESS_LIMIT, ADDRESS_ROLE, type TableMemory } from '../flow/layout.js';
+import { DESCRIPTORS } from '../tunnels/index.js';
+import type { TunnelDescriptor } from '../tunnels/descriptor.js';
+import type { Plan, PlanServer, PlanVip } from './plan.js';
+
+const place = (address: number, port: number): number => (address << 16) | port;
+
+export class Directory {
+  readonly addresses: AddressTable;
+  /** ADDRESS_ROLE bits by address index, as of this plan. */
+  readonly #roles = new Uint8Array(ADDRESS_LIMIT);
+  /** address index << 16 | port → VIP; a few entries, so a Map with small-integer keys is as quick as a table. */
+  readonly #vipAt = new Map<number, PlanVip>();
+  readonly #vipByIndex = new Map<number, PlanVip>();
+  readonly #serverAt = new Map<number, PlanServer>();
+  readonly #serverByIndex = new Map<number, PlanServer>();
+  /** IP protocol → descriptors in use. */
+  readonly #byIpProtocol: TunnelDescriptor[][] = Array.from({ length: 256 }, () => []);
+  readonly #byId: (TunnelDescriptor | undefined)[] = new Array(256).fill(undefined);
+  /** The single VIP and server of the commonest set-ups, answered without the Map. */
+  #lastVipPlace = -1;
+  #lastVip: PlanVip | null = null;
+
+  constructor(
+    memory: TableMemory,
+    readonly plan: Plan,
+    descriptors: ReadonlyMap<string, TunnelDescriptor> = DESCRIPTORS,
+  ) {
+    this.addresses = new AddressTable(memory);
+    for (const vip of plan.vips) this.#roles[vip.address] |= ADDRESS_ROLE.vip;
+    for (const server of plan.servers) this.#roles[server.address] |= ADDRESS_ROLE.server;
+    const used = new Set<TunnelDescriptor>();
+    for (const vip of plan.vips) {
+      this.#vipByIndex.set(vip.index, vip);
+      for (const name of vip.protocols) {
+        const descriptor = descriptors.get(name);
+        if (descriptor === undefined) continue;
+        used.add(descriptor);
+        this.#vipAt.set(place(vip.address, descriptor.hasPorts ? vip.port : 0), vip);
+      }
+    }
+    for (const server of plan.servers) {
+      this.#serverByIndex.set(server.index, server);
+      if (!this.#serverAt.has(place(server.address, server.port))) {
+        this.#serverAt.set(place(server.address, server.port), server);
+      }
+    }
+    for (const descriptor of used) {
+      this.#byIpProtocol[descriptor.ipProtocol].push(descriptor);
+      this.#byId[descriptor.id] = descriptor;
+    }
+  }
+
+  /** Address index of a VIP, or −1. */
+  vipOf(a0: number, a1: number, a2: number, a3: number): number {
+    const index = this.addresses.indexOf(a0, a1, a2, a3);
+    return index >= 0 && (this.#roles[index] & ADDRESS_ROLE.vip) !== 0 ? index : -1;
+  }
+
+  /** Address index of a server, or −1. */
+  serverOf(a0: number, a1: number, a2: number, a3: number): number {
+    const index = this.addresses.indexOf(a0, a1, a2, a3);
+    return index >= 0 && (this.#roles[index] & ADDRESS_ROLE.server) !== 0 ? index : -1;
+  }
+
+  /** The VIP that listens at this address and port (port 0 for a protocol without ports), or null. */
+  vipAt(address: number, port: number): PlanVip | null {
+    const at = place(address, port);
+    if (at === this.#lastVipPlace) return this.#lastVip;
+    const vip = this.#vipAt.get(at) ?? null;
+    this.#lastVipPlace = at;
+    this.#lastVip = vip;
+    return vip;
+  }
+
+  vip(index: number): PlanVip | null {
+    return this.#vipByIndex.get(index) ?? null;
+  }
+
+  server(index: number): PlanServer | null {
+    return this.#serverByIndex.get(index) ?? null;
+  }
+
+  /** The server that is configured at this address and port, or null (another port of a server may be a floating one). */
+  serverAt(address: number, port: number): PlanServer | null {
+    return this.#serverAt.get(place(address, port)) ?? null;
+  }
+
+  descriptorsOf(ipProtocol: number): readonly TunnelDescriptor[] {
+    return this.#byIpProtocol[ipProtocol];
+  }
+
+  descriptor(id: number): TunnelDescriptor {
+    return this.#byId[id] as TunnelDescriptor;
+  }
+}

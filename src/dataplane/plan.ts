@@ -1,0 +1,68 @@
+/**
+ * The plan: the configuration bound to table indices, as the main thread publishes it to every shard. Plain data that
+ * survives a structured clone. A shard replaces its plan as a whole, between two batches.
+ */
+import type { RouteSnapshot } from '../flow/route-table.js';
+import type { RuleInput } from '../flow/rule-list.js';
+
+export interface PlanVip {
+  /** Index of the VIP cell. */
+  readonly index: number;
+  readonly name: string;
+  /** Index of its address in the addresses segment. */
+  readonly address: number;
+  readonly port: number;
+  /** Names of the tunnel protocols that it takes. */
+  readonly protocols: readonly string[];
+  readonly algorithm: string;
+  /** The client always sees the VIP's own port. */
+  readonly hideServerPort: boolean;
+  /** Server cell indices in the order of the configuration. */
+  readonly servers: Int32Array;
+}
+
+export interface PlanServer {
+  /** Index of the server cell. */
+  readonly index: number;
+  readonly name: string;
+  readonly address: number;
+  readonly port: number;
+}
+
+export interface Plan {
+  readonly generation: number;
+  readonly vips: readonly PlanVip[];
+  readonly servers: readonly PlanServer[];
+  readonly rules: readonly RuleInput[];
+  readonly denyByDefault: boolean;
+  /** null = no limit. */
+  readonly requestsPerSecond: number | null;
+  readonly burst: number | null;
+  readonly halfOpenLimit: number | null;
+  /** Seconds. */
+  readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number };
+}
+
+/** Main thread → shard. */
+export type ShardMessage =
+  | { readonly type: 'plan'; readonly plan: Plan }
+  | { readonly type: 'routes'; readonly routes: RouteSnapshot }
+  | { readonly type: 'floating'; readonly ports: readonly number[] /* address index << 16 | port, registered */ }
+  | { readonly type: 'capture'; readonly captures: readonly CaptureFilter[] }
+  | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
+  | { readonly type: 'release'; readonly server: number /* close every tunnel of this server cell */ }
+  | { readonly type: 'crash' };
+
+/** Shard → main thread. */
+export type ShardNotice =
+  | { readonly type: 'up'; readonly shard: number; readonly description: string; readonly adopted: number }
+  | { readonly type: 'floating'; readonly ports: readonly number[] /* a server answers from these: please register */ }
+  | { readonly type: 'unresolved'; readonly nextHops: readonly number[] };
+
+/** Which tunnels a capture wants; absent = all. `slot` is the capture's bit in the mask that goes with a frame. */
+export interface CaptureFilter {
+  readonly slot: number;
+  readonly clientTunnelId?: number;
+  readonly client?: readonly [number, number, number, number];
+  readonly clientPort?: number;
+}

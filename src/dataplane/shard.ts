@@ -1,0 +1,224 @@
+/**
+ * A shard: one worker's share of the traffic. `turn` is a packet's whole life here, in the order of document 003's flow
+ * chart; everything else in this file sets it up.
+ */
+import { Designator } from '../designation/designate.js';
+import { ServerTable } from '../designation/servers.js';
+import { ConnectionTable } from '../flow/connection-table.js';
+import { RECORD, RECORD_WORDS, SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
+import { NextHopTable } from '../flow/next-hop-table.js';
+import { RecordPool } from '../flow/record-pool.js';
+import type { FrameRing } from '../flow/ring.js';
+import { SpinLock } from '../flow/spin-lock.js';
+import { TimerWheel } from '../flow/timer-wheel.js';
+import { BATCH_CAPACITY, type PacketPort } from '../io/port.js';
+import { DESCRIPTORS } from '../tunnels/index.js';
+import type { TunnelDescriptor } from '../tunnels/descriptor.js';
+import { Admission } from './admission.js';
+import { Ageing } from './ageing.js';
+import { Batch, KIND_CONTROL_IN, KIND_HOST, KIND_LOCAL } from './batch.js';
+import { CaptureTap } from './capture-tap.js';
+import { classify } from './classify.js';
+import { ClientHops } from './client-hops.js';
+import { COUNTER } from './counters.js';
+import { Directory } from './directory.js';
+import { Firewall } from './firewall.js';
+import { FloatingPorts } from './floating-ports.js';
+import type { HandOver } from './hand-over.js';
+import { Local } from './local.js';
+import type { Plan, ShardMessage, ShardNotice } from './plan.js';
+import { countForwarded, recall } from './recall.js';
+import { Review } from './review.js';
+import { Tracker } from './tracker.js';
+import { TunnelStore } from './tunnel-store.js';
+
+export interface ShardOptions {
+  readonly shard: number;
+  readonly memory: TableMemory;
+  readonly port: PacketPort;
+  readonly statistics: Float64Array;
+  readonly handOver: HandOver;
+  readonly captureRing: FrameRing;
+  /** Link-layer addresses of outside and inside. */
+  readonly macs: readonly [Uint8Array, Uint8Array];
+  readonly oneArm: boolean;
+  /** The host's drop filter must learn floating ports before they are used (`packet`). */
+  readonly filterNeeded: boolean;
+  readonly descriptors?: ReadonlyMap<string, TunnelDescriptor>;
+}
+
+export class Shard {
+  readonly batch: Batch;
+  readonly store: TunnelStore;
+  readonly #o: ShardOptions;
+  readonly #table: ConnectionTable;
+  readonly #designator: Designator;
+  readonly #hops: ClientHops;
+  readonly #admission: Admission;
+  readonly #firewall: Firewall;
+  readonly #floating: FloatingPorts;
+  readonly #tracker: Tracker;
+  readonly #ageing: Ageing;
+  readonly #review: Review;
+  readonly #local: Local;
+  readonly #capture: CaptureTap;
+  #directory: Directory | null = null;
+  #lastSecond = -1;
+
+  constructor(options: ShardOptions) {
+    const { memory, port, statistics, shard } = options;
+    if (shard >= SHARD_LIMIT) throw new RangeError(`shard ${shard}: at most ${SHARD_LIMIT}`);
+    this.#o = options;
+    this.batch = new Batch(port);
+    this.#table = new ConnectionTable(memory);
+    const lock = new SpinLock(memory);
+    const servers = new ServerTable(memory);
+    this.store = new TunnelStore(memory, shard, this.#table, new RecordPool(memory), lock, servers);
+    this.#designator = new Designator(memory, servers, lock, shard);
+    this.#hops = new ClientHops(new NextHopTable(memory));
+    this.#admission = new Admission(memory);
+    this.#firewall = new Firewall(options.oneArm);
+    this.#floating = new FloatingPorts(options.filterNeeded);
+    const wheel = new TimerWheel(memory.records, RECORD_WORDS, RECORD.wheelNext, RECORD.wheelPrevious, port.clock[0]);
+    this.#ageing = new Ageing(shard, this.store, wheel);
+    this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall);
+    this.#local = new Local(options.macs, this.#hops.table, statistics);
+    this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
+    this.#tracker = new Tracker({
+      shard,
+      store: this.store,
+      wheel,
+      designator: this.#designator,
+      hops: this.#hops,
+      admission: this.#admission,
+      firewall: this.#firewall,
+      handOver: options.handOver,
+      floating: this.#floating,
+      statistics,
+    });
+  }
+
+  /**
+   * One turn: send the last batch, receive the next, decide. Waits at most `waitMs` for traffic. Returns the number of
+   * frames received, or −1 when the source has ended (memory, pcap).
+   */
+  turn(waitMs: number): number {
+    const { batch } = this;
+    const { port, handOver } = this.#o;
+    const received = port.turn(batch.received, batch.scratch, waitMs);
+    batch.received = Math.max(0, received);
+    batch.scratch = 0;
+    this.#tick(port.clock[0]);
+    handOver.drain(batch);
+    this.#floating.release(batch);
+    if (this.#directory !== null) {
+      const given = batch.scratch;
+      this.#decide(0, batch.received, this.#directory);
+      this.#decide(BATCH_CAPACITY, BATCH_CAPACITY + given, this.#directory);
+      this.#local.transmit(batch);
+    } else batch.columns.verdict.fill(-1, 0, batch.received);
+    this.#capture.run(batch);
+    return received;
+  }
+
+  /** Document 003's flow chart over columns [from, to). */
+  #decide(from: number, to: number, directory: Directory): void {
+    const { batch } = this;
+    const { statistics } = this.#o;
+    const { kind } = batch;
+    classify(batch, from, to, directory, statistics); // 308 tunnel traffic? 310 of which kind? 312 whose?
+    recall(batch, from, to, this.#table, statistics); // the decisions cached in the connection table
+    for (let i = from; i < to; i++) {
+      const what = kind[i];
+      if (what >= KIND_CONTROL_IN) this.#tracker.control(batch, i); // 306, 314, 316: firewall, designate, map
+      else if (what === KIND_HOST) this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
+      else if (what === KIND_LOCAL) this.#local.answer(batch, i, this.#firewall, directory);
+    }
+    countForwarded(batch, from, to, this.#table, statistics); // 318: the addon maps addresses as it sends
+  }
+
+  #tick(seconds: number): void {
+    this.#tracker.setTime(seconds);
+    this.#local.setTime(seconds);
+    const second = Math.floor(seconds);
+    if (second !== this.#lastSecond) {
+      this.#lastSecond = second;
+      if (this.#directory !== null) this.#ageing.advance(second, Math.floor(seconds * 1000) | 0);
+    }
+    if (this.#review.running && this.#directory !== null) this.#review.step(this.#directory, second);
+  }
+
+  /** What the main thread says, between two turns. */
+  message(message: ShardMessage): void {
+    switch (message.type) {
+      case 'plan':
+        return this.#setPlan(message.plan);
+      case 'routes':
+        this.#hops.setRoutes(message.routes);
+        return this.#review.restart();
+      case 'floating':
+        return this.#floating.registered(message.ports);
+      case 'capture':
+        this.#capture.captures = message.captures;
+        return;
+      case 'transmit':
+        for (const { port, frame } of message.frames) this.#local.queue(port, frame);
+        return;
+      case 'release':
+        return this.#releaseServer(message.server);
+      case 'crash':
+        throw new Error('crash asked for');
+    }
+  }
+
+  #setPlan(plan: Plan): void {
+    const first = this.#directory === null;
+    this.#directory = new Directory(this.#o.memory, plan, this.#o.descriptors ?? DESCRIPTORS);
+    this.#designator.setPlan(plan);
+    this.#admission.setPlan(plan);
+    this.#firewall.setPlan(plan);
+    this.#ageing.setPlan(plan);
+    this.#tracker.setDirectory(this.#directory);
+    if (!first) this.#review.restart();
+  }
+
+  /** Takes over what this shard owns already (after `plan`). Returns the number of tunnels. */
+  adopt(): number {
+    const seconds = this.#o.port.clock[0];
+    const adopted = this.#ageing.adopt(Math.floor(seconds), Math.floor(seconds * 1000) | 0);
+    if (adopted > 0) this.#review.restart();
+    return adopted;
+  }
+
+  #releaseServer(server: number): void {
+    const nowMs = Math.floor(this.#o.port.clock[0] * 1000) | 0;
+    for (let record = 0; record < this.#o.memory.layout.recordCount; record++) {
+      if (this.store.state(record) === 0 || this.store.serverIndex(record) !== server || !this.#ageing.owns(record)) continue;
+      this.#ageing.wheel.cancel(record);
+      this.store.release(record, nowMs);
+    }
+  }
+
+  /** Something waits that cannot wait for the next packet. */
+  get busy(): boolean {
+    return this.#review.running || this.batch.scratch > 0 || this.#local.queued;
+  }
+
+  /** What the main thread should know; empties the lists. */
+  takeNotices(): ShardNotice[] {
+    const notices: ShardNotice[] = [];
+    if (this.#floating.wanted.length > 0) {
+      notices.push({ type: 'floating', ports: this.#floating.wanted });
+      this.#floating.wanted = [];
+    }
+    if (this.#hops.unresolved.length > 0) {
+      notices.push({ type: 'unresolved', nextHops: this.#hops.unresolved });
+      this.#hops.unresolved = [];
+    }
+    return notices;
+  }
+
+  get handedOver(): number {
+    return this.#o.statistics[COUNTER.handedOver];
+  }
+}

@@ -1,0 +1,420 @@
+/**
+ * Control messages: blocks 312 to 320 of document 003. A request that nobody knows is designated and mapped, an answer
+ * completes the map, everything else keeps the tunnel's state up to date. Runs only in the shard that owns the
+ * client's address; what arrives elsewhere is handed over. Protocol knowledge comes as events of the descriptor.
+ */
+import type { Designator } from '../designation/designate.js';
+import { ownerSlot } from '../flow/hash.js';
+import {
+  FLAG_DENIED,
+  RECORD,
+  RECORD_STATE,
+  SERVER_CELL,
+  CELL_WORDS,
+  TABLE_HALF_OPEN,
+  TABLE_REVERSE_HALF_OPEN,
+} from '../flow/layout.js';
+import type { TimerWheel } from '../flow/timer-wheel.js';
+import { VERDICT_HANDED } from '../io/port.js';
+import {
+  EVENT_CLOSE,
+  EVENT_CONNECTED,
+  EVENT_REPLY,
+  EVENT_REQUEST,
+  EVENT_SESSION_CLOSE,
+  EVENT_SESSION_CONNECTED,
+  EVENT_SESSION_REPLY,
+  EVENT_SESSION_REQUEST,
+  newControlEvent,
+  type TunnelDescriptor,
+} from '../tunnels/descriptor.js';
+import type { Admission } from './admission.js';
+import { type Batch, KEY_STRIDE, KIND_CONTROL_IN, KIND_DONE, KIND_UNBOUND_IN, KIND_UNBOUND_OUT } from './batch.js';
+import { drop, wasHanded } from './classify.js';
+import type { ClientHops } from './client-hops.js';
+import { COUNTER, MALFORMED_BASE } from './counters.js';
+import type { Directory } from './directory.js';
+import { DROP } from './drop-reasons.js';
+import type { Firewall } from './firewall.js';
+import type { FloatingPorts } from './floating-ports.js';
+import type { HandOver } from './hand-over.js';
+import { patchAssigned } from './patch.js';
+import type { PlanVip } from './plan.js';
+import { TunnelDraft, type TunnelStore } from './tunnel-store.js';
+
+/** Ids tried before a collision is given up. */
+const VIRTUAL_CHANNEL_TRIES = 64;
+
+export interface TrackerParts {
+  readonly shard: number;
+  readonly store: TunnelStore;
+  readonly wheel: TimerWheel;
+  readonly designator: Designator;
+  readonly hops: ClientHops;
+  readonly admission: Admission;
+  readonly firewall: Firewall;
+  readonly handOver: HandOver;
+  readonly floating: FloatingPorts;
+  readonly statistics: Float64Array;
+}
+
+export class Tracker {
+  readonly #event = newControlEvent();
+  readonly #draft = new TunnelDraft();
+  readonly #p: TrackerParts;
+  #directory!: Directory;
+  #nowSeconds = 0;
+  #nowMs = 0;
+
+  constructor(parts: TrackerParts) {
+    this.#p = parts;
+  }
+
+  setDirectory(directory: Directory): void {
+    this.#directory = directory;
+  }
+
+  setTime(seconds: number): void {
+    this.#nowSeconds = Math.floor(seconds);
+    this.#nowMs = Math.floor(seconds * 1000) | 0;
+  }
+
+  /** A control frame: gives it a verdict. */
+  control(batch: Batch, i: number): void {
+    const row = i * KEY_STRIDE;
+    const keys = batch.keys;
+    const owner = this.#p.store.memory.ownerSlots[ownerSlot(keys[row], keys[row + 1], keys[row + 2], keys[row + 3])];
+    if (owner !== this.#p.shard && !wasHanded(batch, i)) {
+      if (!this.#p.handOver.push(owner, batch, i)) return this.#drop(batch, i, DROP['hand-over-full']);
+      this.#p.statistics[COUNTER.handedOver]++;
+      return this.#finish(batch, i, VERDICT_HANDED);
+    }
+    const descriptor = this.#directory.descriptor(batch.protocol[i]);
+    const kind = descriptor.read(batch.view, batch.l4[i], batch.end[i], this.#event);
+    if (kind < 0) {
+      this.#p.statistics[MALFORMED_BASE[descriptor.id] - 1 - kind]++;
+      return this.#finish(batch, i, -1);
+    }
+    switch (batch.kind[i]) {
+      case KIND_UNBOUND_IN:
+        return this.#unboundIn(batch, i, descriptor);
+      case KIND_UNBOUND_OUT:
+        return this.#unboundOut(batch, i, descriptor);
+      default:
+        return this.#bound(batch, i, descriptor, batch.kind[i] === KIND_CONTROL_IN);
+    }
+  }
+
+  // ── messages without a channel: requests, and ends of tunnels that never got an answer ────────────────────────────
+
+  #unboundIn(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
+    const { store, wheel, statistics } = this.#p;
+    const event = this.#event;
+    const keys = batch.keys;
+    const row = i * KEY_STRIDE;
+    if (event.kind === EVENT_REQUEST && event.assignedHidden) return this.#drop(batch, i, DROP['hidden-channel']);
+    if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || event.assigned === 0) return this.#unknown(batch, i);
+    keys[row + 5] = event.assigned;
+    keys[row + 6] = (keys[row + 6] & ~0xff) | TABLE_HALF_OPEN;
+    const slot = store.table.find(keys, row);
+    if (slot >= 0) {
+      const record = store.table.recordOf(slot);
+      if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
+      if (event.kind === EVENT_CLOSE) this.#closing(record);
+      else if (store.state(record) === RECORD_STATE.closing) {
+        // The same id again after the end of the tunnel that had it: a new tunnel, not a late copy.
+        wheel.cancel(record);
+        store.release(record, this.#nowMs);
+        return this.#request(batch, i, descriptor);
+      } else {
+        statistics[COUNTER.requestsRepeated]++;
+        store.setSequence(record, true, event.ns, event.nr);
+      }
+      return this.#finish(batch, i, slot);
+    }
+    if (event.kind === EVENT_CLOSE) return this.#unknown(batch, i);
+    this.#request(batch, i, descriptor);
+  }
+
+  /** Block 314: designate, then 316: a new address map. */
+  #request(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
+    const { store, designator, hops, admission, firewall, wheel, statistics } = this.#p;
+    const keys = batch.keys;
+    const row = i * KEY_STRIDE;
+    const vip = this.#directory.vip(batch.local[i]);
+    if (vip === null) return this.#unknown(batch, i);
+    if (firewall.denies(batch, i, this.#directory)) return this.#drop(batch, i, DROP['firewall-denied']);
+    const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
+    const refused = admission.admit(a0, a1, a2, a3, this.#nowSeconds);
+    if (refused >= 0) return this.#drop(batch, i, refused);
+    const draft = this.#draft;
+    draft.vip = vip;
+    draft.protocol = descriptor.id;
+    draft.hasPorts = descriptor.hasPorts;
+    draft.a0 = a0;
+    draft.a1 = a1;
+    draft.a2 = a2;
+    draft.a3 = a3;
+    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
+    draft.clientChannel = this.#event.assigned;
+    draft.serverChannel = 0;
+    draft.virtualChannel = 0;
+    draft.denied = false;
+    store.lock.acquire(this.#p.shard);
+    let record = -1;
+    let reason: number = DROP['table-full'];
+    const hop = hops.find(a0, a1, a2, a3, batch.bytes, batch.columns.offset[i], batch.columns.ingress[i], this.#nowSeconds);
+    if (hop < 0) reason = -1 - hop;
+    else {
+      const index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
+      const server = index < 0 ? null : this.#directory.server(index);
+      if (server === null) reason = DROP['no-server'];
+      else {
+        draft.server = server;
+        draft.clientNextHop = hop;
+        draft.serverNextHop = this.#serverNextHop(server.index);
+        record = store.create(draft, this.#nowSeconds, this.#nowMs);
+      }
+    }
+    store.lock.release(this.#p.shard);
+    if (record < 0) return this.#drop(batch, i, reason);
+    statistics[COUNTER.requests]++;
+    store.setSequence(record, true, this.#event.ns, this.#event.nr);
+    wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
+    this.#finish(batch, i, store.word(record, RECORD.entryHalfOpen) - 1);
+  }
+
+  /** A server asks a client for a tunnel: it passes outward and makes the table in the other direction. */
+  #unboundOut(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
+    const { store, hops, wheel, statistics } = this.#p;
+    const event = this.#event;
+    const keys = batch.keys;
+    const row = i * KEY_STRIDE;
+    const port = descriptor.hasPorts ? batch.view.getUint16(batch.l4[i]) : 0;
+    const address = keys[row + 6] >>> 16;
+    const server = this.#directory.serverAt(address, port);
+    if (server === null || event.assigned === 0 || (event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE)) {
+      return this.#drop(batch, i, event.assignedHidden ? DROP['hidden-channel'] : DROP['unknown-server']);
+    }
+    keys[row + 5] = event.assigned;
+    keys[row + 6] = (keys[row + 6] & ~0xff) | TABLE_REVERSE_HALF_OPEN;
+    const slot = store.table.find(keys, row);
+    if (slot >= 0) {
+      const record = store.table.recordOf(slot);
+      if (event.kind === EVENT_CLOSE) this.#closing(record);
+      else if (store.state(record) === RECORD_STATE.closing) {
+        wheel.cancel(record);
+        store.release(record, this.#nowMs);
+        return this.#unboundOut(batch, i, descriptor);
+      } else statistics[COUNTER.requestsRepeated]++;
+      this.#replaceAssigned(batch, i, descriptor, record);
+      return this.#finish(batch, i, slot);
+    }
+    const vip = this.#directory.vip(this.#serverVip(server.index));
+    if (event.kind === EVENT_CLOSE || vip === null) return this.#drop(batch, i, DROP['unknown-server']);
+    const draft = this.#draft;
+    draft.vip = vip;
+    draft.server = server;
+    draft.protocol = descriptor.id;
+    draft.hasPorts = descriptor.hasPorts;
+    draft.a0 = keys[row];
+    draft.a1 = keys[row + 1];
+    draft.a2 = keys[row + 2];
+    draft.a3 = keys[row + 3];
+    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
+    draft.clientChannel = 0;
+    draft.serverChannel = event.assigned;
+    draft.denied = false;
+    draft.virtualChannel = this.#chooseChannel(draft, vip.port, event.assigned, -1);
+    if (draft.virtualChannel < 0) return this.#drop(batch, i, DROP['channel-collision']);
+    store.lock.acquire(this.#p.shard);
+    let record = -1;
+    const hop = hops.find(draft.a0, draft.a1, draft.a2, draft.a3, null, 0, 0, this.#nowSeconds);
+    if (hop >= 0) {
+      draft.clientNextHop = hop;
+      draft.serverNextHop = this.#serverNextHop(server.index);
+      record = store.create(draft, this.#nowSeconds, this.#nowMs);
+    }
+    store.lock.release(this.#p.shard);
+    if (record < 0) return this.#drop(batch, i, hop < 0 ? -1 - hop : DROP['table-full']);
+    statistics[COUNTER.requests]++;
+    store.setSequence(record, false, event.ns, event.nr);
+    wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
+    this.#replaceAssigned(batch, i, descriptor, record);
+    this.#finish(batch, i, store.word(record, RECORD.entryHalfOpen) - 1);
+  }
+
+  // ── messages of a known tunnel ────────────────────────────────────────────────────────────────────────────────────
+
+  #bound(batch: Batch, i: number, descriptor: TunnelDescriptor, fromClient: boolean): void {
+    const { store, floating, statistics } = this.#p;
+    const row = i * KEY_STRIDE;
+    const slot = store.table.find(batch.keys, row);
+    if (slot < 0) return fromClient ? this.#unknown(batch, i) : this.#drop(batch, i, DROP['unknown-server']);
+    const record = store.table.recordOf(slot);
+    const event = this.#event;
+    if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
+    if (!fromClient && descriptor.hasPorts) {
+      const port = batch.view.getUint16(batch.l4[i]);
+      const wait = floating.check(batch, i, batch.keys[row + 6] >>> 16, port, this.#directory);
+      if (wait < 0) return this.#drop(batch, i, DROP['held-limit']);
+      if (wait > 0) {
+        statistics[COUNTER.held]++;
+        return this.#finish(batch, i, VERDICT_HANDED);
+      }
+    }
+    if (event.kind === EVENT_REPLY) {
+      const refused = this.#reply(batch, i, descriptor, record, fromClient);
+      if (refused >= 0) return this.#drop(batch, i, refused);
+    }
+    this.#learn(record, fromClient);
+    if (!fromClient) this.#replaceAssigned(batch, i, descriptor, record);
+    this.#finish(batch, i, slot);
+  }
+
+  /** The answer names the other end's id (and, by its source, the server's port). −1, or a drop reason. */
+  #reply(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number, fromClient: boolean): number {
+    const { store } = this.#p;
+    const event = this.#event;
+    if (store.state(record) !== RECORD_STATE.halfOpen) return -1; // a copy of an answer that was seen
+    if (event.assignedHidden) return DROP['hidden-channel'];
+    if (event.assigned === 0) return -1;
+    const known = store.word(record, fromClient ? RECORD.clientChannel : RECORD.serverChannel);
+    if (known === event.assigned) return -1;
+    const vip = this.#directory.vip(store.vipIndex(record));
+    const server = this.#directory.server(store.serverIndex(record));
+    if (vip === null || server === null) return DROP['unknown-tunnel'];
+    const draft = this.#fillDraft(batch, i, descriptor, record, vip);
+    draft.server = server;
+    let serverPort = server.port;
+    if (fromClient) draft.clientChannel = event.assigned;
+    else {
+      draft.serverChannel = event.assigned;
+      if (descriptor.hasPorts) serverPort = batch.view.getUint16(batch.l4[i]);
+    }
+    const shownPort = serverPort === server.port || vip.hideServerPort ? vip.port : serverPort;
+    if (!fromClient) {
+      draft.virtualChannel = this.#chooseChannel(draft, shownPort, event.assigned, record);
+      if (draft.virtualChannel < 0) return DROP['channel-collision'];
+      if (draft.virtualChannel > 0 && descriptor.assignedOffset(batch.view, batch.l4[i], batch.end[i]) < 0) {
+        return DROP['channel-collision'];
+      }
+    }
+    return store.confirm(record, draft, shownPort, serverPort, this.#nowSeconds, this.#nowMs) ? -1 : DROP['table-full'];
+  }
+
+  #learn(record: number, fromClient: boolean): void {
+    const { store, wheel, statistics } = this.#p;
+    const event = this.#event;
+    if (event.ns >= 0) store.setSequence(record, fromClient, event.ns, event.nr);
+    switch (event.kind) {
+      case EVENT_CONNECTED:
+        if (store.state(record) !== RECORD_STATE.halfOpen) return;
+        store.establish(record);
+        // Late copies of the request may still come for one retransmission cycle (RFC 2661 §5.8).
+        wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
+        return;
+      case EVENT_CLOSE:
+        return this.#closing(record);
+      case EVENT_SESSION_REQUEST:
+        if (!store.requestSession(record, fromClient, event.assignedSession)) statistics[COUNTER.sessionsUnlisted]++;
+        return;
+      case EVENT_SESSION_REPLY:
+        return store.replySession(record, fromClient, event.session, event.assignedSession);
+      case EVENT_SESSION_CONNECTED:
+        return store.connectSession(record, fromClient, event.session);
+      case EVENT_SESSION_CLOSE:
+        return store.closeSession(record, fromClient, event.session, event.assignedSession);
+    }
+  }
+
+  /** The mapping stays for a full retransmission cycle (RFC 2661 §5.7), then the wheel releases it. */
+  #closing(record: number): void {
+    if (this.#p.store.state(record) === RECORD_STATE.closing) return;
+    this.#p.store.close(record);
+    this.#p.wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
+  }
+
+  // ── virtual channels ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * 0 when the server's id is free for this client, a virtual id when another living tunnel of the same client shows
+   * it already (two servers may choose alike), −1 when none was found.
+   */
+  #chooseChannel(draft: TunnelDraft, port: number, channel: number, record: number): number {
+    if (this.#channelFree(draft, port, channel, record)) return 0;
+    for (let n = 1; n <= VIRTUAL_CHANNEL_TRIES; n++) {
+      const candidate = (channel + n * 0x9e37) & 0xffff;
+      if (candidate !== 0 && this.#channelFree(draft, port, candidate, record)) return candidate;
+    }
+    return -1;
+  }
+
+  readonly #probe = new Int32Array(KEY_STRIDE);
+
+  #channelFree(draft: TunnelDraft, port: number, channel: number, record: number): boolean {
+    const { store } = this.#p;
+    const key = this.#probe;
+    for (const local of port === draft.vip.port ? [port] : [port, draft.vip.port]) {
+      store.forwardKey(key, draft, local, channel);
+      const slot = store.table.find(key, 0);
+      if (slot < 0) continue;
+      const other = store.table.recordOf(slot);
+      if (other !== record && store.state(other) !== RECORD_STATE.closing) return false;
+    }
+    return true;
+  }
+
+  /** Shows the virtual id in a server's message that names its own. */
+  #replaceAssigned(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number): void {
+    const virtual = this.#p.store.word(record, RECORD.virtualChannel);
+    if (virtual === 0 || this.#event.assigned !== this.#p.store.word(record, RECORD.serverChannel)) return;
+    if (patchAssigned(batch, i, descriptor, virtual)) this.#p.statistics[COUNTER.virtualChannels]++;
+  }
+
+  // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #fillDraft(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number, vip: PlanVip): TunnelDraft {
+    const { store } = this.#p;
+    const draft = this.#draft;
+    const keys = batch.keys;
+    const row = i * KEY_STRIDE;
+    draft.vip = vip;
+    draft.protocol = descriptor.id;
+    draft.hasPorts = descriptor.hasPorts;
+    draft.a0 = keys[row];
+    draft.a1 = keys[row + 1];
+    draft.a2 = keys[row + 2];
+    draft.a3 = keys[row + 3];
+    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
+    draft.clientChannel = store.word(record, RECORD.clientChannel);
+    draft.serverChannel = store.word(record, RECORD.serverChannel);
+    draft.virtualChannel = store.word(record, RECORD.virtualChannel);
+    draft.denied = false;
+    draft.clientNextHop = store.clientNextHop(record);
+    draft.serverNextHop = this.#serverNextHop(store.serverIndex(record));
+    return draft;
+  }
+
+  #serverNextHop(server: number): number {
+    return this.#p.store.memory.servers[server * CELL_WORDS + SERVER_CELL.nextHop];
+  }
+
+  #serverVip(server: number): number {
+    return this.#p.store.memory.servers[server * CELL_WORDS + SERVER_CELL.vip];
+  }
+
+  /** Not of any tunnel. On a port that no VIP has it may be the host's own traffic: the firewall has had its say. */
+  #unknown(batch: Batch, i: number): void {
+    this.#drop(batch, i, DROP['unknown-tunnel']);
+  }
+
+  #drop(batch: Batch, i: number, reason: number): void {
+    drop(batch, i, this.#p.statistics, reason);
+  }
+
+  #finish(batch: Batch, i: number, verdict: number): void {
+    batch.kind[i] = KIND_DONE;
+    batch.columns.verdict[i] = verdict;
+  }
+}

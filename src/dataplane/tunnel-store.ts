@@ -1,0 +1,426 @@
+/**
+ * Tunnels in the shared memory: a record, its entries, its sessions. Only the shard that owns the client's address
+ * calls this; other threads read. Knows addresses, channels and times, no protocol.
+ */
+import type { ServerTable } from '../designation/servers.js';
+import type { ConnectionTable } from '../flow/connection-table.js';
+import {
+  ENTRY,
+  FLAG_DECREMENT_TTL,
+  FLAG_DENIED,
+  FLAG_REWRITE_CHANNEL,
+  FLAG_REWRITE_PORTS,
+  FLAG_REWRITE_SOURCE,
+  HEADER,
+  RECORD,
+  RECORD_STATE,
+  RECORD_WORDS,
+  SESSION,
+  SESSION_STATE,
+  TABLE_FORWARD,
+  TABLE_HALF_OPEN,
+  TABLE_REVERSE,
+  TABLE_REVERSE_HALF_OPEN,
+  type TableMemory,
+} from '../flow/layout.js';
+import { type RecordPool, recordState } from '../flow/record-pool.js';
+import type { SpinLock } from '../flow/spin-lock.js';
+import type { PlanServer, PlanVip } from './plan.js';
+
+/** Everything that a new tunnel is made of; filled by the tracker, read by `create`. One instance per shard. */
+export class TunnelDraft {
+  vip!: PlanVip;
+  server!: PlanServer;
+  protocol = 0;
+  hasPorts = true;
+  a0 = 0;
+  a1 = 0;
+  a2 = 0;
+  a3 = 0;
+  clientPort = 0;
+  clientChannel = 0;
+  serverChannel = 0;
+  virtualChannel = 0;
+  clientNextHop = 0;
+  serverNextHop = 0;
+  denied = false;
+}
+
+/** Answers of `create` below 0. */
+export const STORE_FULL = -1;
+
+const NO_PORTS = 0;
+
+export class TunnelStore {
+  readonly #key = new Int32Array(8);
+  readonly #records: Int32Array;
+
+  constructor(
+    readonly memory: TableMemory,
+    readonly shard: number,
+    readonly table: ConnectionTable,
+    readonly pool: RecordPool,
+    readonly lock: SpinLock,
+    readonly servers: ServerTable,
+  ) {
+    this.#records = memory.records;
+  }
+
+  // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  word(record: number, word: number): number {
+    return this.#records[record * RECORD_WORDS + word];
+  }
+
+  state(record: number): number {
+    return this.word(record, RECORD.state) & 0xff;
+  }
+
+  protocol(record: number): number {
+    return (this.word(record, RECORD.state) >>> 8) & 0xff;
+  }
+
+  vipIndex(record: number): number {
+    return this.word(record, RECORD.place) >>> 16;
+  }
+
+  serverIndex(record: number): number {
+    return this.word(record, RECORD.place) & 0xffff;
+  }
+
+  /** An entry of the tunnel that has the client's address and port in its key, −1 when it has none (being made). */
+  anyEntry(record: number): number {
+    return (
+      (this.word(record, RECORD.entryReverse) ||
+        this.word(record, RECORD.entryForward) ||
+        this.word(record, RECORD.entryHalfOpen) ||
+        this.word(record, RECORD.entryAlias)) - 1
+    );
+  }
+
+  /** Lays out the key under which a client's packets with this channel would be found. */
+  forwardKey(key: Int32Array, draft: TunnelDraft, localPort: number, channel: number): void {
+    key[ENTRY.client - 1] = draft.a0;
+    key[ENTRY.client] = draft.a1;
+    key[ENTRY.client + 1] = draft.a2;
+    key[ENTRY.client + 2] = draft.a3;
+    key[ENTRY.keyA - 1] = draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS;
+    key[ENTRY.keyB - 1] = channel;
+    key[ENTRY.tag - 1] = (draft.vip.address << 16) | (draft.protocol << 8) | TABLE_FORWARD;
+  }
+
+  /** The next hop towards the client, as its server → client entry has it. */
+  clientNextHop(record: number): number {
+    const slot = (this.word(record, RECORD.entryReverse) || this.word(record, RECORD.entryHalfOpen)) - 1;
+    return slot < 0 ? 0 : this.table.targetOf(slot) & 0xffff;
+  }
+
+  /** Seconds of the last packet in either direction, at least the time of creation. */
+  lastSeen(record: number): number {
+    let last = this.word(record, RECORD.created);
+    for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
+      const slot = this.word(record, w) - 1;
+      if (slot >= 0) last = Math.max(last, this.table.lastSeen(slot));
+    }
+    return last;
+  }
+
+  // ── a tunnel's life ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * A client's request: record, half-open entry and reverse entry. The caller holds the lock (designation happened
+   * under it). Returns the record, or STORE_FULL with nothing left behind.
+   */
+  create(draft: TunnelDraft, nowSeconds: number, nowMs: number): number {
+    const record = this.#newRecord(draft, nowSeconds);
+    if (record < 0) return STORE_FULL;
+    const tableOfRequest = draft.clientChannel !== 0 ? TABLE_HALF_OPEN : TABLE_REVERSE_HALF_OPEN;
+    const first =
+      tableOfRequest === TABLE_HALF_OPEN
+        ? this.#insertIn(record, draft, TABLE_HALF_OPEN, draft.vip.port, draft.clientChannel, draft.server.port, nowSeconds, nowMs)
+        : this.#insertOut(record, draft, TABLE_REVERSE_HALF_OPEN, draft.serverChannel, draft.vip.port, nowSeconds, nowMs);
+    const second =
+      first < 0
+        ? -1
+        : tableOfRequest === TABLE_HALF_OPEN
+          ? this.#insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, draft.vip.port, nowSeconds, nowMs)
+          : this.#insertIn(record, draft, TABLE_FORWARD, draft.vip.port, draft.virtualChannel || draft.serverChannel, draft.server.port, nowSeconds, nowMs);
+    if (second < 0) {
+      if (first >= 0) this.table.remove(first, nowMs);
+      this.pool.freeRecord(record);
+      return STORE_FULL;
+    }
+    this.#set(record, RECORD.entryHalfOpen, first + 1);
+    this.#set(record, tableOfRequest === TABLE_HALF_OPEN ? RECORD.entryReverse : RECORD.entryForward, second + 1);
+    this.servers.addHalfOpen(draft.server.index, 1);
+    Atomics.add(this.memory.header, HEADER.halfOpen, 1);
+    return record;
+  }
+
+  /**
+   * The answer to a request is known: the missing direction gets its entry, and a server that floated its port is
+   * followed. `shownPort` is the port that the client sees. False when the table is full.
+   */
+  confirm(record: number, draft: TunnelDraft, shownPort: number, serverPort: number, nowSeconds: number, nowMs: number): boolean {
+    this.#set(record, RECORD.ports, (serverPort << 16) | shownPort);
+    this.#set(record, RECORD.serverChannel, draft.serverChannel);
+    this.#set(record, RECORD.clientChannel, draft.clientChannel);
+    this.#set(record, RECORD.virtualChannel, draft.virtualChannel);
+    const shown = draft.virtualChannel || draft.serverChannel;
+    if (this.word(record, RECORD.entryForward) === 0) {
+      const slot = this.#insertIn(record, draft, TABLE_FORWARD, shownPort, shown, serverPort, nowSeconds, nowMs);
+      if (slot < 0) return false;
+      this.#set(record, RECORD.entryForward, slot + 1);
+      // A client that stays on the port it dialled (xl2tpd) is followed just as one that moves (RFC 2661 §8.1).
+      if (shownPort !== draft.vip.port) {
+        const alias = this.#insertIn(record, draft, TABLE_FORWARD, draft.vip.port, shown, serverPort, nowSeconds, nowMs);
+        if (alias >= 0) this.#set(record, RECORD.entryAlias, alias + 1);
+      }
+    }
+    const reverse = this.word(record, RECORD.entryReverse) - 1;
+    if (reverse < 0) {
+      const slot = this.#insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, shownPort, nowSeconds, nowMs);
+      if (slot < 0) return false;
+      this.#set(record, RECORD.entryReverse, slot + 1);
+    } else if (shownPort !== draft.vip.port) {
+      this.table.update(
+        reverse,
+        (draft.vip.address << 16) | draft.clientNextHop,
+        draft.hasPorts ? shownPort << 16 : NO_PORTS,
+        record,
+        this.table.flagsOf(reverse),
+      );
+    }
+    return true;
+  }
+
+  establish(record: number): void {
+    if (this.state(record) !== RECORD_STATE.halfOpen) return;
+    this.pool.setState(record, RECORD_STATE.established);
+    const server = this.serverIndex(record);
+    this.servers.addHalfOpen(server, -1);
+    this.servers.addEstablished(server, 1);
+    Atomics.sub(this.memory.header, HEADER.halfOpen, 1);
+  }
+
+  /** The tunnel ends: it counts no more, but its mapping stays for the retransmissions of the end itself. */
+  close(record: number): void {
+    const state = this.state(record);
+    if (state === RECORD_STATE.closing || state === RECORD_STATE.free) return;
+    this.#uncount(record, state);
+    this.pool.setState(record, RECORD_STATE.closing);
+  }
+
+  /** Everything of the tunnel goes. The caller does not hold the lock and has taken the record off the wheel. */
+  release(record: number, nowMs: number): void {
+    const state = this.state(record);
+    if (state === RECORD_STATE.free) return;
+    this.#uncount(record, state);
+    for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
+      const slot = this.word(record, w) - 1;
+      if (slot >= 0) this.table.remove(slot, nowMs);
+      this.#set(record, w, 0);
+    }
+    this.lock.acquire(this.shard);
+    this.pool.freeRecord(record);
+    this.lock.release(this.shard);
+  }
+
+  /** Removes one entry from whichever tunnel has it: a new tunnel with the same ids takes its place. */
+  detach(slot: number, nowMs: number): void {
+    const record = this.table.recordOf(slot);
+    for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
+      if (this.word(record, w) === slot + 1) this.#set(record, w, 0);
+    }
+    this.table.remove(slot, nowMs);
+  }
+
+  /** The half-open entry has served: no request of this tunnel can be on its way any more. */
+  forgetRequest(record: number, nowMs: number): void {
+    const slot = this.word(record, RECORD.entryHalfOpen) - 1;
+    if (slot < 0) return;
+    this.table.remove(slot, nowMs);
+    this.#set(record, RECORD.entryHalfOpen, 0);
+  }
+
+  // ── changes to a live tunnel ──────────────────────────────────────────────────────────────────────────────────────
+
+  setSequence(record: number, fromClient: boolean, ns: number, nr: number): void {
+    this.#set(record, fromClient ? RECORD.clientSequence : RECORD.serverSequence, (ns << 16) | nr);
+  }
+
+  setVirtualChannel(record: number, channel: number): void {
+    this.#set(record, RECORD.virtualChannel, channel);
+  }
+
+  /** Brings next hops and the firewall's verdict of all entries up to date. */
+  retarget(record: number, vipAddress: number, serverAddress: number, clientNextHop: number, serverNextHop: number, denied: boolean): void {
+    for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
+      const slot = this.word(record, w) - 1;
+      if (slot < 0) continue;
+      const flags = this.table.flagsOf(slot);
+      const out = (flags & FLAG_REWRITE_SOURCE) !== 0;
+      const target = out ? (vipAddress << 16) | clientNextHop : (serverAddress << 16) | serverNextHop;
+      const next = denied && !out ? flags | FLAG_DENIED : flags & ~FLAG_DENIED;
+      if (this.table.targetOf(slot) === target && next === flags) continue;
+      this.table.update(slot, target, this.table.portsOf(slot), record, next);
+    }
+  }
+
+  // ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A session is asked for. False when the session table is full (it then works unlisted). */
+  requestSession(record: number, fromClient: boolean, id: number): boolean {
+    if (id === 0) return true;
+    if (this.#find(record, fromClient, id) >= 0) return true; // repeated
+    this.lock.acquire(this.shard);
+    const session = this.pool.allocateSession(record);
+    this.lock.release(this.shard);
+    if (session < 0) return false;
+    this.pool.setSessionWord(session, fromClient ? SESSION.clientId : SESSION.serverId, id);
+    this.pool.setSessionWord(session, SESSION.state, SESSION_STATE.requested);
+    this.servers.addSessions(this.serverIndex(record), 1);
+    return true;
+  }
+
+  /** `session` is the id of the side that asked, `assigned` the answerer's. */
+  replySession(record: number, fromClient: boolean, session: number, assigned: number): void {
+    const found = this.#find(record, !fromClient, session);
+    if (found < 0) return;
+    this.pool.setSessionWord(found, fromClient ? SESSION.clientId : SESSION.serverId, assigned);
+    if (this.pool.sessionWord(found, SESSION.state) === SESSION_STATE.requested) {
+      this.pool.setSessionWord(found, SESSION.state, SESSION_STATE.replied);
+    }
+  }
+
+  connectSession(record: number, fromClient: boolean, session: number): void {
+    const found = this.#find(record, !fromClient, session);
+    if (found >= 0) this.pool.setSessionWord(found, SESSION.state, SESSION_STATE.established);
+  }
+
+  /** `session` from the header is the receiver's id (may be 0), `assigned` the sender's. */
+  closeSession(record: number, fromClient: boolean, session: number, assigned: number): void {
+    let found = assigned === 0 ? -1 : this.#find(record, fromClient, assigned);
+    if (found < 0 && session !== 0) found = this.#find(record, !fromClient, session);
+    if (found < 0) return;
+    this.lock.acquire(this.shard);
+    this.pool.freeSession(record, found);
+    this.lock.release(this.shard);
+    // A closing tunnel's sessions have been taken off the server's count already.
+    if (this.state(record) !== RECORD_STATE.closing) this.servers.addSessions(this.serverIndex(record), -1);
+  }
+
+  /** Session with this id of the client's (or the server's) choosing, or −1. */
+  #find(record: number, ofClient: boolean, id: number): number {
+    return ofClient ? this.pool.sessionByClientId(record, id) : this.pool.sessionByServerId(record, id);
+  }
+
+  // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #newRecord(draft: TunnelDraft, nowSeconds: number): number {
+    const record = this.pool.allocateRecord();
+    if (record < 0) return -1;
+    this.#set(record, RECORD.place, (draft.vip.index << 16) | draft.server.index);
+    this.#set(record, RECORD.clientChannel, draft.clientChannel);
+    this.#set(record, RECORD.serverChannel, draft.serverChannel);
+    this.#set(record, RECORD.virtualChannel, draft.virtualChannel);
+    this.#set(record, RECORD.created, nowSeconds);
+    this.#set(record, RECORD.state, recordState(this.pool.version(record) + 1, draft.protocol, RECORD_STATE.halfOpen));
+    return record;
+  }
+
+  /** Client → server entry: destination becomes the server. */
+  #insertIn(
+    record: number,
+    draft: TunnelDraft,
+    tableKind: number,
+    localPort: number,
+    channel: number,
+    serverPort: number,
+    nowSeconds: number,
+    nowMs: number,
+  ): number {
+    let flags = FLAG_DECREMENT_TTL;
+    if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
+    if (draft.denied) flags |= FLAG_DENIED;
+    if (tableKind === TABLE_FORWARD && draft.virtualChannel !== 0) flags |= FLAG_REWRITE_CHANNEL;
+    return this.#insert(
+      record,
+      draft,
+      draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS,
+      channel,
+      (draft.vip.address << 16) | (draft.protocol << 8) | tableKind,
+      (draft.server.address << 16) | draft.serverNextHop,
+      draft.hasPorts ? serverPort : NO_PORTS,
+      flags,
+      nowSeconds,
+      nowMs,
+    );
+  }
+
+  /** Server → client entry: source becomes the VIP. */
+  #insertOut(
+    record: number,
+    draft: TunnelDraft,
+    tableKind: number,
+    channel: number,
+    shownPort: number,
+    nowSeconds: number,
+    nowMs: number,
+  ): number {
+    let flags = FLAG_DECREMENT_TTL | FLAG_REWRITE_SOURCE;
+    if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
+    return this.#insert(
+      record,
+      draft,
+      draft.hasPorts ? draft.clientPort << 16 : NO_PORTS,
+      channel,
+      (draft.server.address << 16) | (draft.protocol << 8) | tableKind,
+      (draft.vip.address << 16) | draft.clientNextHop,
+      draft.hasPorts ? shownPort << 16 : NO_PORTS,
+      flags,
+      nowSeconds,
+      nowMs,
+    );
+  }
+
+  #insert(
+    record: number,
+    draft: TunnelDraft,
+    keyA: number,
+    keyB: number,
+    tag: number,
+    target: number,
+    ports: number,
+    flags: number,
+    nowSeconds: number,
+    nowMs: number,
+  ): number {
+    const key = this.#key;
+    key[ENTRY.client - 1] = draft.a0;
+    key[ENTRY.client] = draft.a1;
+    key[ENTRY.client + 1] = draft.a2;
+    key[ENTRY.client + 2] = draft.a3;
+    key[ENTRY.keyA - 1] = keyA;
+    key[ENTRY.keyB - 1] = keyB;
+    key[ENTRY.tag - 1] = tag;
+    const occupant = this.table.find(key, 0);
+    if (occupant >= 0) this.detach(occupant, nowMs); // the caller made sure that it is a closing tunnel's
+    const slot = this.table.insert(key, 0, target, ports, record, flags, nowMs);
+    if (slot >= 0) this.table.touch(slot, nowSeconds);
+    return slot;
+  }
+
+  #uncount(record: number, state: number): void {
+    const server = this.serverIndex(record);
+    if (state === RECORD_STATE.halfOpen) {
+      this.servers.addHalfOpen(server, -1);
+      Atomics.sub(this.memory.header, HEADER.halfOpen, 1);
+    } else if (state === RECORD_STATE.established) this.servers.addEstablished(server, -1);
+    if (state !== RECORD_STATE.closing) this.servers.addSessions(server, -this.pool.sessionsOf(record));
+  }
+
+  #set(record: number, word: number, value: number): void {
+    this.#records[record * RECORD_WORDS + word] = value;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The table's memory: a file in the run directory (beside the control socket), so that it outlives the process. A new
+ * process adopts what it finds when layout, size and boot are the same, and says clearly when they are not.
+ */
+import { randomInt } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { DesignatorError } from '../../errors.js';
+import { ConnectionTable } from '../../flow/connection-table.js';
+import { formatTable, HEADER, inspectTable, LAYOUT_VERSION, TableMemory, tableLayout } from '../../flow/layout.js';
+import { RecordPool } from '../../flow/record-pool.js';
+import { SpinLock } from '../../flow/spin-lock.js';
+import type { NativeAddon } from '../../io/native.js';
+
+export interface OpenedTable {
+  readonly memory: TableMemory;
+  readonly fd: number;
+  readonly length: number;
+  readonly file: string | null;
+  /** Tunnels found, 0 for a new table. */
+  readonly adopted: number;
+  /** For the log: what happened to the memory. */
+  readonly story: string;
+}
+
+/** /run/designator/control.sock → /run/designator/control.table */
+export function tableFile(socket: string): string {
+  return path.join(path.dirname(socket), `${path.basename(socket).replace(/\.sock$/, '')}.table`);
+}
+
+/** Errors: TD_CONFIG another size than the running tunnels' table; TD_UNAVAILABLE no memory or no directory. */
+export function openTableFile(addon: NativeAddon, file: string | null, connections: number): OpenedTable {
+  const { length } = tableLayout(connections);
+  let story = 'new table';
+  if (file !== null) {
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    const old = fs.statSync(file, { throwIfNoEntry: false });
+    if (old !== undefined && old.size !== length) {
+      story = `new table: ${file} was of another size`;
+      fs.rmSync(file);
+    }
+  }
+  let fd: number;
+  let buffer: ArrayBuffer;
+  try {
+    ({ fd } = addon.openTable(file, length));
+    buffer = addon.mapTable(fd, length);
+  } catch (cause) {
+    throw new DesignatorError('TD_UNAVAILABLE', `no memory for the connection table (${length} bytes): ${(cause as Error).message}`, { file, length }, cause);
+  }
+  const memory = new TableMemory(buffer, connections);
+  const bootId = readBootId();
+  const condition = inspectTable(memory, bootId);
+  if (condition === 'adoptable') {
+    const nowMs = Math.floor(addon.monotonicSeconds() * 1000) | 0;
+    Atomics.add(memory.header, HEADER.generation, 1);
+    new SpinLock(memory).adopt();
+    const table = new ConnectionTable(memory).adopt(nowMs);
+    const adopted = new RecordPool(memory).adopt().records;
+    return { memory, fd, length, file, adopted, story: `adopted ${adopted} tunnels, ${table.kept} entries; freed ${table.freed} half-written entries` };
+  }
+  if (condition === 'other-layout') story = `new table: ${file} has another layout than version ${LAYOUT_VERSION}`;
+  if (condition === 'other-boot') story = 'new table: the old one is of another boot';
+  formatTable(memory, randomInt(0x7fffffff), bootId);
+  memory.header[HEADER.generation] = 1;
+  return { memory, fd, length, file, adopted: 0, story };
+}
+
+function readBootId(): Int32Array {
+  const words = new Int32Array(4);
+  const text = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').replace(/[^0-9a-f]/g, '');
+  for (let i = 0; i < 4; i++) words[i] = Number.parseInt(text.slice(i * 8, i * 8 + 8), 16) | 0;
+  return words;
+}

@@ -1,0 +1,105 @@
+/**
+ * The thread of one shard: an endless piscina task. It never returns to its event loop between batches except every
+ * YIELD_EVERY_MS; messages are taken from the mailbox synchronously when the control block says that there is one.
+ */
+import { setImmediate as yieldToLoop } from 'node:timers/promises';
+import { receiveMessageOnPort } from 'node:worker_threads';
+import { CAPTURE_SLOTS } from '../dataplane/capture-tap.js';
+import { COUNTER, DROP_BASE } from '../dataplane/counters.js';
+import { DROP } from '../dataplane/drop-reasons.js';
+import { HandOver } from '../dataplane/hand-over.js';
+import type { ShardMessage } from '../dataplane/plan.js';
+import { Shard } from '../dataplane/shard.js';
+import { TableMemory } from '../flow/layout.js';
+import { FrameRing } from '../flow/ring.js';
+import { native } from '../io/native.js';
+import { openPacketPort } from '../io/packet.js';
+import { CONTROL, SHARD_STATE } from './control.js';
+import { IDLE_WAIT_MS, type ShardTaskWithMailbox, YIELD_EVERY_MS } from './shard-task.js';
+
+/** Runs until the stop word is set; resolves with the shard's number. Rejects when the device goes or code fails. */
+export default async function runShard(task: ShardTaskWithMailbox): Promise<number> {
+  const addon = native();
+  const { control, mailbox, statistics } = task;
+  if (task.cpu >= 0) addon.pinThread(task.cpu);
+  Atomics.store(control, CONTROL.threadId, addon.threadId());
+  const memory = new TableMemory(addon.mapTable(task.table.fd, task.table.length), task.table.connections);
+  const { layout } = memory;
+  const clock = new Float64Array([addon.monotonicSeconds(), 0]);
+  const port = openPacketPort({
+    table: {
+      buffer: memory.buffer as ArrayBuffer,
+      entries: layout.entries,
+      slotCount: layout.slotCount,
+      records: layout.records,
+      recordCount: layout.recordCount,
+      addresses: layout.addresses,
+      nextHops: layout.nextHops,
+    },
+    counters: nativeCounters(statistics),
+    ports: task.ports,
+    clock,
+    devices: task.devices,
+    fanout: { group: task.shards > 1 ? task.fanoutGroup : -1, shards: task.shards },
+    wakeFd: task.wakeFds[task.shard],
+  });
+  const handOver = new HandOver(task.shard, task.shards, task.handOver);
+  const shard = new Shard({
+    shard: task.shard,
+    memory,
+    port,
+    statistics,
+    handOver,
+    captureRing: new FrameRing(task.capture, 0, CAPTURE_SLOTS),
+    macs: [task.ports[0].mac, (task.ports[1] ?? task.ports[0]).mac],
+    oneArm: task.oneArm,
+    filterNeeded: true,
+  });
+  try {
+    shard.message({ type: 'routes', routes: task.routes });
+    shard.message({ type: 'plan', plan: task.plan });
+    shard.message({ type: 'floating', ports: task.floating });
+    const adopted = shard.adopt();
+    Atomics.store(control, CONTROL.state, SHARD_STATE.running);
+    mailbox.postMessage({ type: 'up', shard: task.shard, description: port.description, adopted });
+    let yielded = clock[0];
+    while (Atomics.load(control, CONTROL.stop) === 0) {
+      shard.turn(shard.busy ? 0 : IDLE_WAIT_MS);
+      Atomics.add(control, CONTROL.heartbeat, 1);
+      for (const other of handOver.takeTouched()) addon.signalEventFd(task.wakeFds[other]);
+      if (Atomics.exchange(control, CONTROL.mail, 0) !== 0) {
+        for (let mail = receiveMessageOnPort(mailbox); mail !== undefined; mail = receiveMessageOnPort(mailbox)) {
+          shard.message(mail.message as ShardMessage);
+        }
+      }
+      for (const notice of shard.takeNotices()) mailbox.postMessage(notice);
+      if (port.clock[0] - yielded > YIELD_EVERY_MS / 1000) {
+        yielded = port.clock[0];
+        await yieldToLoop();
+      }
+    }
+    Atomics.store(control, CONTROL.state, SHARD_STATE.stopping);
+    shard.turn(0); // what was decided last goes out
+    return task.shard;
+  } finally {
+    port.close();
+    mailbox.close();
+    Atomics.store(control, CONTROL.state, SHARD_STATE.stopped);
+  }
+}
+
+/** Where native code counts, in a shard's statistics. */
+export function nativeCounters(statistics: Float64Array) {
+  return {
+    statistics,
+    entryChanged: DROP_BASE + DROP['entry-changed'],
+    ttlExpired: DROP_BASE + DROP['ttl-expired'],
+    neighbourUnresolved: DROP_BASE + DROP['neighbour-unresolved'],
+    rewriteFailed: DROP_BASE + DROP['rewrite-failed'],
+    sendFailed: DROP_BASE + DROP['send-failed'],
+    receiveRing: DROP_BASE + DROP['receive-ring'],
+    framesReceived: COUNTER.framesReceived,
+    framesSent: COUNTER.framesSent,
+    bytesSent: COUNTER.bytesSent,
+  };
+}

@@ -1,0 +1,35 @@
+/** What a shard's thread is started with: plain data, shared memory, and one end of a mailbox. */
+import type { MessagePort } from 'node:worker_threads';
+import type { Plan } from '../dataplane/plan.js';
+import type { RouteSnapshot } from '../flow/route-table.js';
+
+export interface ShardTask {
+  readonly shard: number;
+  readonly shards: number;
+  readonly control: Int32Array;
+  readonly statistics: Float64Array;
+  readonly handOver: SharedArrayBuffer;
+  readonly capture: SharedArrayBuffer;
+  /** Event descriptors of all shards, to wake them; every thread of the process may use them. */
+  readonly wakeFds: readonly number[];
+  readonly table: { readonly fd: number; readonly length: number; readonly connections: number };
+  readonly devices: readonly { readonly name: string; readonly role: 'outside' | 'inside' | 'both' }[];
+  readonly ports: readonly { readonly device: number; readonly vlan: number; readonly mac: Uint8Array }[];
+  readonly oneArm: boolean;
+  readonly fanoutGroup: number;
+  /** CPU to stay on, −1 none. */
+  readonly cpu: number;
+  readonly plan: Plan;
+  readonly routes: RouteSnapshot;
+  /** Floating ports that the host's filter knows already. */
+  readonly floating: readonly number[];
+}
+
+export interface ShardTaskWithMailbox extends ShardTask {
+  readonly mailbox: MessagePort;
+}
+
+/** A shard's mailbox is emptied this often even when nothing says that mail waits. */
+export const YIELD_EVERY_MS = 50;
+/** An idle turn waits this long for traffic; the wake descriptor ends it early. */
+export const IDLE_WAIT_MS = 20;
