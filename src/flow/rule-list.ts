@@ -58,7 +58,10 @@ export interface NamedVip {
   readonly protocols: readonly string[];
 }
 
-/** `transportOf`: IP protocol of a tunnel protocol, and whether it has ports (its descriptor's `hasPorts`). */
+/**
+ * Throws RangeError when a rule names a VIP that is not there.
+ * `transportOf`: IP protocol of a tunnel protocol, and whether it has ports (its descriptor's `hasPorts`).
+ */
 export function ruleInputs(
   rules: readonly NamedRule[],
   vips: readonly NamedVip[],
@@ -72,9 +75,11 @@ export function ruleInputs(
     action: rule.action,
     from: rule.from.map(({ words, length }) => ({ words, length })),
     to: rule.to.map(({ words, length }) => ({ words, length })),
-    vips: vips
-      .filter((vip) => rule.vips.includes(vip.name))
-      .map((vip) => ({ words: vip.words, services: vip.protocols.map((protocol) => service(vip, protocol)) })),
+    vips: rule.vips.map((name) => {
+      const vip = vips.find((candidate) => candidate.name === name);
+      if (vip === undefined) throw new RangeError(`firewall: no VIP ${name}`); // an empty list would match everything
+      return { words: vip.words, services: vip.protocols.map((protocol) => service(vip, protocol)) };
+    }),
     protocols: rule.protocols.map(({ tunnel, number }) => ({
       number,
       services: tunnel === null ? [] : vips.filter((vip) => vip.protocols.includes(tunnel)).map((vip) => service(vip, tunnel)),

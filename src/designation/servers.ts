@@ -1,0 +1,237 @@
+/**
+ * Servers and VIPs as cells in shared memory. The main thread writes configuration and state, shards count tunnels with
+ * atomic adds, and the scheduler words (`current`, `lastUse`, `cursor`) belong to whoever holds the process-wide lock.
+ * Cells are found again by another process through their identity, a hash of names.
+ */
+
+import {
+  CELL_WORDS,
+  HEADER,
+  RECORD,
+  RECORD_STATE,
+  RECORD_WORDS,
+  SERVER_CELL,
+  SERVER_LIMIT,
+  SERVER_STATE,
+  SESSION,
+  SESSION_WORDS,
+  type TableMemory,
+  VIP_CELL,
+  VIP_LIMIT,
+} from '../flow/layout.js';
+
+/** What configuration says of a server; `address` and `nextHop` are indices. */
+export interface ServerPlace {
+  readonly vip: number;
+  readonly address: number;
+  readonly port: number;
+  readonly nextHop: number;
+  readonly weight: number;
+}
+
+export class ServerTable {
+  readonly #header: Int32Array;
+  readonly #cells: Int32Array;
+  readonly #vips: Int32Array;
+  readonly #memory: TableMemory;
+
+  constructor(memory: TableMemory) {
+    this.#memory = memory;
+    this.#header = memory.header;
+    this.#cells = memory.servers;
+    this.#vips = memory.vips;
+  }
+
+  // ── cells, main thread ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Cell of the server with this identity, a free one if there was none, −1 when all are taken. */
+  ensureServer(identity: number, place: ServerPlace, nowSeconds: number): number {
+    let index = this.findServer(identity);
+    const isNew = index < 0;
+    if (isNew) {
+      for (let i = 0; i < SERVER_LIMIT && index < 0; i++) if (this.state(i) === SERVER_STATE.free) index = i;
+      if (index < 0) return -1;
+      this.#cells.fill(0, index * CELL_WORDS, (index + 1) * CELL_WORDS);
+      this.#set(index, SERVER_CELL.identity, identity | 0);
+      this.#set(index, SERVER_CELL.since, nowSeconds);
+      this.#set(index, SERVER_CELL.load, -1);
+    }
+    this.#set(index, SERVER_CELL.vip, place.vip);
+    this.#set(index, SERVER_CELL.address, place.address);
+    this.#set(index, SERVER_CELL.port, place.port);
+    this.#set(index, SERVER_CELL.nextHop, place.nextHop);
+    this.#set(index, SERVER_CELL.weight, place.weight);
+    if (isNew) Atomics.store(this.#cells, index * CELL_WORDS + SERVER_CELL.state, SERVER_STATE.up);
+    return index;
+  }
+
+  findServer(identity: number): number {
+    for (let i = 0; i < SERVER_LIMIT; i++) {
+      if (this.state(i) !== SERVER_STATE.free && this.get(i, SERVER_CELL.identity) === (identity | 0)) return i;
+    }
+    return -1;
+  }
+
+  /** Forgets a server that has no tunnels any more. */
+  releaseServer(index: number): void {
+    Atomics.store(this.#cells, index * CELL_WORDS + SERVER_CELL.state, SERVER_STATE.free);
+  }
+
+  /** Cell of the VIP with this identity, a free one if there was none, −1 when all are taken. */
+  ensureVip(identity: number, address: number, port: number): number {
+    let index = -1;
+    let free = -1;
+    for (let i = 0; i < VIP_LIMIT && index < 0; i++) {
+      const at = i * CELL_WORDS;
+      if (this.#vips[at + VIP_CELL.state] === 0) free = free < 0 ? i : free;
+      else if (this.#vips[at + VIP_CELL.identity] === (identity | 0)) index = i;
+    }
+    if (index < 0) {
+      if (free < 0) return -1;
+      index = free;
+      this.#vips.fill(0, index * CELL_WORDS, (index + 1) * CELL_WORDS);
+      this.#vips[index * CELL_WORDS + VIP_CELL.identity] = identity | 0;
+    }
+    this.#vips[index * CELL_WORDS + VIP_CELL.address] = address;
+    this.#vips[index * CELL_WORDS + VIP_CELL.port] = port;
+    Atomics.store(this.#vips, index * CELL_WORDS + VIP_CELL.state, 1);
+    return index;
+  }
+
+  releaseVip(index: number): void {
+    Atomics.store(this.#vips, index * CELL_WORDS + VIP_CELL.state, 0);
+  }
+
+  /** Enters a SERVER_STATE for a SERVER_REASON; entering the state that it has already only changes the reason. */
+  setState(index: number, state: number, reason: number, nowSeconds: number): void {
+    if (this.state(index) !== state) this.#set(index, SERVER_CELL.since, nowSeconds);
+    this.#set(index, SERVER_CELL.reason, reason);
+    Atomics.store(this.#cells, index * CELL_WORDS + SERVER_CELL.state, state);
+  }
+
+  setWeight(index: number, weight: number): void {
+    Atomics.store(this.#cells, index * CELL_WORDS + SERVER_CELL.weight, weight);
+  }
+
+  // ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** May it take a new tunnel? */
+  eligible(index: number): boolean {
+    const state = this.state(index);
+    return (state === SERVER_STATE.up || state === SERVER_STATE.slowStart) && this.weight(index) > 0;
+  }
+
+  /** Word of a server cell: `field` is one of SERVER_CELL. */
+  get(index: number, field: number): number {
+    return this.#cells[index * CELL_WORDS + field];
+  }
+
+  /** SERVER_STATE */
+  state(index: number): number {
+    return this.get(index, SERVER_CELL.state);
+  }
+
+  weight(index: number): number {
+    return this.get(index, SERVER_CELL.weight);
+  }
+
+  /** Tunnels that count: half open and established. */
+  tunnels(index: number): number {
+    return this.get(index, SERVER_CELL.halfOpen) + this.get(index, SERVER_CELL.established);
+  }
+
+  /** Stamp of the last designation; 0 never. Later stamps are greater as long as `usedBefore` compares them. */
+  lastUse(index: number): number {
+    return this.get(index, SERVER_CELL.lastUse);
+  }
+
+  /** a was designated longer ago than b. Stamps wrap at 2³², so neighbours in time compare rightly. */
+  usedBefore(a: number, b: number): boolean {
+    const [x, y] = [this.lastUse(a), this.lastUse(b)];
+    if (x === 0 || y === 0) return x === 0 && y !== 0;
+    return ((x - y) | 0) < 0;
+  }
+
+  // ── counts, any thread ────────────────────────────────────────────────────────────────────────────────────────────
+
+  addHalfOpen(index: number, count: number): void {
+    Atomics.add(this.#cells, index * CELL_WORDS + SERVER_CELL.halfOpen, count);
+  }
+
+  addEstablished(index: number, count: number): void {
+    Atomics.add(this.#cells, index * CELL_WORDS + SERVER_CELL.established, count);
+  }
+
+  addSessions(index: number, count: number): void {
+    Atomics.add(this.#cells, index * CELL_WORDS + SERVER_CELL.sessions, count);
+  }
+
+  /**
+   * Counts tunnels and sessions of all servers, and HEADER.halfOpen, anew from the records: after a crash, before any
+   * shard runs. A closing tunnel counts for nobody.
+   */
+  recount(): void {
+    const { records, sessions, layout } = this.#memory;
+    for (let i = 0; i < SERVER_LIMIT; i++) {
+      for (const field of [SERVER_CELL.halfOpen, SERVER_CELL.established, SERVER_CELL.sessions]) this.#set(i, field, 0);
+    }
+    let halfOpen = 0;
+    for (let r = 0, at = 0; r < layout.recordCount; r++, at += RECORD_WORDS) {
+      const state = records[at + RECORD.state] & 0xff;
+      if (state !== RECORD_STATE.halfOpen && state !== RECORD_STATE.established) continue;
+      const server = records[at + RECORD.place] & 0xffff;
+      if (server >= SERVER_LIMIT) continue;
+      if (state === RECORD_STATE.halfOpen) halfOpen++;
+      this.#add(server, state === RECORD_STATE.halfOpen ? SERVER_CELL.halfOpen : SERVER_CELL.established);
+      let steps = 0;
+      for (let s = records[at + RECORD.sessions]; s !== 0 && steps < layout.sessionCount; steps++) {
+        this.#add(server, SERVER_CELL.sessions);
+        s = sessions[(s - 1) * SESSION_WORDS + SESSION.next];
+      }
+    }
+    Atomics.store(this.#header, HEADER.halfOpen, halfOpen);
+  }
+
+  // ── scheduler words, lock held ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Smooth weighted round robin's current weight. */
+  current(index: number): number {
+    return this.get(index, SERVER_CELL.current);
+  }
+
+  setCurrent(index: number, value: number): void {
+    this.#set(index, SERVER_CELL.current, value);
+  }
+
+  /** Index of the server that round robin designated last, −1 none. */
+  cursor(vip: number): number {
+    return this.#vips[vip * CELL_WORDS + VIP_CELL.cursor] - 1;
+  }
+
+  setCursor(vip: number, server: number): void {
+    this.#vips[vip * CELL_WORDS + VIP_CELL.cursor] = server + 1;
+  }
+
+  /** Notes that the server was designated: now, once more. */
+  use(index: number): void {
+    const stamp = (this.#header[HEADER.useSequence] + 1) | 0 || 1; // 0 means never
+    this.#header[HEADER.useSequence] = stamp;
+    this.#set(index, SERVER_CELL.lastUse, stamp);
+    Atomics.add(this.#cells, index * CELL_WORDS + SERVER_CELL.designated, 1);
+  }
+
+  #set(index: number, field: number, value: number): void {
+    this.#cells[index * CELL_WORDS + field] = value;
+  }
+
+  #add(index: number, field: number): void {
+    this.#cells[index * CELL_WORDS + field]++;
+  }
+}
+
+/** 32-bit identity of a VIP, or of a server of a VIP, from names (FNV-1a over their UTF-8, 0 between them). Never 0. */
+export function cellIdentity(vip: string, server = ''): number {
+  let h = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(`${vip}\0${server}`)) h = Math.imul(h ^ byte, 0x01000193);
+  return h | 0 || 1;
+}
