@@ -10,12 +10,19 @@ import { avpVendor, checkAvp, isMessageType } from './avp.js';
 import {
   CONTROL_HEADER_LENGTH,
   checkHeader,
+  DATA_HEADER_MIN,
+  isControl,
+  L_BIT,
+  L2TP_VERSION,
   messageLength,
+  O_BIT,
   RESERVED_MASK,
+  S_BIT,
   sessionId,
   T_BIT,
   tunnelId,
   tunnelIdOffset,
+  VERSION_MASK,
 } from './header.js';
 import { MALFORMED_REASONS, TRUNCATED, TUNNEL_ZERO } from './malformed.js';
 import { formatPacket } from './message.js';
@@ -36,6 +43,23 @@ function payloadEnd(view: DataView, offset: number, end: number): number {
   return length < UDP_HEADER_LENGTH || length > end - offset ? -1 : offset + length;
 }
 
+/** First word of a data message: T, S and O clear, version 2; and L. */
+const PLAIN_MASK = ((T_BIT | S_BIT | O_BIT) << 24) | (VERSION_MASK << 16);
+const PLAIN_BITS = L2TP_VERSION << 16;
+const LENGTH_BIT = L_BIT << 24;
+const DATA_WITH_LENGTH = DATA_HEADER_MIN + 2;
+
+/** `classify` for any message, from its first byte. */
+function classifyAny(view: DataView, payload: number, last: number, channel: Int32Array): number {
+  const checked = checkHeader(view, payload, last);
+  if (checked < 0) return checked;
+  const tunnel = tunnelId(view, payload);
+  channel[0] = tunnel;
+  channel[1] = sessionId(view, payload);
+  if (!isControl(view, payload)) return tunnel === 0 ? TUNNEL_ZERO : CLASS_DATA;
+  return tunnel === 0 ? CLASS_CONTROL_UNBOUND : CLASS_CONTROL;
+}
+
 export const l2tp: TunnelDescriptor = {
   name: 'l2tp',
   id: 1,
@@ -48,13 +72,28 @@ export const l2tp: TunnelDescriptor = {
     const payload = offset + UDP_HEADER_LENGTH;
     const last = payloadEnd(view, offset, end);
     if (last < 0) return TRUNCATED;
-    const checked = checkHeader(view, payload, last);
-    if (checked < 0) return checked;
-    const tunnel = tunnelId(view, payload);
-    channel[0] = tunnel;
-    channel[1] = sessionId(view, payload);
-    if ((view.getUint8(payload) & T_BIT) === 0) return tunnel === 0 ? TUNNEL_ZERO : CLASS_DATA;
-    return tunnel === 0 ? CLASS_CONTROL_UNBOUND : CLASS_CONTROL;
+    // Nearly every packet is a data message with neither O nor S: its two or three words are read whole. The rest, and
+    // whatever is wrong in any way, takes the general path below, which agrees with this one.
+    const available = last - payload;
+    if (available >= DATA_WITH_LENGTH) {
+      const head = view.getInt32(payload);
+      if ((head & PLAIN_MASK) === PLAIN_BITS) {
+        if ((head & LENGTH_BIT) === 0) {
+          const tunnel = head & 0xffff;
+          channel[0] = tunnel;
+          channel[1] = view.getUint16(payload + 4);
+          return tunnel === 0 ? TUNNEL_ZERO : CLASS_DATA;
+        }
+        const length = head & 0xffff;
+        if (length >= DATA_WITH_LENGTH && length <= available) {
+          const ids = view.getInt32(payload + 4);
+          channel[0] = ids >>> 16;
+          channel[1] = ids & 0xffff;
+          return ids >>> 16 === 0 ? TUNNEL_ZERO : CLASS_DATA;
+        }
+      }
+    }
+    return classifyAny(view, payload, last, channel);
   },
 
   read(view, offset, end, event) {
@@ -81,7 +120,7 @@ export const l2tp: TunnelDescriptor = {
     const checked = checkHeader(view, payload, last);
     // Reserved bits are ignored where a port says that this is L2TP. Here they are half of the evidence.
     if (checked < 0 || (view.getUint16(payload) & RESERVED_MASK) !== 0) return false;
-    if ((view.getUint8(payload) & T_BIT) === 0) return tunnelId(view, payload) !== 0 && sessionId(view, payload) !== 0;
+    if (!isControl(view, payload)) return tunnelId(view, payload) !== 0 && sessionId(view, payload) !== 0;
     const messageEnd = payload + messageLength(view, payload, last);
     const first = payload + CONTROL_HEADER_LENGTH;
     if (first === messageEnd) return messageEnd === last && tunnelId(view, payload) !== 0;
