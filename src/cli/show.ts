@@ -1,0 +1,203 @@
+/** `designator show …`: what the running designator says, as tables for people or as one JSON array. */
+import { type Command, Option } from 'commander';
+import { DesignatorError } from '../errors.js';
+import type { DropRow, ServerRow, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../ops/appliance.js';
+import { splitClient } from '../ops/client-address.js';
+import { brokenOff, ControlClient, type Query, type Target } from './client.js';
+import type { CliContext } from './context.js';
+import { addConnectionOptions } from './options.js';
+import { copy, write } from './output.js';
+import { briefDuration, type Column, renderTable } from './table.js';
+import { clientValue, countValue, tunnelId } from './values.js';
+
+/** Tunnels that a table for people shows when no limit is given; `--json` has no limit. */
+const TABLE_TUNNELS = 1000;
+
+interface ShowOptions extends Target {
+  readonly json?: boolean;
+}
+
+interface TunnelOptions extends ShowOptions {
+  readonly vip?: string;
+  readonly server?: string;
+  readonly client?: string;
+  readonly tunnel?: number;
+  readonly limit?: number;
+  readonly map?: boolean;
+}
+
+export const SERVER_COLUMNS: readonly Column<ServerRow>[] = [
+  { head: 'name', value: (row) => row.name },
+  { head: 'vip', value: (row) => row.vip },
+  { head: 'address', value: (row) => row.address },
+  { head: 'port', value: (row) => row.port },
+  { head: 'state', value: (row) => row.state },
+  { head: 'weight', value: (row) => row.weight },
+  { head: 'load', value: (row) => row.load },
+  { head: 'tunnels', value: (row) => row.tunnels },
+  { head: 'sessions', value: (row) => row.sessions },
+  { head: 'since', value: (row) => briefDuration(row.sinceSeconds), align: 'right' },
+  { head: 'reason', value: (row) => row.reason },
+];
+
+const TUNNEL_COLUMNS: readonly Column<TunnelRow>[] = [
+  { head: 'client', value: (row) => row.client },
+  { head: 'tunnel', value: (row) => row.clientTunnelId, align: 'right' },
+  { head: 'vip', value: (row) => row.vip },
+  { head: 'server', value: (row) => row.server },
+  { head: 'address', value: (row) => row.serverAddress },
+  { head: 'port', value: (row) => row.serverPort, align: 'right' },
+  { head: 'tunnel', value: (row) => row.serverTunnelId, align: 'right' },
+  { head: 'state', value: (row) => row.state },
+  { head: 'sessions', value: (row) => row.sessions },
+  { head: 'packets in', value: (row) => row.packetsIn },
+  { head: 'out', value: (row) => row.packetsOut },
+  { head: 'age', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
+  { head: 'idle', value: (row) => briefDuration(row.idleSeconds), align: 'right' },
+  { head: 'shard', value: (row) => row.shard },
+];
+
+const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
+  { head: 'shard', value: (row) => row.shard },
+  { head: 'state', value: (row) => row.state },
+  { head: 'io', value: (row) => row.io },
+  { head: 'packets', value: (row) => row.packets },
+  { head: 'restarts', value: (row) => row.restarts },
+  { head: 'heartbeat', value: (row) => `${row.heartbeatAgeSeconds.toFixed(1)}s ago`, align: 'right' },
+];
+
+const DROP_COLUMNS: readonly Column<DropRow>[] = [
+  { head: 'reason', value: (row) => row.reason },
+  { head: 'packets', value: (row) => row.packets },
+  { head: 'description', value: (row) => row.description },
+];
+
+export function register(program: Command, context: CliContext): void {
+  const show = program.command('show').description('show what the running designator does');
+
+  const table = <Row>(name: string, description: string, path: string, columns: readonly Column<Row>[]) =>
+    view(show, name, description).action(async (options: ShowOptions) => {
+      const client = new ControlClient(options, context);
+      if (options.json === true) return void (await passJson(client, path, {}, context));
+      await print(context, renderTable(columns, await client.get<Row[]>(path), context.color));
+    });
+
+  view(show, 'vips', 'virtual addresses and the real servers behind them').action(async (options: ShowOptions) => {
+    const client = new ControlClient(options, context);
+    if (options.json === true) return void (await passJson(client, '/v1/vips', {}, context));
+    const [vips, map] = [await client.get<VipRow[]>('/v1/vips'), await client.get<VipMapRow[]>('/v1/vip-map')];
+    await print(context, vipText(vips, map, context.color));
+  });
+
+  table('servers', 'servers and their states', '/v1/servers', SERVER_COLUMNS);
+
+  view(show, 'tunnels', 'tunnels, narrowed by the options')
+    .option('--vip <name>', 'only of this virtual address')
+    .option('--server <name>', 'only at this server')
+    .option('--client <ip:port>', 'only of this client', clientValue)
+    .option('--tunnel <id>', 'only this tunnel id, as the client assigned it', tunnelId)
+    .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
+    .addOption(new Option('--map', 'the address map: what each direction is rewritten to').conflicts('json'))
+    .action(async (options: TunnelOptions) => {
+      const { vip, server, client, tunnel } = options;
+      const control = new ControlClient(options, context);
+      const filter = { vip, server, client, tunnel };
+      if (options.json === true) return void (await passJson(control, '/v1/tunnels', { ...filter, limit: options.limit }, context));
+      // One more than is shown tells whether there are more.
+      const limit = options.limit ?? TABLE_TUNNELS + 1;
+      const rows = await control.get<TunnelRow[]>('/v1/tunnels', { ...filter, limit });
+      const shown = options.limit === undefined ? rows.slice(0, TABLE_TUNNELS) : rows;
+      const style = context.color;
+      await print(context, options.map === true ? mapText(shown, style) : renderTable(TUNNEL_COLUMNS, shown, style));
+      if (shown.length < rows.length) {
+        await write(context.stderr, `Only the first ${TABLE_TUNNELS} tunnels are shown; --limit or --json shows more.\n`);
+      }
+    });
+
+  table('workers', 'shards: the threads that forward', '/v1/workers', WORKER_COLUMNS);
+  table('drops', 'packets that ended here, by reason', '/v1/drops', DROP_COLUMNS);
+
+  view(show, 'gateways', 'members of a gateway group (gateway role)').action(() => {
+    throw new DesignatorError('TD_UNAVAILABLE', '"show gateways" belongs to the gateway role; a designator has no gateway group');
+  });
+}
+
+function view(show: Command, name: string, description: string): Command {
+  return addConnectionOptions(show.command(name).description(description)).option('--json', 'one JSON array of flat objects');
+}
+
+/** Document 003's first table, one block a VIP, then a line of counts for each. */
+export function vipText(vips: readonly VipRow[], map: readonly VipMapRow[], style: boolean): string {
+  interface Line { vip: VipRow | null; server: VipMapRow | null }
+  const lines = vips.flatMap((vip): Line[] => {
+    const servers = map.filter((row) => row.vip === vip.name);
+    return servers.length === 0 ? [{ vip, server: null }] : servers.map((server, index) => ({ vip: index === 0 ? vip : null, server }));
+  });
+  const columns: Column<Line>[] = [
+    { head: 'Virtual IP address', value: ({ vip }) => vip?.address ?? '' },
+    { head: 'Port', value: ({ vip }) => vip?.port ?? '', align: 'right' },
+    { head: 'Real IP address', value: ({ server }) => server?.realAddress ?? null },
+    { head: 'port', value: ({ server }) => server?.realPort ?? null, align: 'right' },
+    { head: 'weight', value: ({ server }) => server?.weight ?? null, align: 'right' },
+    { head: 'algorithm', value: ({ vip }) => (vip === null ? '' : algorithmWords(vip.algorithm)) },
+  ];
+  const counts = vips.map(
+    ({ name, protocols, tunnels, sessions, servers, serversUp }) =>
+      `${name}: ${protocols}, ${counted(tunnels, 'tunnel')}, ${counted(sessions, 'session')}, ${serversUp} of ${counted(servers, 'server')} up\n`,
+  );
+  return `${renderTable(columns, lines, style)}\n${counts.join('')}`;
+}
+
+/**
+ * Document 003's second table: how the two directions of each tunnel are forwarded. One client socket may have many
+ * tunnels, so the tunnel id in the forwarded header stands behind.
+ */
+export function mapText(tunnels: readonly TunnelRow[], style: boolean): string {
+  interface Line {
+    packet: string;
+    from: { address: string; port: string | number | null };
+    to: { address: string; port: string | number | null };
+    id: number | null;
+  }
+  const lines = tunnels.flatMap((row): Line[] => {
+    const client = splitClient(row.client);
+    const server = { address: row.serverAddress, port: row.serverPort };
+    return [
+      { packet: 'incoming', from: client, to: server, id: row.serverTunnelId },
+      { packet: 'outgoing', from: server, to: client, id: row.clientTunnelId },
+    ];
+  });
+  const columns: Column<Line>[] = [
+    { head: 'packet', value: ({ packet }) => packet },
+    { head: 'SrcIP', value: ({ from }) => from.address },
+    { head: 'port', value: ({ from }) => from.port, align: 'right' },
+    { head: 'dstIP', value: ({ to }) => to.address },
+    { head: 'dstPort', value: ({ to }) => to.port, align: 'right' },
+    { head: 'tunnel', value: ({ id }) => id, align: 'right' },
+  ];
+  return renderTable(columns, lines, style);
+}
+
+/** `weighted-round-robin` → `Weighted round robin`, as the document writes it. */
+function algorithmWords(algorithm: string): string {
+  const words = algorithm.replaceAll('-', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+async function print(context: CliContext, text: string): Promise<void> {
+  await write(context.stdout, text);
+}
+
+/** The designator's own JSON goes through unread: a million tunnels cost this command no memory. */
+async function passJson(client: ControlClient, path: string, query: Query, context: CliContext): Promise<void> {
+  const response = await client.stream(path, query);
+  try {
+    await copy(response, context.stdout);
+  } catch (error) {
+    throw brokenOff(error, 'its answer');
+  }
+}

@@ -1,0 +1,34 @@
+/** Values of options, checked while the command line is read; what is wrong ends with exit 64. */
+import { InvalidArgumentError } from 'commander';
+import { canonicalClient } from '../ops/client-address.js';
+import { wholeNumber } from './options.js';
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
+
+/** Rows, frames. */
+export const countValue = wholeNumber(1, 1_000_000_000);
+/** L2TPv2 ids have 16 bits, L2TPv3's have 32. */
+export const tunnelId = wholeNumber(0, 0xffffffff);
+export const weightValue = wholeNumber(0, 65_535);
+
+/** `250ms`, `30s`, `2m`, `1h` → seconds. */
+export function durationSeconds(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+  const seconds = match === null ? 0 : Number(match[1]) * UNIT_SECONDS[match[2]];
+  if (seconds <= 0) throw new InvalidArgumentError('Write a duration as 250ms, 30s, 2m or 1h.');
+  return seconds;
+}
+
+/** `30` or `30s` → seconds. */
+export function secondsOrDuration(text: string): number {
+  return durationSeconds(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
+}
+
+/** `IP:PORT` in its canonical form. */
+export function clientValue(text: string): string {
+  try {
+    return canonicalClient(text);
+  } catch {
+    throw new InvalidArgumentError('Write it as 192.0.2.1:1701 or [2001:db8::1]:1701.');
+  }
+}
