@@ -90,9 +90,9 @@ export interface TunnelDescriptor {
   /** Byte offset, from the L4 header, of the channel in a packet that `classify` accepted, for the rewriter's tests. */
   channelOffset(view: DataView, offset: number, end: number): number;
   /**
-   * Where the assigned channel stands inside a control message, for replacing it (virtual ids): byte offset, from the L4
-   * header, of the 16-bit field, or −1 when it cannot be changed (hidden, absent). The caller writes it and repairs the
-   * checksum.
+   * Where the assigned channel stands inside a control message, for replacing it (virtual ids): byte offset in `view` (as
+   * `offset` is) of the 16-bit field, or −1 when it cannot be changed (hidden, absent). The caller writes it and repairs
+   * the checksum.
    */
   assignedOffset(view: DataView, offset: number, end: number): number;
   /**

@@ -110,7 +110,7 @@ export const l2tp: TunnelDescriptor = {
     const last = payloadEnd(view, offset, end);
     if (last < 0) return -1;
     const at = assignedTunnelIdOffset(view, offset + UDP_HEADER_LENGTH, last);
-    return at < 0 ? -1 : UDP_HEADER_LENGTH + at;
+    return at < 0 ? -1 : offset + UDP_HEADER_LENGTH + at;
   },
 
   looksLike(view, offset, end) {

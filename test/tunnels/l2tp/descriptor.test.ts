@@ -86,17 +86,17 @@ describe('read', () => {
   });
 });
 
-describe('offsets are counted from the L4 header', () => {
+describe('offsets', () => {
   test.each([
     ['data', '0002 1234 0009'],
     ['data with L', '4002 0008 1234 0009'],
     ['control', 'c802 000c 1234 0009 0001 0002'],
-  ])('the channel of %s', (_, hex) => {
+  ])('the channel of %s, from the L4 header', (_, hex) => {
     const { view, offset, end } = datagram(bytesOf(hex), { lead: 20 });
     expect(view.getUint16(offset + l2tp.channelOffset(view, offset, end))).toBe(0x1234);
   });
 
-  test('the assigned channel', () => {
+  test('the assigned channel, in the view', () => {
     const bytes = buildMessage({
       type: SCCRP,
       tunnel: 5,
@@ -106,7 +106,7 @@ describe('offsets are counted from the L4 header', () => {
       ],
     });
     const { view, offset, end } = datagram(bytes, { lead: 20 });
-    expect(view.getUint16(offset + l2tp.assignedOffset(view, offset, end))).toBe(0x1234);
+    expect(view.getUint16(l2tp.assignedOffset(view, offset, end))).toBe(0x1234);
   });
 
   test('no assigned channel: −1', () => {
