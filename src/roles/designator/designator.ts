@@ -1,0 +1,338 @@
+/**
+ * The designator: configuration, host, shards and control API brought together. Everything that forwards packets is in
+ * the shards; this is the main thread's part: it binds plans, resolves neighbours, keeps the host's filter, supervises.
+ */
+import { availableParallelism } from 'node:os';
+import type { CompiledConfig } from '../../config/compiled.js';
+import { CAPTURE_SLOTS } from '../../dataplane/capture-tap.js';
+import { COUNTER, newStatistics } from '../../dataplane/counters.js';
+import { handOverLength } from '../../dataplane/hand-over.js';
+import type { Plan, ShardNotice } from '../../dataplane/plan.js';
+import { announce } from '../../dataplane/responder.js';
+import { Designator } from '../../designation/designate.js';
+import { ServerTable } from '../../designation/servers.js';
+import { DesignatorError } from '../../errors.js';
+import { HEADER, SHARD_LIMIT } from '../../flow/layout.js';
+import { RecordPool } from '../../flow/record-pool.js';
+import { FrameRing } from '../../flow/ring.js';
+import type { RouteSnapshot } from '../../flow/route-table.js';
+import { SpinLock } from '../../flow/spin-lock.js';
+import { HostFilter } from '../../io/host-filter.js';
+import { HostNetwork } from '../../io/host-network.js';
+import { type NativeAddon, native } from '../../io/native.js';
+import { PORT_OUTSIDE } from '../../io/port.js';
+import { CaptureHub } from '../../ops/capture.js';
+import type { ReloadResult } from '../../ops/appliance.js';
+import type { Logger } from '../../ops/log.js';
+import { AddressTable } from '../../flow/address-table.js';
+import { newControl } from '../../workers/control.js';
+import { ShardPool } from '../../workers/pool.js';
+import type { ShardTask } from '../../workers/shard-task.js';
+import { Binding } from './binding.js';
+import { CapturePump } from './capture-pump.js';
+import { captureFilters } from './capture-filters.js';
+import { ServerCommands } from './drains.js';
+import { FloatingKeeper } from './floating-keeper.js';
+import { filterInput } from './filter-input.js';
+import { NeighbourKeeper } from './neighbour-keeper.js';
+import { Rows } from './rows.js';
+import { type OpenedTable, openTableFile, tableFile } from './table-file.js';
+
+export interface DesignatorOptions {
+  readonly config: CompiledConfig;
+  readonly logger: Logger;
+  /** Reads the configuration again for a reload. */
+  readonly reload: (current: CompiledConfig) => Promise<{ config: CompiledConfig | null; result: ReloadResult }>;
+  /** The process must end with this error: nothing can go on. */
+  readonly onFatal: (error: Error) => void;
+  /** A number of this process, for the fan-out groups. */
+  readonly processId: number;
+  /** Pin shards to CPUs. */
+  readonly pin: boolean;
+}
+
+const TICK_MS = 200;
+/** `ready` waits so long for the link-layer addresses of servers; after that it warns and goes on. */
+const SETTLE_MS = 1500;
+
+export class DesignatorProcess {
+  readonly addon: NativeAddon = native();
+  readonly startedAt = new Date();
+  readonly shards: number;
+  readonly statistics: Float64Array[];
+  readonly table: OpenedTable;
+  readonly binding: Binding;
+  readonly rows: Rows;
+  readonly hub: CaptureHub;
+  readonly commands: ServerCommands;
+  readonly designator: Designator;
+  readonly reloads = { ok: 0, failed: 0, lastOkSeconds: Date.now() / 1000 };
+  readonly ioOf: string[];
+  config: CompiledConfig;
+  #plan: Plan;
+  #routes: RouteSnapshot | null = null;
+  readonly #o: DesignatorOptions;
+  readonly #network: HostNetwork;
+  readonly #filter: HostFilter;
+  readonly #neighbours: NeighbourKeeper;
+  readonly #floating: FloatingKeeper;
+  readonly #pump: CapturePump;
+  readonly #pool: ShardPool;
+  readonly #wakeFds: number[];
+  readonly #controls: Int32Array[];
+  readonly #handOver: SharedArrayBuffer;
+  readonly #captureMemory: SharedArrayBuffer[];
+  readonly #up = new Set<number>();
+  #upListener: (() => void) | null = null;
+  #ticker: NodeJS.Timeout | null = null;
+  #ticks = 0;
+  #ready = false;
+  #stopping: Promise<void> | null = null;
+
+  /** Opens the table. Errors: TD_UNAVAILABLE no memory, TD_CONFIG the table of running tunnels has another size. */
+  constructor(options: DesignatorOptions) {
+    this.#o = options;
+    this.config = options.config;
+    this.shards = options.config.workers === 'auto' ? Math.min(availableParallelism(), SHARD_LIMIT) : options.config.workers;
+    const { addon, shards } = this;
+    this.table = openTableFile(addon, tableFile(options.config.control.socket), options.config.table.connections);
+    const { memory } = this.table;
+    this.binding = new Binding(memory);
+    this.binding.assignOwners(shards);
+    const now = (): number => addon.monotonicSeconds();
+    this.#plan = this.binding.bind(options.config, Math.floor(now()));
+    const servers = new ServerTable(memory);
+    servers.recount();
+    this.designator = new Designator(memory, servers);
+    this.designator.setPlan(this.#plan);
+    this.rows = new Rows(memory, this.binding, now);
+    this.statistics = Array.from({ length: shards }, newStatistics);
+    this.ioOf = new Array(shards).fill('packet');
+    this.#controls = Array.from({ length: shards }, newControl);
+    this.#wakeFds = Array.from({ length: shards }, () => addon.eventFd());
+    this.#handOver = new SharedArrayBuffer(handOverLength(shards));
+    this.#captureMemory = Array.from({ length: shards }, () => new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)));
+    this.hub = new CaptureHub({
+      onChange: (captures) => {
+        this.#pump.setActive(captures.length > 0);
+        this.#pool.broadcast({ type: 'capture', captures: captureFilters(captures) });
+      },
+    });
+    this.#pump = new CapturePump(
+      this.hub,
+      this.#captureMemory.map((buffer) => new FrameRing(buffer, 0, CAPTURE_SLOTS)),
+      now,
+      (shard) => this.statistics[shard][COUNTER.captureLost],
+    );
+    this.commands = new ServerCommands(memory, this.binding, now, (server) => this.#pool.broadcast({ type: 'release', server }));
+    this.#network = new HostNetwork({ outside: options.config.outside, inside: options.config.inside, logger: options.logger });
+    this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()));
+    this.#neighbours = new NeighbourKeeper(memory, this.#network);
+    this.#floating = new FloatingKeeper(
+      new AddressTable(memory),
+      this.#filter,
+      () => this.rows.floatingPorts(),
+      (ports) => this.#pool.broadcast({ type: 'floating', ports }),
+      (error) => options.logger.error({ err: error }, 'floating port not registered'),
+    );
+    this.#pool = new ShardPool({
+      shards,
+      task: (shard) => this.#task(shard),
+      onNotice: (shard, notice) => this.#notice(shard, notice),
+      onCrash: (shard, error, restarts) => this.#crashed(shard, error, restarts),
+      onFatal: (shard, error) => options.onFatal(new DesignatorError('TD_INTERNAL', `shard ${shard}: ${error.message}`, { shard }, error)),
+      wake: (shard) => addon.signalEventFd(this.#wakeFds[shard]),
+    });
+  }
+
+  // ── start and stop ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Resolves when traffic flows. Errors: see HostNetwork, HostFilter and the packet port. */
+  async start(): Promise<void> {
+    const { logger } = this.#o;
+    logger.info({ table: this.table.file, connections: this.config.table.connections, story: this.table.story }, 'table opened');
+    this.#network.on('routes', (routes: RouteSnapshot) => this.#setRoutes(routes));
+    this.#network.on('neighbour', ({ port, words, mac }) => {
+      if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
+    });
+    this.#network.on('link', (link) => logger.info(link, 'link changed'));
+    await this.#network.start();
+    await this.#filter.install();
+    const started = new Promise<void>((resolve, reject) => {
+      this.#upListener = () => this.#up.size === this.shards && resolve();
+      this.#startFailure = reject;
+    });
+    this.#pool.start();
+    await started;
+    this.#startFailure = null;
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    await this.#settle();
+    this.#announceVips();
+    this.#ready = true;
+  }
+
+  #startFailure: ((error: Error) => void) | null = null;
+
+  async #settle(): Promise<void> {
+    const until = performance.now() + SETTLE_MS;
+    while (!this.#neighbours.settled() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+    if (!this.#neighbours.settled()) {
+      this.#o.logger.warn({}, 'some servers or gateways do not answer ARP or ND yet; their packets are dropped until they do');
+    }
+  }
+
+  ready(): boolean {
+    return this.#ready && this.#stopping === null;
+  }
+
+  /** Ends the shards and takes the filter off the host. The table stays for the next process. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#pump.setActive(false);
+    this.hub.close();
+    await this.#pool.stop();
+    await this.#filter.remove();
+    this.#network.stop();
+    for (const fd of this.#wakeFds) this.addon.closeFd(fd);
+  }
+
+  // ── shards ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #task(shard: number): ShardTask {
+    const { config } = this;
+    const oneArm = config.outside.name === config.inside.name;
+    const sameDevice = config.outside.device === config.inside.device;
+    const mac = (name: string): Uint8Array => this.addon.interfaceInfo(name).mac;
+    return {
+      shard,
+      shards: this.shards,
+      control: this.#controls[shard],
+      statistics: this.statistics[shard],
+      handOver: this.#handOver,
+      capture: this.#captureMemory[shard],
+      wakeFds: this.#wakeFds,
+      table: { fd: this.table.fd, length: this.table.length, connections: config.table.connections },
+      devices: sameDevice
+        ? [{ name: config.outside.device, role: 'both' }]
+        : [
+            { name: config.outside.device, role: 'outside' },
+            { name: config.inside.device, role: 'inside' },
+          ],
+      ports: oneArm
+        ? [{ device: 0, vlan: config.outside.vlan, mac: mac(config.outside.device) }]
+        : [
+            { device: 0, vlan: config.outside.vlan, mac: mac(config.outside.device) },
+            { device: sameDevice ? 0 : 1, vlan: config.inside.vlan, mac: mac(config.inside.device) },
+          ],
+      oneArm,
+      fanoutGroup: this.#o.processId & 0x7fff,
+      cpu: this.#o.pin ? shard % availableParallelism() : -1,
+      plan: this.#plan,
+      routes: this.#routes as RouteSnapshot,
+      floating: [...this.#floating.known],
+    };
+  }
+
+  #notice(shard: number, notice: ShardNotice): void {
+    switch (notice.type) {
+      case 'up':
+        this.#up.add(shard);
+        this.ioOf[shard] = notice.description;
+        this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
+        if (this.hub.active) this.#pool.message(shard, { type: 'capture', captures: captureFilters(this.hub.captures()) });
+        this.#upListener?.();
+        return;
+      case 'floating':
+        return this.#floating.register(notice.ports);
+      case 'unresolved':
+        return this.#neighbours.wanted(notice.nextHops);
+    }
+  }
+
+  /** What the dead thread held is freed before its successor starts. */
+  #crashed(shard: number, error: Error, restarts: number): void {
+    const { memory } = this.table;
+    const lock = new SpinLock(memory);
+    if (lock.repair(shard)) {
+      lock.acquire(SHARD_LIMIT);
+      new RecordPool(memory).adopt();
+      lock.release(SHARD_LIMIT);
+    }
+    this.#o.logger.error({ shard, restarts, err: error }, 'shard crashed, starting it again');
+    if (this.#startFailure !== null && !this.#up.has(shard)) this.#startFailure(error);
+  }
+
+  crashShard(shard: number): void {
+    if (!this.#pool.message(shard, { type: 'crash' })) throw new DesignatorError('TD_NOT_FOUND', `no running shard ${shard}`);
+  }
+
+  shardStatus() {
+    return this.#pool.status();
+  }
+
+  // ── host ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #setRoutes(routes: RouteSnapshot): void {
+    this.#routes = routes;
+    const unreachable = this.#neighbours.setRoutes(routes, this.binding.servers);
+    if (unreachable.length > 0) this.#o.logger.warn({ servers: unreachable }, 'the host has no route to these servers through outside or inside');
+    for (const { port, words, mac } of this.#network.neighbours()) {
+      if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
+    }
+    this.#pool.broadcast({ type: 'routes', routes });
+  }
+
+  #announceVips(): void {
+    const mac = this.addon.interfaceInfo(this.config.outside.device).mac;
+    const frames = this.config.vips.map((vip) => ({ port: PORT_OUTSIDE, frame: announce(vip.words, mac) }));
+    this.#pool.message(0, { type: 'transmit', frames });
+  }
+
+  #tick(): void {
+    this.commands.tick();
+    if (++this.#ticks % 5 !== 0) return;
+    this.#neighbours.tick();
+    if (this.#ticks % 50 !== 0) return;
+    void this.#floating.prune();
+    if (this.binding.hasEmptyRetired()) void this.#apply(this.config);
+  }
+
+  // ── configuration ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async reload(): Promise<ReloadResult> {
+    const { logger } = this.#o;
+    const { config, result } = await this.#o.reload(this.config);
+    if (config === null) {
+      this.reloads.failed++;
+      for (const problem of result.problems) logger.error({ problem }, 'reload refused: the old configuration stays');
+      return result;
+    }
+    await this.#apply(config);
+    this.reloads.ok++;
+    this.reloads.lastOkSeconds = Date.now() / 1000;
+    logger.info({ changes: result.changes }, 'reloaded');
+    return result;
+  }
+
+  /** Filter before plan: what a new plan forwards the host must not see first. */
+  async #apply(config: CompiledConfig): Promise<void> {
+    this.config = config;
+    this.#plan = this.binding.bind(config, Math.floor(this.addon.monotonicSeconds()));
+    await this.#filter.update(filterInput(config, this.binding, this.rows.floatingPorts()));
+    if (this.#routes !== null) this.#neighbours.setRoutes(this.#routes, this.binding.servers);
+    this.designator.setPlan(this.#plan);
+    this.#pool.broadcast({ type: 'plan', plan: this.#plan });
+    if (this.#ready) this.#announceVips();
+  }
+
+  /** HEADER.generation: how many processes had this table. */
+  generation(): number {
+    return this.table.memory.header[HEADER.generation];
+  }
+
+}

@@ -1,0 +1,248 @@
+/**
+ * The tables that `show` prints, read from shared memory by the main thread while the shards write: a row may be a
+ * packet old, never half of one tunnel and half of another (record versions are compared).
+ */
+import { ConnectionTable } from '../../flow/connection-table.js';
+import {
+  CELL_WORDS,
+  HEADER,
+  RECORD,
+  RECORD_STATE,
+  RECORD_WORDS,
+  SERVER_CELL,
+  SERVER_REASON,
+  SERVER_STATE,
+  type TableMemory,
+} from '../../flow/layout.js';
+import { ownerSlot } from '../../flow/hash.js';
+import { RecordPool } from '../../flow/record-pool.js';
+import type { ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
+import { DESCRIPTORS } from '../../tunnels/index.js';
+import { formatEndpoint } from '../../wire/address.js';
+import type { Binding, BoundServer, BoundVip } from './binding.js';
+
+const STATES: Record<number, ServerRow['state']> = {
+  [SERVER_STATE.up]: 'up',
+  [SERVER_STATE.slowStart]: 'slow-start',
+  [SERVER_STATE.suspect]: 'suspect',
+  [SERVER_STATE.down]: 'down',
+  [SERVER_STATE.draining]: 'draining',
+  [SERVER_STATE.disabled]: 'disabled',
+  [SERVER_STATE.inactive]: 'inactive',
+};
+const REASONS: Record<number, string> = { [SERVER_REASON.command]: 'command', [SERVER_REASON.removed]: 'removed from the configuration' };
+const TUNNEL_STATES: Record<number, TunnelRow['state']> = {
+  [RECORD_STATE.halfOpen]: 'half-open',
+  [RECORD_STATE.established]: 'established',
+  [RECORD_STATE.closing]: 'closing',
+};
+const PROTOCOL_NAMES = new Map([...DESCRIPTORS.values()].map((descriptor) => [descriptor.id, descriptor.name]));
+/** Rows made at a time by `tunnelSlices`. */
+const SLICE = 1024;
+
+export class Rows {
+  readonly #table: ConnectionTable;
+  readonly #pool: RecordPool;
+
+  constructor(readonly memory: TableMemory, readonly binding: Binding, readonly now: () => number) {
+    this.#table = new ConnectionTable(memory);
+    this.#pool = new RecordPool(memory);
+  }
+
+  server(bound: BoundServer): ServerRow {
+    const cell = (word: number): number => this.memory.servers[bound.index * CELL_WORDS + word];
+    return {
+      name: bound.name,
+      vip: this.#vip(bound.vip)?.name ?? '',
+      address: bound.text,
+      port: bound.port,
+      state: STATES[cell(SERVER_CELL.state)] ?? 'disabled',
+      weight: cell(SERVER_CELL.weight),
+      load: cell(SERVER_CELL.load) < 0 ? null : cell(SERVER_CELL.load) / 1000,
+      tunnels: cell(SERVER_CELL.halfOpen) + cell(SERVER_CELL.established),
+      sessions: cell(SERVER_CELL.sessions),
+      reason: REASONS[cell(SERVER_CELL.reason)] ?? null,
+      sinceSeconds: Math.max(0, Math.floor(this.now()) - cell(SERVER_CELL.since)),
+    };
+  }
+
+  servers(): ServerRow[] {
+    return this.binding.servers.map((server) => this.server(server));
+  }
+
+  vips(): VipRow[] {
+    return this.binding.vips.map((vip) => {
+      const servers = this.binding.servers.filter((server) => server.vip === vip.index);
+      const rows = servers.map((server) => this.server(server));
+      return {
+        name: vip.name,
+        address: vip.text,
+        port: vip.port,
+        protocols: vip.protocols.join(','),
+        algorithm: vip.algorithm,
+        tunnels: rows.reduce((sum, row) => sum + row.tunnels, 0),
+        sessions: rows.reduce((sum, row) => sum + row.sessions, 0),
+        servers: vip.servers.length,
+        serversUp: rows.filter((row) => row.state === 'up' || row.state === 'slow-start').length,
+      };
+    });
+  }
+
+  /** Document 003's first table. */
+  vipMap(): VipMapRow[] {
+    return this.binding.vips.flatMap((vip) =>
+      this.binding.servers
+        .filter((server) => server.vip === vip.index)
+        .map((server) => ({
+          vip: vip.name,
+          address: vip.text,
+          port: vip.port,
+          realAddress: server.text,
+          realPort: server.port,
+          weight: this.memory.servers[server.index * CELL_WORDS + SERVER_CELL.weight],
+          algorithm: vip.algorithm,
+        })),
+    );
+  }
+
+  tunnels(filter: TunnelFilter = {}): TunnelRow[] {
+    const rows: TunnelRow[] = [];
+    for (const slice of this.tunnelSlices(filter)) rows.push(...slice);
+    return rows;
+  }
+
+  *tunnelSlices(filter: TunnelFilter): Iterable<readonly TunnelRow[]> {
+    let slice: TunnelRow[] = [];
+    let left = filter.limit ?? Number.POSITIVE_INFINITY;
+    for (let record = 0; record < this.memory.layout.recordCount && left > 0; record++) {
+      const row = this.tunnel(record);
+      if (row === null || !matches(row, filter)) continue;
+      slice.push(row);
+      left--;
+      if (slice.length === SLICE) {
+        yield slice;
+        slice = [];
+      }
+    }
+    if (slice.length > 0) yield slice;
+  }
+
+  /** The tunnel of a record, or null when the record is free or was changing. */
+  tunnel(record: number): TunnelRow | null {
+    const { records } = this.memory;
+    const at = record * RECORD_WORDS;
+    const version = Atomics.load(records, at + RECORD.state);
+    const state = TUNNEL_STATES[version & 0xff];
+    if (state === undefined) return null;
+    const vip = this.#vip(records[at + RECORD.place] >>> 16);
+    const server = this.#server(records[at + RECORD.place] & 0xffff);
+    const reverse = records[at + RECORD.entryReverse] - 1;
+    const any = (reverse >= 0 ? reverse + 1 : records[at + RECORD.entryForward] || records[at + RECORD.entryHalfOpen] || records[at + RECORD.entryAlias]) - 1;
+    if (any < 0 || vip === undefined || server === undefined) return null;
+    const table = this.#table;
+    const key = (word: number): number => table.keyWord(any, word);
+    const counts = this.#counts(record);
+    const now = Math.floor(this.now());
+    const created = records[at + RECORD.created];
+    const protocol = (version >>> 8) & 0xff;
+    const serverPort = records[at + RECORD.ports] >>> 16;
+    const owner = this.memory.ownerSlots[ownerSlot(key(0), key(1), key(2), key(3))];
+    const row: TunnelRow = {
+      vip: vip.name,
+      protocol: PROTOCOL_NAMES.get(protocol) ?? String(protocol),
+      client: formatEndpoint(key(0), key(1), key(2), key(3), key(4) >>> 16),
+      clientTunnelId: records[at + RECORD.clientChannel] || null,
+      virtualTunnelId: records[at + RECORD.virtualChannel] || null,
+      server: server.name,
+      serverAddress: server.text,
+      serverPort: serverPort !== 0 ? serverPort : server.port,
+      serverTunnelId: records[at + RECORD.serverChannel] || null,
+      state,
+      sessions: this.#pool.sessionsOf(record),
+      ...counts.amounts,
+      ageSeconds: Math.max(0, now - created),
+      idleSeconds: Math.max(0, now - Math.max(created, counts.lastSeen)),
+      shard: owner,
+      offloaded: false,
+    };
+    return Atomics.load(records, at + RECORD.state) >>> 16 === version >>> 16 ? row : null;
+  }
+
+  #counts(record: number): { amounts: Pick<TunnelRow, 'packetsIn' | 'packetsOut' | 'bytesIn' | 'bytesOut'>; lastSeen: number } {
+    const { records } = this.memory;
+    const at = record * RECORD_WORDS;
+    const amounts = { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
+    let lastSeen = 0;
+    for (let word = RECORD.entryHalfOpen; word <= RECORD.entryAlias; word++) {
+      const slot = records[at + word] - 1;
+      if (slot < 0) continue;
+      lastSeen = Math.max(lastSeen, this.#table.lastSeen(slot));
+      const out = (this.#table.flagsOf(slot) & 1) !== 0;
+      if (out) {
+        amounts.packetsOut += this.#table.packets(slot);
+        amounts.bytesOut += this.#table.bytes(slot);
+      } else {
+        amounts.packetsIn += this.#table.packets(slot);
+        amounts.bytesIn += this.#table.bytes(slot);
+      }
+    }
+    return { amounts, lastSeen };
+  }
+
+  /** Tunnels by state of every VIP cell: [half-open, established, closing]. */
+  tunnelStates(): Map<number, [number, number, number]> {
+    const { records, layout } = this.memory;
+    const states = new Map<number, [number, number, number]>();
+    for (let record = 0; record < layout.recordCount; record++) {
+      const state = records[record * RECORD_WORDS + RECORD.state] & 0xff;
+      if (state === RECORD_STATE.free || state > RECORD_STATE.closing) continue;
+      const vip = records[record * RECORD_WORDS + RECORD.place] >>> 16;
+      const counts = states.get(vip) ?? [0, 0, 0];
+      counts[state - 1]++;
+      states.set(vip, counts);
+    }
+    return states;
+  }
+
+  /** (address index, port) of floating ports that tunnels use, as address << 16 | port. */
+  floatingPorts(): Set<number> {
+    const { records, layout } = this.memory;
+    const places = new Set<number>();
+    for (let record = 0; record < layout.recordCount; record++) {
+      const at = record * RECORD_WORDS;
+      if ((records[at + RECORD.state] & 0xff) === RECORD_STATE.free) continue;
+      const port = records[at + RECORD.ports] >>> 16;
+      const server = this.#server(records[at + RECORD.place] & 0xffff);
+      if (server !== undefined && port !== 0 && port !== server.port) places.add((server.address << 16) | port);
+    }
+    return places;
+  }
+
+  totals(): { entries: number; slots: number; tunnels: number; limit: number; sessions: number } {
+    const { header, layout } = this.memory;
+    return {
+      entries: header[HEADER.entriesUsed],
+      slots: layout.slotCount,
+      tunnels: header[HEADER.recordsUsed],
+      limit: layout.recordCount,
+      sessions: header[HEADER.sessionsUsed],
+    };
+  }
+
+  #vip(index: number): BoundVip | undefined {
+    return this.binding.vips.find((vip) => vip.index === index);
+  }
+
+  #server(index: number): BoundServer | undefined {
+    return this.binding.servers.find((server) => server.index === index);
+  }
+}
+
+function matches(row: TunnelRow, filter: TunnelFilter): boolean {
+  return (
+    (filter.vip === undefined || row.vip === filter.vip) &&
+    (filter.server === undefined || row.server === filter.server) &&
+    (filter.tunnel === undefined || row.clientTunnelId === filter.tunnel) &&
+    (filter.client === undefined || row.client === filter.client)
+  );
+}
