@@ -6,9 +6,8 @@ import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { DesignatorError } from '../errors.js';
 import { PcapLimiter } from '../ops/capture.js';
-import { brokenOff, ControlClient, type Target } from './client.js';
+import { brokenOff, ControlClient, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
-import { addConnectionOptions } from './options.js';
 import { copy, write } from './output.js';
 import { clientValue, countValue, secondsOrDuration, tunnelId } from './values.js';
 
@@ -24,7 +23,7 @@ interface CaptureOptions extends Target {
 }
 
 export function register(program: Command, context: CliContext): void {
-  addConnectionOptions(program.command('capture').description('write a pcap of what crosses, before and after the rewrite'))
+  withTarget(program.command('capture').description('write a pcap of what crosses, before and after the rewrite'))
     .requiredOption('-w, --write <file>', 'file to write, - for stdout')
     .option('--tunnel <id>', 'only this tunnel id, as the client assigned it', tunnelId)
     .option('--client <ip:port>', 'only of this client', clientValue)

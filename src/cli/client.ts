@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
 import { isMap, parseDocument } from 'yaml';
 import { DesignatorError, type ErrorCode } from '../errors.js';
 import type { CliContext } from './context.js';
@@ -24,10 +25,16 @@ const CODES: readonly ErrorCode[] = [
   'TD_INTERNAL',
 ];
 
-/** What `addConnectionOptions` reads. */
 export interface Target {
   readonly config?: string;
   readonly socket?: string;
+}
+
+/** Adds the two options by which a command finds the designator that it speaks to. */
+export function withTarget(command: Command): Command {
+  return command
+    .addOption(new Option('-c, --config <file>', 'configuration file, which names the control socket'))
+    .addOption(new Option('--socket <path>', `control socket of the running designator (default: ${DEFAULT_SOCKET})`).conflicts('config'));
 }
 
 /**

@@ -1,9 +1,8 @@
 /** `designator explain`: which server a client's tunnel request would get, and why. Nothing is sent, no turn is used up. */
 import type { Command } from 'commander';
 import type { ExplainRow } from '../ops/appliance.js';
-import { ControlClient, type Target } from './client.js';
+import { ControlClient, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
-import { addConnectionOptions } from './options.js';
 import { write, writeJson } from './output.js';
 import { clientValue, tunnelId } from './values.js';
 
@@ -15,7 +14,7 @@ interface ExplainOptions extends Target {
 }
 
 export function register(program: Command, context: CliContext): void {
-  addConnectionOptions(program.command('explain').description('which server a tunnel request would get, and why; sends nothing'))
+  withTarget(program.command('explain').description('which server a tunnel request would get, and why; sends nothing'))
     .requiredOption('--client <ip:port>', 'the client', clientValue)
     .requiredOption('--vip <name>', 'the virtual address that it asks')
     .option('--tunnel <id>', 'tunnel id that the client assigned', tunnelId)

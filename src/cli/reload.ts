@@ -3,9 +3,8 @@ import type { Command } from 'commander';
 import type { ConfigProblem } from '../config/compiled.js';
 import { DesignatorError } from '../errors.js';
 import type { ReloadResult } from '../ops/appliance.js';
-import { ControlClient, type Target } from './client.js';
+import { ControlClient, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
-import { addConnectionOptions } from './options.js';
 import { write, writeJson } from './output.js';
 
 interface ReloadOptions extends Target {
@@ -13,7 +12,7 @@ interface ReloadOptions extends Target {
 }
 
 export function register(program: Command, context: CliContext): void {
-  addConnectionOptions(program.command('reload').description('let the running designator read its configuration again'))
+  withTarget(program.command('reload').description('let the running designator read its configuration again'))
     .option('--json', 'one JSON object')
     .action(async ({ json, ...target }: ReloadOptions) => {
       let result: ReloadResult;

@@ -1,9 +1,8 @@
 /** `designator server …`: changes to servers at run time. Prints the servers' rows as they are then. */
 import type { Command } from 'commander';
 import type { ServerCommand, ServerRow } from '../ops/appliance.js';
-import { ControlClient, type Target } from './client.js';
+import { ControlClient, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
-import { addConnectionOptions } from './options.js';
 import { write, writeJson } from './output.js';
 import { SERVER_COLUMNS } from './show.js';
 import { renderTable } from './table.js';
@@ -43,5 +42,5 @@ export function register(program: Command, context: CliContext): void {
 }
 
 function change(server: Command, name: string, description: string): Command {
-  return addConnectionOptions(server.command(name).description(description)).option('--json', 'one JSON array of flat objects');
+  return withTarget(server.command(name).description(description)).option('--json', 'one JSON array of flat objects');
 }

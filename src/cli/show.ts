@@ -3,9 +3,8 @@ import { type Command, Option } from 'commander';
 import { DesignatorError } from '../errors.js';
 import type { DropRow, ServerRow, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../ops/appliance.js';
 import { splitClient } from '../ops/client-address.js';
-import { brokenOff, ControlClient, type Query, type Target } from './client.js';
+import { brokenOff, ControlClient, type Query, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
-import { addConnectionOptions } from './options.js';
 import { copy, write } from './output.js';
 import { briefDuration, type Column, renderTable } from './table.js';
 import { clientValue, countValue, tunnelId } from './values.js';
@@ -123,7 +122,7 @@ export function register(program: Command, context: CliContext): void {
 }
 
 function view(show: Command, name: string, description: string): Command {
-  return addConnectionOptions(show.command(name).description(description)).option('--json', 'one JSON array of flat objects');
+  return withTarget(show.command(name).description(description)).option('--json', 'one JSON array of flat objects');
 }
 
 /** Document 003's first table, one block a VIP, then a line of counts for each. */

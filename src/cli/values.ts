@@ -1,9 +1,17 @@
 /** Values of options, checked while the command line is read; what is wrong ends with exit 64. */
 import { InvalidArgumentError } from 'commander';
 import { canonicalClient } from '../ops/client-address.js';
-import { wholeNumber } from './options.js';
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
+
+/** Parses a whole number within limits. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    return value;
+  };
+}
 
 /** Rows, frames. */
 export const countValue = wholeNumber(1, 1_000_000_000);
