@@ -48,6 +48,7 @@ export type ShardMessage =
   | { readonly type: 'plan'; readonly plan: Plan }
   | { readonly type: 'routes'; readonly routes: RouteSnapshot }
   | { readonly type: 'floating'; readonly ports: readonly number[] /* address index << 16 | port, registered */ }
+  | { readonly type: 'floating-forget'; readonly ports: readonly number[] /* no longer registered */ }
   | { readonly type: 'capture'; readonly captures: readonly CaptureFilter[] }
   | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
   | { readonly type: 'release'; readonly server: number /* close every tunnel of this server cell */ }

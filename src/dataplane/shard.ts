@@ -158,6 +158,8 @@ export class Shard {
         return this.#review.restart();
       case 'floating':
         return this.#floating.registered(message.ports);
+      case 'floating-forget':
+        return this.#floating.forget(message.ports);
       case 'capture':
         this.#capture.captures = message.captures;
         return;

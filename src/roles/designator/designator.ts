@@ -133,6 +133,7 @@ export class DesignatorProcess {
       this.#filter,
       () => this.rows.floatingPorts(),
       (ports) => this.#pool.broadcast({ type: 'floating', ports }),
+      (ports) => this.#pool.broadcast({ type: 'floating-forget', ports }),
       (error) => options.logger.error({ err: error }, 'floating port not registered'),
     );
     this.#pool = new ShardPool({

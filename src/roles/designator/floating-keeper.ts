@@ -12,6 +12,8 @@ export interface PortFilter {
 
 /** Rounds (10 s each) that an unused port stays: its tunnel may just be coming up. */
 const IDLE_ROUNDS = 3;
+/** Shards read their mail within a turn. */
+const FORGET_MS = 200;
 
 export class FloatingKeeper {
   /** Registered places, address index << 16 | port → rounds without a tunnel. */
@@ -22,6 +24,7 @@ export class FloatingKeeper {
     readonly filter: PortFilter,
     readonly inUse: () => Set<number>,
     readonly ready: (places: readonly number[]) => void,
+    readonly forget: (places: readonly number[]) => void,
     readonly failed: (error: Error) => void,
   ) {
     for (const place of inUse()) this.#registered.set(place, 0); // adopted tunnels: the filter was made with them
@@ -47,9 +50,14 @@ export class FloatingKeeper {
       else gone.push(place);
     }
     if (gone.length === 0) return;
-    // Shards keep such a port as known; it is put back when a tunnel uses it again, at the next round at the latest.
+    // Shards forget first, so that a tunnel which uses the port again asks for it anew; what came in between stays.
     for (const place of gone) this.#registered.delete(place);
-    await this.filter.removeServerPorts(gone.map((place) => this.#port(place))).catch(this.failed);
+    this.forget(gone);
+    await new Promise((resolve) => setTimeout(resolve, FORGET_MS));
+    const again = this.inUse();
+    const unused = gone.filter((place) => !again.has(place) && !this.#registered.has(place));
+    for (const place of gone) if (again.has(place)) this.#registered.set(place, 0);
+    await this.filter.removeServerPorts(unused.map((place) => this.#port(place))).catch(this.failed);
   }
 
   #port(place: number): { address: string; port: number } {
