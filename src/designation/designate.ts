@@ -29,16 +29,18 @@ export interface Designation {
   readonly reason: string;
 }
 
-const ALGORITHMS: Readonly<Record<string, new (cells: ServerTable) => Algorithm>> = {
-  'round-robin': RoundRobin,
-  'weighted-round-robin': WeightedRoundRobin,
-  'least-recent-use': LeastRecentUse,
-  'least-tunnels': LeastTunnels,
-  maglev: Maglev,
-};
+type AlgorithmClass = new (cells: ServerTable) => Algorithm;
+
+const ALGORITHMS: ReadonlyMap<string, AlgorithmClass> = new Map<string, AlgorithmClass>([
+  ['round-robin', RoundRobin],
+  ['weighted-round-robin', WeightedRoundRobin],
+  ['least-recent-use', LeastRecentUse],
+  ['least-tunnels', LeastTunnels],
+  ['maglev', Maglev],
+]);
 
 /** Names that a configuration may use. */
-export const ALGORITHM_NAMES: readonly string[] = Object.keys(ALGORITHMS);
+export const ALGORITHM_NAMES: readonly string[] = [...ALGORITHMS.keys()];
 
 const NO_SERVERS = new Int32Array(0);
 
@@ -111,7 +113,7 @@ export class Designator {
   #algorithm(name: string): Algorithm {
     let algorithm = this.#algorithms.get(name);
     if (algorithm === undefined) {
-      const make = ALGORITHMS[name];
+      const make = ALGORITHMS.get(name);
       if (make === undefined) throw new RangeError(`no algorithm ${name}; there are ${ALGORITHM_NAMES.join(', ')}`);
       algorithm = new make(this.cells);
       this.#algorithms.set(name, algorithm);

@@ -147,7 +147,8 @@ export class ServerTable {
 
   /** a was designated longer ago than b. Stamps wrap at 2³², so neighbours in time compare rightly. */
   usedBefore(a: number, b: number): boolean {
-    const [x, y] = [this.lastUse(a), this.lastUse(b)];
+    const x = this.lastUse(a);
+    const y = this.lastUse(b);
     if (x === 0 || y === 0) return x === 0 && y !== 0;
     return ((x - y) | 0) < 0;
   }

@@ -2,9 +2,11 @@
  * The connection table: exact-match key of 7 words → one entry of 64 bytes, in memory that all threads, the addon and
  * (later) the XDP program share.
  *
- * Shape: buckets of 4 slots. A key has two buckets and is put into the emptier one. When both are full it goes into a
- * third or fourth bucket and HEADER.overflowEntries is raised; readers look there only while that is above 0. A word
- * per slot, the fingerprint, is searched first, so that a hit touches the entry's cache line once and a miss never.
+ * Shape: buckets of 4 slots. A key has two buckets and is put into the emptier one. When both are full (one key in eight
+ * of a table at load 0.8, none of a table at 0.5) it goes into a third or fourth bucket, at the worst into one of those
+ * that follow the fourth. HEADER.overflowEntries counts such keys, HEADER.overflowReach says how far they went; readers
+ * look no farther. A word per slot, the fingerprint, is searched first, so that a hit touches the entry's cache line once
+ * and a miss never.
  *
  * Writers: every key has one owner thread, and only that thread inserts, updates or removes it. Owners of different keys
  * share buckets, so a slot is claimed by compare-and-exchange on its fingerprint. Order of an insertion:
@@ -31,6 +33,9 @@ import {
 
 /** A removed slot gets no other key for so long. */
 export const QUARANTINE_MS = 100;
+
+/** Buckets beyond the second that an insertion tries: third, fourth, and those that follow the fourth. */
+export const REACH_LIMIT = 32;
 
 /** Clocks of threads differ by less. */
 const FUTURE_MS = 3_600_000;
@@ -97,7 +102,7 @@ export class ConnectionTable {
   /**
    * Makes an entry for a key that the caller, its only owner, knows to be absent. Counters start at 0, last-seen at 0
    * (`touch` sets it). `record` is a record index, `flags` a set of FLAG_ bits, `nowMs` the clock that `remove` gets.
-   * Returns the slot, or −1 when all four buckets are full.
+   * Returns the slot, or −1 when there is no place for it.
    */
   insert(
     keys: Int32Array, base: number, target: number, ports: number, record: number, flags: number, nowMs: number,
@@ -108,9 +113,9 @@ export class ConnectionTable {
     const count = this.#bucketCount;
     let slot = this.#claim(bucketOf(first, count), bucketOf(second, count), nowMs);
     if (slot < 0) {
-      slot = this.#claim(bucketOf(thirdHash(first, second), count), bucketOf(fourthHash(first, second), count), nowMs);
+      slot = this.#claimFurther(first, second, nowMs);
       if (slot < 0) return -1;
-      if (!this.#isPrimary(slot, first, second)) Atomics.add(this.#header, HEADER.overflowEntries, 1);
+      this.#noteOverflow(this.#distance(slot, first, second));
     }
     const entries = this.#entries;
     const at = slot * ENTRY_WORDS;
@@ -155,7 +160,7 @@ export class ConnectionTable {
     Atomics.store(entries, at + ENTRY.lastSeen, nowMs | 0);
     Atomics.store(this.#prints, slot, FINGERPRINT_REMOVED);
     Atomics.sub(this.#header, HEADER.entriesUsed, 1);
-    if (!this.#isPrimary(slot, first, second)) Atomics.sub(this.#header, HEADER.overflowEntries, 1);
+    if (this.#distance(slot, first, second) > 0) Atomics.sub(this.#header, HEADER.overflowEntries, 1);
   }
 
   /** Sets last-seen of a new entry, seconds. Later on native code alone renews it. */
@@ -219,13 +224,14 @@ export class ConnectionTable {
 
   /**
    * Takes over what a crash left: half-written slots become free (after the quarantine), HEADER.entriesUsed and
-   * HEADER.overflowEntries are counted anew. Nobody else may write meanwhile. `nowMs` as for `remove`.
+   * HEADER.overflowEntries and overflowReach are found anew. Nobody else may write meanwhile. `nowMs` as for `remove`.
    */
   adopt(nowMs: number): { freed: number; kept: number } {
     const entries = this.#entries;
     let freed = 0;
     let kept = 0;
     let overflow = 0;
+    let reach = 0;
     for (let slot = 0; slot < this.slotCount; slot++) {
       const print = this.#prints[slot];
       if (print === FINGERPRINT_EMPTY) continue;
@@ -240,10 +246,13 @@ export class ConnectionTable {
       }
       kept++;
       const second = this.#hashOf(slot);
-      if (!this.#isPrimary(slot, this.#lastFirst, second)) overflow++;
+      const distance = this.#distance(slot, this.#lastFirst, second);
+      if (distance > 0) overflow++;
+      reach = Math.max(reach, distance);
     }
     Atomics.store(this.#header, HEADER.entriesUsed, kept);
     Atomics.store(this.#header, HEADER.overflowEntries, overflow);
+    Atomics.store(this.#header, HEADER.overflowReach, reach);
     return { freed, kept };
   }
 
@@ -263,11 +272,14 @@ export class ConnectionTable {
   }
 
   #findFurther(first: number, second: number, print: number, keys: Int32Array, base: number): number {
-    const a = bucketOf(thirdHash(first, second), this.#bucketCount) * BUCKET_SLOTS;
-    const b = bucketOf(fourthHash(first, second), this.#bucketCount) * BUCKET_SLOTS;
-    for (let i = 0; i < BUCKET_SLOTS; i++) {
-      if (this.#prints[a + i] === print && this.#matches(a + i, keys, base)) return a + i;
-      if (this.#prints[b + i] === print && this.#matches(b + i, keys, base)) return b + i;
+    const reach = this.#header[HEADER.overflowReach];
+    let bucket = bucketOf(thirdHash(first, second), this.#bucketCount);
+    for (let distance = 1; distance <= reach; distance++) {
+      const start = bucket * BUCKET_SLOTS;
+      for (let slot = start; slot < start + BUCKET_SLOTS; slot++) {
+        if (this.#prints[slot] === print && this.#matches(slot, keys, base)) return slot;
+      }
+      bucket = distance === 1 ? bucketOf(fourthHash(first, second), this.#bucketCount) : this.#following(bucket);
     }
     return -1;
   }
@@ -347,9 +359,39 @@ export class ConnectionTable {
     return age >= QUARANTINE_MS || age < -FUTURE_MS;
   }
 
-  #isPrimary(slot: number, first: number, second: number): boolean {
+  /** The third or fourth bucket, the emptier one, else the first that has room after the fourth. */
+  #claimFurther(first: number, second: number, nowMs: number): number {
+    let bucket = bucketOf(fourthHash(first, second), this.#bucketCount);
+    let slot = this.#claim(bucketOf(thirdHash(first, second), this.#bucketCount), bucket, nowMs);
+    for (let distance = 3; slot < 0 && distance <= REACH_LIMIT; distance++) {
+      bucket = this.#following(bucket);
+      slot = this.#claim(bucket, bucket, nowMs);
+    }
+    return slot;
+  }
+
+  #following(bucket: number): number {
+    return bucket + 1 < this.#bucketCount ? bucket + 1 : 0;
+  }
+
+  /** 0 when the slot is in the first or second bucket of the key, else how many further buckets a search comes to it with. */
+  #distance(slot: number, first: number, second: number): number {
+    const count = this.#bucketCount;
     const bucket = (slot / BUCKET_SLOTS) | 0;
-    return bucket === bucketOf(first, this.#bucketCount) || bucket === bucketOf(second, this.#bucketCount);
+    if (bucket === bucketOf(first, count) || bucket === bucketOf(second, count)) return 0;
+    if (bucket === bucketOf(thirdHash(first, second), count)) return 1;
+    return ((bucket - bucketOf(fourthHash(first, second), count) + count) % count) + 2;
+  }
+
+  /** Before the entry is published: a reader that can see it also knows how far to look. */
+  #noteOverflow(distance: number): void {
+    if (distance === 0) return;
+    for (;;) {
+      const reach = Atomics.load(this.#header, HEADER.overflowReach);
+      if (distance <= reach) break;
+      Atomics.compareExchange(this.#header, HEADER.overflowReach, reach, distance);
+    }
+    Atomics.add(this.#header, HEADER.overflowEntries, 1);
   }
 
   #lastFirst = 0;

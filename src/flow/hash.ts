@@ -66,7 +66,7 @@ export function hashKey(keys: Int32Array, base: number, seed: number): number {
 }
 
 /**
- * Third and fourth choice, only looked at while HEADER.overflowEntries > 0. In C: h3 = (h1 ^ h2 >> 7) * M1,
+ * Third and fourth choice (then come the buckets after the fourth), only looked at while HEADER.overflowEntries > 0. In C: h3 = (h1 ^ h2 >> 7) * M1,
  * h3 ^ h3 >> 16; h4 = (h2 ^ h1 >> 9) * M3, h4 ^ h4 >> 16.
  */
 export function thirdHash(first: number, second: number): number {

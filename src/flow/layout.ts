@@ -40,9 +40,10 @@ export const HEADER = {
   sessionsUsed: 19,
   halfOpen: 20, // tunnels in state half-open, all shards
   entriesUsed: 21,
-  overflowEntries: 22, // entries that sit in their third or fourth bucket; 0 = readers look at two only
+  overflowEntries: 22, // entries that sit beyond their second bucket; 0 = readers look at two only
   nextHopsUsed: 23,
   configGeneration: 24, // counts plans published by the main thread
+  overflowReach: 25, // how many buckets beyond the second entries have used: 2 = third and fourth, more = those that follow the fourth
 } as const;
 /** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
 export const OWNER_SLOTS_OFFSET = 1024;
