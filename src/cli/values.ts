@@ -1,8 +1,7 @@
 /** Values of options, checked while the command line is read; what is wrong ends with exit 64. */
 import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../config/durations.js';
 import { canonicalClient } from '../ops/client-address.js';
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
 
 /** Parses a whole number within limits. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -17,13 +16,12 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 export const countValue = wholeNumber(1, 1_000_000_000);
 /** L2TPv2 ids have 16 bits, L2TPv3's have 32. */
 export const tunnelId = wholeNumber(0, 0xffffffff);
-export const weightValue = wholeNumber(0, 65_535);
+export const weightValue = wholeNumber(0, 1000);
 
 /** `250ms`, `30s`, `2m`, `1h` → seconds. */
 export function durationSeconds(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-  const seconds = match === null ? 0 : Number(match[1]) * UNIT_SECONDS[match[2]];
-  if (seconds <= 0) throw new InvalidArgumentError('Write a duration as 250ms, 30s, 2m or 1h.');
+  const seconds = parseDuration(text);
+  if (seconds === null || seconds === 0) throw new InvalidArgumentError('Write a duration as 250ms, 30s, 2m or 1h.');
   return seconds;
 }
 

@@ -174,7 +174,7 @@ export const ROUTES = {
       properties: {
         action: { type: 'string', enum: ['drain', 'enable', 'disable', 'weight'] },
         names: { type: 'array', minItems: 1, maxItems: 4096, items: { type: 'string', minLength: 1 } },
-        weight: { type: 'integer', minimum: 0, maximum: 65535, description: 'with action weight, and only there' },
+        weight: { type: 'integer', minimum: 0, maximum: 1000, description: 'with action weight, and only there' },
         deadlineSeconds: {
           type: 'number',
           exclusiveMinimum: 0,

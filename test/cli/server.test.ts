@@ -48,6 +48,7 @@ describe('server', () => {
     'server weight lns1',
     'server weight lns1 x',
     'server weight lns1 -1',
+  'server weight lns1 1001',
     'server drain',
     'server drain lns1 --deadline 30',
     'server drain lns1 --deadline 0s',
