@@ -32,7 +32,10 @@ export function register(program: Command, context: CliContext): void {
     .action((options: CaptureOptions) => capture(options, context));
 }
 
-async function capture({ write: path, tunnel, client, seconds, count, ...target }: CaptureOptions, context: CliContext): Promise<void> {
+async function capture(
+  { write: path, tunnel, client, seconds, count, ...target }: CaptureOptions,
+  context: CliContext,
+): Promise<void> {
   const toStdout = path === '-';
   if (toStdout && context.isTty) {
     throw new DesignatorError('TD_USAGE', 'a capture is binary: send it to a file or a pipe, not to a terminal');
@@ -42,7 +45,11 @@ async function capture({ write: path, tunnel, client, seconds, count, ...target 
   const counter = new PcapLimiter(Number.POSITIVE_INFINITY);
   let dropped: string | undefined;
   try {
-    const response = await new ControlClient(target, context).stream('/v1/capture', { tunnel, client, seconds, count }, interrupt.signal);
+    const response = await new ControlClient(target, context).stream(
+      '/v1/capture',
+      { tunnel, client, seconds, count },
+      interrupt.signal,
+    );
     const chunks = counted(response, counter, interrupt.signal);
     if (toStdout) {
       await copy(chunks, context.stdout);
@@ -58,12 +65,17 @@ async function capture({ write: path, tunnel, client, seconds, count, ...target 
   } finally {
     for (const stop of forget) stop();
   }
-  const loss = dropped === undefined || dropped === '0' ? '' : `, ${dropped} more were lost because the reader was too slow`;
+  const loss =
+    dropped === undefined || dropped === '0' ? '' : `, ${dropped} more were lost because the reader was too slow`;
   await write(context.stderr, `${counter.records} frames captured${loss}\n`);
 }
 
 /** The answer's chunks; an interrupt is an ordinary end of them, so that what has come is still written. */
-async function* counted(response: IncomingMessage, counter: PcapLimiter, interrupt: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* counted(
+  response: IncomingMessage,
+  counter: PcapLimiter,
+  interrupt: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of response as AsyncIterable<Uint8Array>) {
       counter.take(chunk);

@@ -34,7 +34,11 @@ export interface Target {
 export function withTarget(command: Command): Command {
   return command
     .addOption(new Option('-c, --config <file>', 'configuration file, which names the control socket'))
-    .addOption(new Option('--socket <path>', `control socket of the running designator (default: ${DEFAULT_SOCKET})`).conflicts('config'));
+    .addOption(
+      new Option('--socket <path>', `control socket of the running designator (default: ${DEFAULT_SOCKET})`).conflicts(
+        'config',
+      ),
+    );
 }
 
 /**
@@ -49,7 +53,12 @@ export function socketOf(target: Target, cwd: string): string {
     text = readFileSync(resolve(cwd, target.config), 'utf8');
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).code;
-    throw new DesignatorError('TD_CONFIG', `cannot read ${target.config}: ${errno}`, { file: target.config, errno }, error);
+    throw new DesignatorError(
+      'TD_CONFIG',
+      `cannot read ${target.config}: ${errno}`,
+      { file: target.config, errno },
+      error,
+    );
   }
   const document = parseDocument(text);
   if (!isMap(document.contents)) {
@@ -82,14 +91,17 @@ export class ControlClient {
 
   /** The answer as it comes, for long tables and captures; `signal` ends it. */
   stream(path: string, query: Query = {}, signal?: AbortSignal): Promise<IncomingMessage> {
-    const fields = Object.entries(query).flatMap(([key, value]): [string, string][] => (value === undefined ? [] : [[key, String(value)]]));
+    const fields = Object.entries(query).flatMap(([key, value]): [string, string][] =>
+      value === undefined ? [] : [[key, String(value)]],
+    );
     const text = new URLSearchParams(fields).toString();
     return this.#open('GET', text === '' ? path : `${path}?${text}`, undefined, signal);
   }
 
   async #open(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+    const headers =
+      text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
     const options: RequestOptions = { socketPath: this.#socket, method, path, headers, agent: false, signal };
     const response = await new Promise<IncomingMessage>((take, reject) => {
       const outgoing = request(options, (incoming) => {
@@ -122,10 +134,14 @@ export class ControlClient {
     } catch {
       // Not one of our answers: what follows says so.
     }
-    return new DesignatorError('TD_INTERNAL', `${this.#socket} answered with HTTP ${response.statusCode}: is it a designator?`, {
-      socket: this.#socket,
-      status: response.statusCode,
-    });
+    return new DesignatorError(
+      'TD_INTERNAL',
+      `${this.#socket} answered with HTTP ${response.statusCode}: is it a designator?`,
+      {
+        socket: this.#socket,
+        status: response.statusCode,
+      },
+    );
   }
 
   /** A system error as a sentence; errors that are ours already stay as they are. */
@@ -136,7 +152,12 @@ export class ControlClient {
       case 'ENOENT':
       case 'ECONNREFUSED':
       case 'ENOTSOCK':
-        return new DesignatorError('TD_NOT_RUNNING', `no designator answers on ${this.#socket}; is it running?`, facts, error);
+        return new DesignatorError(
+          'TD_NOT_RUNNING',
+          `no designator answers on ${this.#socket}; is it running?`,
+          facts,
+          error,
+        );
       case 'EACCES':
       case 'EPERM':
         return new DesignatorError(
@@ -147,7 +168,12 @@ export class ControlClient {
         );
       case 'ECONNRESET':
       case 'EPIPE':
-        return new DesignatorError('TD_UNAVAILABLE', `the designator on ${this.#socket} went away before it had answered`, facts, error);
+        return new DesignatorError(
+          'TD_UNAVAILABLE',
+          `the designator on ${this.#socket} went away before it had answered`,
+          facts,
+          error,
+        );
       default:
         return error;
     }

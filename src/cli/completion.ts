@@ -28,18 +28,26 @@ export function completionScript(program: Command, shell: Shell): string {
   const name = program.name();
   const places = placesOf(program, [name]);
   // Options whose value is a file are found by the name of their value, as `-c <file>` declares it.
-  const flags = optionsOf(program).flatMap((option) => (/<(file|path)>/i.test(option.flags) ? [option.short, option.long] : []));
+  const flags = optionsOf(program).flatMap((option) =>
+    /<(file|path)>/i.test(option.flags) ? [option.short, option.long] : [],
+  );
   const fileOptions = [...new Set(flags)].filter((flag) => flag !== undefined);
   if (shell === 'bash') return bash(name, places, fileOptions);
   return shell === 'zsh' ? zsh(name, places, fileOptions) : fish(name, places);
 }
 
 function placesOf(command: Command, path: readonly string[]): Place[] {
-  const visible = command.createHelp().visibleCommands(command).filter((child) => child.name() !== 'help');
+  const visible = command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((child) => child.name() !== 'help');
   const place = {
     path,
     commands: visible.map((child) => ({ text: child.name(), description: child.description() })),
-    options: command.createHelp().visibleOptions(command).map((option) => ({ text: option.long ?? option.short ?? '', description: option.description })),
+    options: command
+      .createHelp()
+      .visibleOptions(command)
+      .map((option) => ({ text: option.long ?? option.short ?? '', description: option.description })),
   };
   return [place, ...visible.flatMap((child) => placesOf(child, [...path, child.name()]))];
 }
@@ -51,7 +59,10 @@ function optionsOf(command: Command): Command['options'] {
 /** Shell lines that walk the words typed so far and leave the place in `place`. */
 function walk(places: readonly Place[]): string {
   return `case "$place $word" in
-      ${places.slice(1).map(({ path }) => `"${path.join(' ')}"`).join('|')}) place="$place $word" ;;
+      ${places
+        .slice(1)
+        .map(({ path }) => `"${path.join(' ')}"`)
+        .join('|')}) place="$place $word" ;;
     esac`;
 }
 
@@ -80,7 +91,9 @@ complete -F _${name} ${name}
 
 function zsh(name: string, places: readonly Place[], fileOptions: readonly string[]): string {
   const cases = places.map(({ path, commands, options }) => {
-    const words = [...commands, ...options].map(({ text, description }) => quote(`${text.replaceAll(':', '\\:')}:${description}`));
+    const words = [...commands, ...options].map(({ text, description }) =>
+      quote(`${text.replaceAll(':', '\\:')}:${description}`),
+    );
     return `    "${path.join(' ')}") candidates=(${words.join(' ')}) ;;`;
   });
   return `#compdef ${name}
@@ -105,13 +118,18 @@ compdef _${name} ${name}
 function fish(name: string, places: readonly Place[]): string {
   const lines = places.flatMap(({ path, commands, options }) => {
     const below = path.slice(1).map((word) => `__fish_seen_subcommand_from ${word}`);
-    const notYet = commands.length === 0 ? [] : [`not __fish_seen_subcommand_from ${commands.map(({ text }) => text).join(' ')}`];
+    const notYet =
+      commands.length === 0 ? [] : [`not __fish_seen_subcommand_from ${commands.map(({ text }) => text).join(' ')}`];
     const condition = quote([...below, ...notYet].join('; and ') || 'true');
     return [
-      ...commands.map(({ text, description }) => `complete -c ${name} -f -n ${condition} -a ${text} -d ${quote(description)}`),
+      ...commands.map(
+        ({ text, description }) => `complete -c ${name} -f -n ${condition} -a ${text} -d ${quote(description)}`,
+      ),
       ...options
         .filter(({ text }) => text.startsWith('--'))
-        .map(({ text, description }) => `complete -c ${name} -n ${condition} -l ${text.slice(2)} -d ${quote(description)}`),
+        .map(
+          ({ text, description }) => `complete -c ${name} -n ${condition} -l ${text.slice(2)} -d ${quote(description)}`,
+        ),
     ];
   });
   return `# fish completion of ${name}\n${lines.join('\n')}\n`;

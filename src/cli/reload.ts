@@ -24,7 +24,10 @@ export function register(program: Command, context: CliContext): void {
       }
       if (json === true) return void (await writeJson(context.stdout, result));
       await write(context.stderr, problemLines(result.problems));
-      await write(context.stdout, result.changes.length === 0 ? 'applied: nothing has changed\n' : lines('applied: ', result.changes));
+      await write(
+        context.stdout,
+        result.changes.length === 0 ? 'applied: nothing has changed\n' : lines('applied: ', result.changes),
+      );
     });
 }
 

@@ -25,7 +25,9 @@ export function register(program: Command, context: CliContext): void {
   change(server, 'drain', 'no new tunnels; those that are there go on')
     .argument('<names...>', 'server names')
     .option('--deadline <duration>', 'close the tunnels that are left then: 30s, 2m …', durationSeconds)
-    .action((names: string[], options: ServerOptions) => run({ action: 'drain', names, deadlineSeconds: options.deadline }, options));
+    .action((names: string[], options: ServerOptions) =>
+      run({ action: 'drain', names, deadlineSeconds: options.deadline }, options),
+    );
 
   change(server, 'enable', 'new tunnels again')
     .argument('<names...>', 'server names')
@@ -38,7 +40,9 @@ export function register(program: Command, context: CliContext): void {
   change(server, 'weight', 'another weight for designation')
     .argument('<name>', 'server name')
     .argument('<weight>', 'whole number', weightValue)
-    .action((name: string, weight: number, options: ServerOptions) => run({ action: 'weight', names: [name], weight }, options));
+    .action((name: string, weight: number, options: ServerOptions) =>
+      run({ action: 'weight', names: [name], weight }, options),
+    );
 }
 
 function change(server: Command, name: string, description: string): Command {

@@ -101,7 +101,8 @@ export function register(program: Command, context: CliContext): void {
       const { vip, server, client, tunnel } = options;
       const control = new ControlClient(options, context);
       const filter = { vip, server, client, tunnel };
-      if (options.json === true) return void (await passJson(control, '/v1/tunnels', { ...filter, limit: options.limit }, context));
+      if (options.json === true)
+        return void (await passJson(control, '/v1/tunnels', { ...filter, limit: options.limit }, context));
       // One more than is shown tells whether there are more.
       const limit = options.limit ?? TABLE_TUNNELS + 1;
       const rows = await control.get<TunnelRow[]>('/v1/tunnels', { ...filter, limit });
@@ -109,7 +110,10 @@ export function register(program: Command, context: CliContext): void {
       const style = context.color;
       await print(context, options.map === true ? mapText(shown, style) : renderTable(TUNNEL_COLUMNS, shown, style));
       if (shown.length < rows.length) {
-        await write(context.stderr, `Only the first ${TABLE_TUNNELS} tunnels are shown; --limit or --json shows more.\n`);
+        await write(
+          context.stderr,
+          `Only the first ${TABLE_TUNNELS} tunnels are shown; --limit or --json shows more.\n`,
+        );
       }
     });
 
@@ -117,7 +121,10 @@ export function register(program: Command, context: CliContext): void {
   table('drops', 'packets that ended here, by reason', '/v1/drops', DROP_COLUMNS);
 
   view(show, 'gateways', 'members of a gateway group (gateway role)').action(() => {
-    throw new DesignatorError('TD_UNAVAILABLE', '"show gateways" belongs to the gateway role; a designator has no gateway group');
+    throw new DesignatorError(
+      'TD_UNAVAILABLE',
+      '"show gateways" belongs to the gateway role; a designator has no gateway group',
+    );
   });
 }
 
@@ -127,10 +134,15 @@ function view(show: Command, name: string, description: string): Command {
 
 /** Document 003's first table, one block a VIP, then a line of counts for each. */
 export function vipText(vips: readonly VipRow[], map: readonly VipMapRow[], style: boolean): string {
-  interface Line { vip: VipRow | null; server: VipMapRow | null }
+  interface Line {
+    vip: VipRow | null;
+    server: VipMapRow | null;
+  }
   const lines = vips.flatMap((vip): Line[] => {
     const servers = map.filter((row) => row.vip === vip.name);
-    return servers.length === 0 ? [{ vip, server: null }] : servers.map((server, index) => ({ vip: index === 0 ? vip : null, server }));
+    return servers.length === 0
+      ? [{ vip, server: null }]
+      : servers.map((server, index) => ({ vip: index === 0 ? vip : null, server }));
   });
   const columns: Column<Line>[] = [
     { head: 'Virtual IP address', value: ({ vip }) => vip?.address ?? '' },

@@ -9,9 +9,21 @@ export interface Column<Row> {
 }
 
 const NO_BORDER = {
-  top: '', 'top-mid': '', 'top-left': '', 'top-right': '',
-  bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
-  left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
 };
 
 /** The table, heads bold if `style`, with a line end after each row; unknown (null) is a dash. Spaces at line ends are cut off. */
@@ -21,7 +33,9 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     head: columns.map(({ head }) => (style ? `\u001b[1m${head}\u001b[22m` : head)),
     chars: NO_BORDER,
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
-    colAligns: columns.map(({ align }, index) => align ?? (cells.some((row) => typeof row[index] === 'number') ? 'right' : 'left')),
+    colAligns: columns.map(
+      ({ align }, index) => align ?? (cells.some((row) => typeof row[index] === 'number') ? 'right' : 'left'),
+    ),
   });
   table.push(...cells.map((row) => row.map(cellText)));
   return `${table.toString().replace(/ +$/gm, '')}\n`;
@@ -31,7 +45,6 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
 function cellText(value: string | number | boolean | null): string {
   if (value === null) return '-';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   return String(value).replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }
 

@@ -5,26 +5,78 @@
 import type { ConfigProblem } from '../config/compiled.js';
 
 export interface VipRow {
-  name: string; address: string; port: number; protocols: string; algorithm: string;
-  tunnels: number; sessions: number; servers: number; serversUp: number;
+  name: string;
+  address: string;
+  port: number;
+  protocols: string;
+  algorithm: string;
+  tunnels: number;
+  sessions: number;
+  servers: number;
+  serversUp: number;
 }
 /** Document 003's first table, one row a server: what `show vips` prints for people. */
-export interface VipMapRow { vip: string; address: string; port: number; realAddress: string; realPort: number; weight: number; algorithm: string }
+export interface VipMapRow {
+  vip: string;
+  address: string;
+  port: number;
+  realAddress: string;
+  realPort: number;
+  weight: number;
+  algorithm: string;
+}
 export interface ServerRow {
-  name: string; vip: string; address: string; port: number;
+  name: string;
+  vip: string;
+  address: string;
+  port: number;
   state: 'up' | 'slow-start' | 'suspect' | 'down' | 'draining' | 'disabled' | 'inactive';
-  weight: number; load: number | null; tunnels: number; sessions: number; reason: string | null; sinceSeconds: number;
+  weight: number;
+  load: number | null;
+  tunnels: number;
+  sessions: number;
+  reason: string | null;
+  sinceSeconds: number;
 }
 export interface TunnelRow {
-  vip: string; protocol: string; client: string; clientTunnelId: number | null; virtualTunnelId: number | null;
-  server: string; serverAddress: string; serverPort: number | null; serverTunnelId: number | null;
-  state: 'half-open' | 'established' | 'closing'; sessions: number;
-  packetsIn: number; packetsOut: number; bytesIn: number; bytesOut: number;
-  ageSeconds: number; idleSeconds: number; shard: number; offloaded: boolean;
+  vip: string;
+  protocol: string;
+  client: string;
+  clientTunnelId: number | null;
+  virtualTunnelId: number | null;
+  server: string;
+  serverAddress: string;
+  serverPort: number | null;
+  serverTunnelId: number | null;
+  state: 'half-open' | 'established' | 'closing';
+  sessions: number;
+  packetsIn: number;
+  packetsOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  ageSeconds: number;
+  idleSeconds: number;
+  shard: number;
+  offloaded: boolean;
 }
-export interface WorkerRow { shard: number; state: string; io: string; packets: number; restarts: number; heartbeatAgeSeconds: number }
-export interface DropRow { reason: string; packets: number; description: string }
-export interface ExplainRow { server: string | null; reason: string; existing: boolean }
+export interface WorkerRow {
+  shard: number;
+  state: string;
+  io: string;
+  packets: number;
+  restarts: number;
+  heartbeatAgeSeconds: number;
+}
+export interface DropRow {
+  reason: string;
+  packets: number;
+  description: string;
+}
+export interface ExplainRow {
+  server: string | null;
+  reason: string;
+  existing: boolean;
+}
 
 export interface ServerCommand {
   readonly action: 'drain' | 'enable' | 'disable' | 'weight';
@@ -34,7 +86,11 @@ export interface ServerCommand {
   readonly deadlineSeconds?: number;
 }
 
-export interface ReloadResult { readonly ok: boolean; readonly problems: readonly ConfigProblem[]; readonly changes: readonly string[] }
+export interface ReloadResult {
+  readonly ok: boolean;
+  readonly problems: readonly ConfigProblem[];
+  readonly changes: readonly string[];
+}
 
 /**
  * Frames of a capture, already in pcap format (header first); ends when the consumer goes or `close` is called.
@@ -51,7 +107,13 @@ export interface CaptureStream {
   readonly dropped: () => number;
 }
 
-export interface TunnelFilter { vip?: string; server?: string; client?: string; tunnel?: number; limit?: number }
+export interface TunnelFilter {
+  vip?: string;
+  server?: string;
+  client?: string;
+  tunnel?: number;
+  limit?: number;
+}
 
 export interface Appliance {
   readonly startedAt: Date;
@@ -82,8 +144,24 @@ export interface Appliance {
 }
 
 export interface Totals {
-  shards: { shard: number; received: number; in: number; out: number; bytesIn: number; bytesOut: number; passed: number; handedOver: number; answered: number; kernelLost: number; restarts: number }[];
+  shards: {
+    shard: number;
+    received: number;
+    in: number;
+    out: number;
+    bytesIn: number;
+    bytesOut: number;
+    passed: number;
+    handedOver: number;
+    answered: number;
+    kernelLost: number;
+    restarts: number;
+  }[];
   vips: { vip: string; protocol: string; halfOpen: number; established: number; closing: number; requests: number }[];
   table: { entries: number; slots: number; tunnels: number; limit: number; sessions: number };
-  reloads: { ok: number; failed: number; /** Unix time of the last configuration that was applied. */ lastOkSeconds: number };
+  reloads: {
+    ok: number;
+    failed: number /** Unix time of the last configuration that was applied. */;
+    lastOkSeconds: number;
+  };
 }

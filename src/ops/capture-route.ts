@@ -44,7 +44,10 @@ export function sendCapture(
   });
   stream.onEnd(() => {
     if (response.destroyed) return;
-    response.addTrailers({ 'x-captured-frames': String(limiter.records), 'x-dropped-frames': String(stream.dropped()) });
+    response.addTrailers({
+      'x-captured-frames': String(limiter.records),
+      'x-dropped-frames': String(stream.dropped()),
+    });
     response.end();
   });
 }

@@ -101,7 +101,8 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
       info: {
         title: 'Tunnel designator, control API',
         version: options.version,
-        description: 'Served on the unix socket `control.socket`; whoever may open the socket may change the appliance.',
+        description:
+          'Served on the unix socket `control.socket`; whoever may open the socket may change the appliance.',
       },
       tags: [
         { name: 'tables', description: 'What runs now; changes nothing' },
@@ -123,7 +124,11 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
     void reply.type('application/json; charset=utf-8').send(Readable.from(jsonArray(slices)));
   });
 
-  interface ExplainQuery { client: string; vip: string; tunnel?: number }
+  interface ExplainQuery {
+    client: string;
+    vip: string;
+    tunnel?: number;
+  }
   app.get<{ Querystring: ExplainQuery }>('/v1/explain', { schema: ROUTES.explain }, async (request) =>
     appliance.explain(withClient(request.query)),
   );
@@ -139,10 +144,17 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
   app.post('/v1/reload', { schema: ROUTES.reload }, async () => {
     const result = await appliance.reload();
     if (result.ok) return result;
-    throw new DesignatorError('TD_CONFIG', 'the configuration was not applied; the old one goes on', { problems: result.problems });
+    throw new DesignatorError('TD_CONFIG', 'the configuration was not applied; the old one goes on', {
+      problems: result.problems,
+    });
   });
 
-  interface CaptureQuery { tunnel?: number; client?: string; seconds?: number; count?: number }
+  interface CaptureQuery {
+    tunnel?: number;
+    client?: string;
+    seconds?: number;
+    count?: number;
+  }
   const captures = new Set<() => void>();
   app.get<{ Querystring: CaptureQuery }>('/v1/capture', { schema: ROUTES.capture }, (request, reply) => {
     const { seconds, count, ...filter } = withClient(request.query);
@@ -197,7 +209,11 @@ function newApp({ logger }: ControlApiOptions, exposeHeadRoutes = false): Fastif
     return sendError(reply, status, known);
   });
   app.setNotFoundHandler((request, reply) =>
-    sendError(reply, 404, new DesignatorError('TD_NOT_FOUND', `no such route: ${request.method} ${request.url.split('?', 1)[0]}`)),
+    sendError(
+      reply,
+      404,
+      new DesignatorError('TD_NOT_FOUND', `no such route: ${request.method} ${request.url.split('?', 1)[0]}`),
+    ),
   );
   return app;
 }
@@ -213,7 +229,9 @@ function addHealthRoutes(app: FastifyInstance, { appliance, version }: ControlAp
     return { status: reason === null ? 'ok' : 'failed', reason, version };
   };
   app.get('/healthz', { schema: ROUTES.health }, async (_request, reply) => health(reply, appliance.unhealthy()));
-  app.get('/readyz', { schema: ROUTES.ready }, async (_request, reply) => health(reply, appliance.ready() ? null : 'not ready yet'));
+  app.get('/readyz', { schema: ROUTES.ready }, async (_request, reply) =>
+    health(reply, appliance.ready() ? null : 'not ready yet'),
+  );
 }
 
 function withClient<T extends { client?: string }>(query: T): T {
@@ -236,12 +254,15 @@ function asDesignatorError(error: FastifyError): DesignatorError {
     const findings = error.validation.map((finding) => {
       const name = finding.instancePath.slice(1).replaceAll('/', '.');
       const extra = finding.params.additionalProperty === undefined ? '' : `: "${finding.params.additionalProperty}"`;
-      const allowed = Array.isArray(finding.params.allowedValues) ? ` (${finding.params.allowedValues.join(', ')})` : '';
+      const allowed = Array.isArray(finding.params.allowedValues)
+        ? ` (${finding.params.allowedValues.join(', ')})`
+        : '';
       return `${name === '' ? where : `${where} ${name}`} ${finding.message}${extra}${allowed}`;
     });
     return new DesignatorError('TD_USAGE', findings.join('; '), {}, error);
   }
-  if (error.statusCode !== undefined && error.statusCode < 500) return new DesignatorError('TD_USAGE', error.message, {}, error);
+  if (error.statusCode !== undefined && error.statusCode < 500)
+    return new DesignatorError('TD_USAGE', error.message, {}, error);
   return new DesignatorError('TD_INTERNAL', 'internal error; the log says more', {}, error);
 }
 
@@ -252,8 +273,10 @@ function sendError(reply: FastifyReply, status: number, { code, message, context
 function asHttpError(error: unknown, http: { host: string; port: number }): Error {
   const errno = (error as NodeJS.ErrnoException).code;
   const at = `control.http ${http.host}:${http.port}`;
-  if (errno === 'EADDRINUSE') return new DesignatorError('TD_CONFLICT', `${at}: another process listens there`, { ...http }, error);
-  if (errno === 'EACCES') return new DesignatorError('TD_NO_PERMISSION', `${at}: no permission to listen there`, { ...http }, error);
+  if (errno === 'EADDRINUSE')
+    return new DesignatorError('TD_CONFLICT', `${at}: another process listens there`, { ...http }, error);
+  if (errno === 'EACCES')
+    return new DesignatorError('TD_NO_PERMISSION', `${at}: no permission to listen there`, { ...http }, error);
   if (errno === 'EADDRNOTAVAIL' || errno === 'ENOTFOUND') {
     return new DesignatorError('TD_UNAVAILABLE', `${at}: not an address of this machine`, { ...http, errno }, error);
   }

@@ -91,7 +91,8 @@ class Budget implements LimitedLogger {
       return;
     }
     this.#written++;
-    const line = this.suppressed === 0 ? { id: this.#id, ...facts } : { id: this.#id, suppressed: this.suppressed, ...facts };
+    const line =
+      this.suppressed === 0 ? { id: this.#id, ...facts } : { id: this.#id, suppressed: this.suppressed, ...facts };
     this.suppressed = 0;
     this.#logger[level](line, message);
   }

@@ -69,15 +69,56 @@ export class Metrics {
       ['received', this.#counter('packets_received_total', 'Packets that the shard took from its interfaces.', label)],
       ['in', this.#counter('packets_in_total', 'IP packets forwarded from clients to servers.', label)],
       ['out', this.#counter('packets_out_total', 'IP packets forwarded from servers to clients.', label)],
-      ['bytesIn', this.#counter('bytes_in_total', 'Bytes forwarded from clients to servers, from the outer IP header on.', label)],
-      ['bytesOut', this.#counter('bytes_out_total', 'Bytes forwarded from servers to clients, from the outer IP header on.', label)],
-      ['passed', this.#counter('packets_passed_total', 'Packets that are no tunnel traffic and were left to the host.', label)],
-      ['handedOver', this.#counter('packets_handed_over_total', 'Packets that the shard gave to the shard that owns the tunnel.', label)],
-      ['answered', this.#counter('packets_answered_total', 'ARP, neighbour discovery and echo requests for a VIP that were answered.', label)],
-      ['kernelLost', this.#counter('packets_kernel_lost_total', 'Packets that the kernel lost because the shard’s receive ring was full.', label)],
-      ['restarts', this.#counter('shard_restarts_total', 'Times that the shard was started again after a crash.', label)],
+      [
+        'bytesIn',
+        this.#counter('bytes_in_total', 'Bytes forwarded from clients to servers, from the outer IP header on.', label),
+      ],
+      [
+        'bytesOut',
+        this.#counter(
+          'bytes_out_total',
+          'Bytes forwarded from servers to clients, from the outer IP header on.',
+          label,
+        ),
+      ],
+      [
+        'passed',
+        this.#counter('packets_passed_total', 'Packets that are no tunnel traffic and were left to the host.', label),
+      ],
+      [
+        'handedOver',
+        this.#counter(
+          'packets_handed_over_total',
+          'Packets that the shard gave to the shard that owns the tunnel.',
+          label,
+        ),
+      ],
+      [
+        'answered',
+        this.#counter(
+          'packets_answered_total',
+          'ARP, neighbour discovery and echo requests for a VIP that were answered.',
+          label,
+        ),
+      ],
+      [
+        'kernelLost',
+        this.#counter(
+          'packets_kernel_lost_total',
+          'Packets that the kernel lost because the shard’s receive ring was full.',
+          label,
+        ),
+      ],
+      [
+        'restarts',
+        this.#counter('shard_restarts_total', 'Times that the shard was started again after a crash.', label),
+      ],
     ] as const;
-    const heartbeat = this.#gauge('shard_heartbeat_age_seconds', 'Seconds since the shard last showed that it runs.', label);
+    const heartbeat = this.#gauge(
+      'shard_heartbeat_age_seconds',
+      'Seconds since the shard last showed that it runs.',
+      label,
+    );
     const dropped = this.#counter('dropped_packets_total', 'Packets that ended here, by reason.', ['reason']);
     this.#fillers.push((reading) => {
       for (const row of reading.totals.shards) {
@@ -114,7 +155,11 @@ export class Metrics {
 
   #servers(): void {
     const labels = ['vip', 'server'] as const;
-    const up = this.#gauge('server_up', '1 while the server may take new tunnels (state up or slow-start), else 0.', labels);
+    const up = this.#gauge(
+      'server_up',
+      '1 while the server may take new tunnels (state up or slow-start), else 0.',
+      labels,
+    );
     const weight = this.#gauge('server_weight', 'Weight of the server in its VIP.', labels);
     const tunnels = this.#gauge('server_tunnels', 'Tunnels that the server carries.', labels);
     const sessions = this.#gauge('server_sessions', 'Sessions (calls) that the server carries.', labels);
@@ -138,8 +183,14 @@ export class Metrics {
     const limit = this.#gauge('table_tunnels_limit', 'Tunnels that the connection table may hold (table.connections).');
     const sessions = this.#gauge('table_sessions', 'Sessions in the session table.');
     const ok = this.#counter('config_reloads_succeeded_total', 'Reloads that were applied.');
-    const failed = this.#counter('config_reloads_failed_total', 'Reloads that were refused; the configuration stayed as it was.');
-    const lastOk = this.#gauge('config_last_reload_success_timestamp_seconds', 'Unix time when a configuration was last applied.');
+    const failed = this.#counter(
+      'config_reloads_failed_total',
+      'Reloads that were refused; the configuration stayed as it was.',
+    );
+    const lastOk = this.#gauge(
+      'config_last_reload_success_timestamp_seconds',
+      'Unix time when a configuration was last applied.',
+    );
     this.#fillers.push((reading) => {
       const { table, reloads } = reading.totals;
       entries.set(table.entries);
@@ -154,7 +205,10 @@ export class Metrics {
   }
 
   #process(build: { version: string; node: string }): void {
-    const info = this.#gauge('build_info', `Always 1. This is tunnel-designator ${build.version} on Node ${build.node}.`);
+    const info = this.#gauge(
+      'build_info',
+      `Always 1. This is tunnel-designator ${build.version} on Node ${build.node}.`,
+    );
     const ready = this.#gauge('ready', '1 while traffic flows, else 0.');
     const healthy = this.#gauge('healthy', '1 while all parts run, else 0; /healthz says what is wrong.');
     const started = this.#gauge('start_time_seconds', 'Unix time when the appliance started.');

@@ -140,7 +140,11 @@ const HEALTH = {
 
 export const ROUTES = {
   vips: list('Virtual addresses', 'Vip', 'One row a VIP.'),
-  vipMap: list('Which real servers a virtual address stands for', 'VipMap', 'One row a server, in the order of the file.'),
+  vipMap: list(
+    'Which real servers a virtual address stands for',
+    'VipMap',
+    'One row a server, in the order of the file.',
+  ),
   servers: list('Servers', 'Server', 'One row a server.'),
   workers: list('Shards', 'Worker', 'One row a shard.'),
   drops: list('Packets that ended here', 'Drop', 'One row a reason.'),
@@ -192,7 +196,8 @@ export const ROUTES = {
   },
   capture: {
     summary: 'Frames as they cross, before and after the rewrite, as an endless pcap stream',
-    description: 'Ends after `seconds` or `count`, or when the reader goes. Trailers: x-captured-frames, x-dropped-frames.',
+    description:
+      'Ends after `seconds` or `count`, or when the reader goes. Trailers: x-captured-frames, x-dropped-frames.',
     tags: ['tables'],
     querystring: query({
       tunnel: TUNNEL_ID,

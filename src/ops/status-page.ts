@@ -4,7 +4,8 @@ import type { Appliance, ServerRow } from './appliance.js';
 const REFRESH_SECONDS = 5;
 
 /** Content-Security-Policy of the page: its own style and the empty icon, nothing else. */
-export const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+export const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --good: #1a7f37; --warn: #9a6700; --bad: #cf222e; }
@@ -33,7 +34,8 @@ type Cell = { text: string; kind?: 'number' | 'wrap'; state?: string };
 /** The whole page. `now` is the time that it shows. */
 export function statusPage(appliance: Appliance, version: string, now = new Date()): string {
   const trouble = appliance.unhealthy();
-  const state = trouble !== null ? cell(trouble, 'bad') : appliance.ready() ? cell('ready', 'good') : cell('starting', 'warn');
+  const state =
+    trouble !== null ? cell(trouble, 'bad') : appliance.ready() ? cell('ready', 'good') : cell('starting', 'warn');
   const { table } = appliance.totals();
   const drops = appliance.drops().filter((row) => row.packets > 0);
   return `<!doctype html>
@@ -57,45 +59,63 @@ export function statusPage(appliance: Appliance, version: string, now = new Date
 ${section(
   'Virtual addresses',
   ['name', 'address', '#port', 'protocols', 'algorithm', '#tunnels', '#sessions', '#servers up'],
-  appliance.vips().map((row) => [
-    cell(row.name, row.serversUp === 0 ? 'bad' : row.serversUp < row.servers ? 'warn' : 'good'),
-    plain(row.address),
-    port(row.port),
-    plain(row.protocols),
-    plain(row.algorithm),
-    figure(row.tunnels),
-    figure(row.sessions),
-    { text: `${row.serversUp} of ${row.servers}`, kind: 'number' },
-  ]),
+  appliance
+    .vips()
+    .map((row) => [
+      cell(row.name, row.serversUp === 0 ? 'bad' : row.serversUp < row.servers ? 'warn' : 'good'),
+      plain(row.address),
+      port(row.port),
+      plain(row.protocols),
+      plain(row.algorithm),
+      figure(row.tunnels),
+      figure(row.sessions),
+      { text: `${row.serversUp} of ${row.servers}`, kind: 'number' },
+    ]),
 )}
 ${section(
   'Servers',
-  ['name', 'virtual address', 'address', '#port', 'state', '#weight', '#load', '#tunnels', '#sessions', '#since', 'reason'],
-  appliance.servers().map((row) => [
-    plain(row.name),
-    plain(row.vip),
-    plain(row.address),
-    port(row.port),
-    cell(row.state, gradeOf(row.state)),
-    figure(row.weight),
-    row.load === null ? { text: '–', kind: 'number' } : figure(row.load),
-    figure(row.tunnels),
-    figure(row.sessions),
-    { text: duration(row.sinceSeconds), kind: 'number' },
-    { text: row.reason ?? '', kind: 'wrap' },
-  ]),
+  [
+    'name',
+    'virtual address',
+    'address',
+    '#port',
+    'state',
+    '#weight',
+    '#load',
+    '#tunnels',
+    '#sessions',
+    '#since',
+    'reason',
+  ],
+  appliance
+    .servers()
+    .map((row) => [
+      plain(row.name),
+      plain(row.vip),
+      plain(row.address),
+      port(row.port),
+      cell(row.state, gradeOf(row.state)),
+      figure(row.weight),
+      row.load === null ? { text: '–', kind: 'number' } : figure(row.load),
+      figure(row.tunnels),
+      figure(row.sessions),
+      { text: duration(row.sinceSeconds), kind: 'number' },
+      { text: row.reason ?? '', kind: 'wrap' },
+    ]),
 )}
 ${section(
   'Workers',
   ['#shard', 'state', 'io', '#packets', '#restarts', '#heartbeat'],
-  appliance.workers().map((row) => [
-    figure(row.shard),
-    plain(row.state),
-    plain(row.io),
-    figure(row.packets),
-    figure(row.restarts),
-    { text: `${row.heartbeatAgeSeconds.toFixed(1)} s ago`, kind: 'number' },
-  ]),
+  appliance
+    .workers()
+    .map((row) => [
+      figure(row.shard),
+      plain(row.state),
+      plain(row.io),
+      figure(row.packets),
+      figure(row.restarts),
+      { text: `${row.heartbeatAgeSeconds.toFixed(1)} s ago`, kind: 'number' },
+    ]),
 )}
 ${section(
   'Dropped packets',
@@ -113,7 +133,9 @@ ${section(
 /** A heading that starts with # is of a column of numbers. */
 function section(title: string, heads: string[], rows: Cell[][], empty = 'Nothing to show.'): string {
   if (rows.length === 0) return `<h2>${title}</h2>\n<p>${empty}</p>`;
-  const head = heads.map((text) => (text.startsWith('#') ? `<th class="number">${text.slice(1)}</th>` : `<th>${text}</th>`));
+  const head = heads.map((text) =>
+    text.startsWith('#') ? `<th class="number">${text.slice(1)}</th>` : `<th>${text}</th>`,
+  );
   const body = rows.map((row) => `<tr>${row.map(cellHtml).join('')}</tr>`);
   return `<h2>${title}</h2>
 <div class="wide"><table><thead><tr>${head.join('')}</tr></thead>

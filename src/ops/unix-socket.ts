@@ -16,14 +16,22 @@ const PROBE_TIMEOUT_MS = 2000;
  */
 export async function claimSocketPath(path: string): Promise<void> {
   if (Buffer.byteLength(path) > PATH_LENGTH_MAX) {
-    throw new DesignatorError('TD_CONFIG', `control.socket: a socket path has ${PATH_LENGTH_MAX} bytes at most: ${path}`, { path });
+    throw new DesignatorError(
+      'TD_CONFIG',
+      `control.socket: a socket path has ${PATH_LENGTH_MAX} bytes at most: ${path}`,
+      { path },
+    );
   }
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const found = statOf(path);
     if (found === null) return;
     if (!found.isSocket()) {
-      throw new DesignatorError('TD_CONFLICT', `${path} exists and is not a socket; move it away or set control.socket`, { path });
+      throw new DesignatorError(
+        'TD_CONFLICT',
+        `${path} exists and is not a socket; move it away or set control.socket`,
+        { path },
+      );
     }
     if (await answers(path)) {
       throw new DesignatorError('TD_CONFLICT', `another designator answers on ${path}`, { path });
@@ -51,11 +59,22 @@ export function inodeOf(path: string): number {
 export function asSocketError(error: unknown, path: string): Error {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new DesignatorError('TD_NO_PERMISSION', `no permission for the control socket ${path}`, { path, errno: code }, error);
+    return new DesignatorError(
+      'TD_NO_PERMISSION',
+      `no permission for the control socket ${path}`,
+      { path, errno: code },
+      error,
+    );
   }
-  if (code === 'EADDRINUSE') return new DesignatorError('TD_CONFLICT', `another designator answers on ${path}`, { path }, error);
+  if (code === 'EADDRINUSE')
+    return new DesignatorError('TD_CONFLICT', `another designator answers on ${path}`, { path }, error);
   if (code === 'ENOTDIR' || code === 'EEXIST') {
-    return new DesignatorError('TD_CONFIG', `the directory of the control socket ${path} is a file`, { path, errno: code }, error);
+    return new DesignatorError(
+      'TD_CONFIG',
+      `the directory of the control socket ${path} is a file`,
+      { path, errno: code },
+      error,
+    );
   }
   return error as Error;
 }
@@ -79,6 +98,8 @@ function answers(path: string): Promise<boolean> {
     };
     probe.setTimeout(PROBE_TIMEOUT_MS, () => finish(true));
     probe.once('connect', () => finish(true));
-    probe.once('error', (error: NodeJS.ErrnoException) => finish(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
+    probe.once('error', (error: NodeJS.ErrnoException) =>
+      finish(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    );
   });
 }

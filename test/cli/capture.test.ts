@@ -11,7 +11,8 @@ import { runCli } from './run.js';
 let appliance: FakeAppliance;
 let running: Running;
 const frame = (byte: number) => new Uint8Array(64).fill(byte);
-const capture = (args: string[], world = {}) => runCli([register], ['capture', ...args, '--socket', running.socket], world);
+const capture = (args: string[], world = {}) =>
+  runCli([register], ['capture', ...args, '--socket', running.socket], world);
 
 beforeEach(async () => {
   appliance = new FakeAppliance();
@@ -29,7 +30,9 @@ test('-w FILE with --count: that many frames, for the owner only, and the filter
   await capturing();
   for (let i = 0; i < 4; i++) appliance.hub.publish(frame(i), 100 + i);
   expect(await run).toMatchObject({ status: 0, stdout: '', stderr: '2 frames captured\n' });
-  expect(readFileSync(file)).toEqual(Buffer.concat([pcapHeader(), pcapRecord(frame(0), 100), pcapRecord(frame(1), 101)]));
+  expect(readFileSync(file)).toEqual(
+    Buffer.concat([pcapHeader(), pcapRecord(frame(0), 100), pcapRecord(frame(1), 101)]),
+  );
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(appliance.captureFilters).toEqual([{ tunnel: 11, client: '[2001:db8::5]:1701' }]);
 });
@@ -96,6 +99,9 @@ test('a terminal is no place for a pcap, and a path must be writable: exit 64', 
   while (appliance.hub.active) await new Promise((resolve) => setImmediate(resolve));
 });
 
-test.each([[['--count', '1']], [['-w', '-', '--count', '0']], [['-w', '-', '--seconds', 'x']]])('%j: exit 64', async (args) => {
-  expect((await capture(args)).status).toBe(64);
-});
+test.each([[['--count', '1']], [['-w', '-', '--count', '0']], [['-w', '-', '--seconds', 'x']]])(
+  '%j: exit 64',
+  async (args) => {
+    expect((await capture(args)).status).toBe(64);
+  },
+);

@@ -6,7 +6,8 @@ import { register as server } from '../../src/cli/server.js';
 import { register as show } from '../../src/cli/show.js';
 import { runCli } from './run.js';
 
-const scriptFor = async (shell: string) => (await runCli([show, server, capture, completion], ['completion', shell])).stdout;
+const scriptFor = async (shell: string) =>
+  (await runCli([show, server, capture, completion], ['completion', shell])).stdout;
 
 /** What bash offers for a line, with the cursor at its end. */
 function offers(script: string, line: string): string[] {
@@ -38,8 +39,12 @@ test('zsh and fish scripts name every command with its description', async () =>
   expect(zsh).toContain("'drain:no new tunnels; those that are there go on'");
   expect(zsh).toContain(`"designator show tunnels") candidates=(`);
   const fish = await scriptFor('fish');
-  expect(fish).toContain("complete -c designator -f -n '__fish_seen_subcommand_from server; and not __fish_seen_subcommand_from drain");
-  expect(fish).toContain("complete -c designator -n '__fish_seen_subcommand_from capture' -l count -d 'end after so many frames'");
+  expect(fish).toContain(
+    "complete -c designator -f -n '__fish_seen_subcommand_from server; and not __fish_seen_subcommand_from drain",
+  );
+  expect(fish).toContain(
+    "complete -c designator -n '__fish_seen_subcommand_from capture' -l count -d 'end after so many frames'",
+  );
 });
 
 test('another shell: exit 64', async () => {

@@ -13,8 +13,12 @@ beforeAll(async () => {
 afterAll(() => running[Symbol.asyncDispose]());
 
 test('for people', async () => {
-  expect((await explain('--client 192.0.2.9:1701 --vip access')).stdout).toBe('lns2\na new tunnel: weighted-round-robin: its turn\n');
-  expect((await explain('--client 192.128.10.5:1701 --tunnel 12 --vip access')).stdout).toBe('lns1\na tunnel of the table: tunnel is in the table\n');
+  expect((await explain('--client 192.0.2.9:1701 --vip access')).stdout).toBe(
+    'lns2\na new tunnel: weighted-round-robin: its turn\n',
+  );
+  expect((await explain('--client 192.128.10.5:1701 --tunnel 12 --vip access')).stdout).toBe(
+    'lns1\na tunnel of the table: tunnel is in the table\n',
+  );
 });
 
 test('--json: exactly one object with server, reason, existing', async () => {
@@ -23,7 +27,10 @@ test('--json: exactly one object with server, reason, existing', async () => {
 });
 
 test('an unknown VIP, a client that is none, options that are missing: exit 64', async () => {
-  expect(await explain('--client 192.0.2.9:1701 --vip nobody')).toMatchObject({ status: 64, error: { message: 'no VIP named "nobody"' } });
+  expect(await explain('--client 192.0.2.9:1701 --vip nobody')).toMatchObject({
+    status: 64,
+    error: { message: 'no VIP named "nobody"' },
+  });
   for (const args of ['--client 192.0.2.9 --vip access', '--client 192.0.2.9:1701', '--vip access']) {
     expect((await explain(args)).status, args).toBe(64);
   }

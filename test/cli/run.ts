@@ -38,16 +38,29 @@ export async function runCli(
     setExitStatus: (value) => (status = value),
   };
   const program = new Command('designator');
-  program.exitOverride().configureOutput({ writeOut: (text) => stdout.stream.write(text), writeErr: (text) => stderr.stream.write(text) });
+  program
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => stdout.stream.write(text), writeErr: (text) => stderr.stream.write(text) });
   for (const register of registers) register(program, context);
   let failure: Error | null = null;
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     failure = error as Error;
-    status = error instanceof DesignatorError ? error.exitStatus : error instanceof CommanderError ? EXIT.usage : EXIT.internal;
+    status =
+      error instanceof DesignatorError
+        ? error.exitStatus
+        : error instanceof CommanderError
+          ? EXIT.usage
+          : EXIT.internal;
   }
-  return { status, stdout: stdout.bytes().toString(), stderr: stderr.bytes().toString(), bytes: stdout.bytes(), error: failure };
+  return {
+    status,
+    stdout: stdout.bytes().toString(),
+    stderr: stderr.bytes().toString(),
+    bytes: stdout.bytes(),
+    error: failure,
+  };
 }
 
 function collector() {

@@ -30,7 +30,9 @@ describe('server', () => {
   });
 
   test('disable, enable and weight, as JSON', async () => {
-    expect(JSON.parse((await run('server disable lns1 --json')).stdout)).toMatchObject([{ name: 'lns1', state: 'disabled' }]);
+    expect(JSON.parse((await run('server disable lns1 --json')).stdout)).toMatchObject([
+      { name: 'lns1', state: 'disabled' },
+    ]);
     expect(JSON.parse((await run('server enable lns1 --json')).stdout)).toMatchObject([{ name: 'lns1', state: 'up' }]);
     expect(JSON.parse((await run('server weight lns2 9 --json')).stdout)).toMatchObject([{ name: 'lns2', weight: 9 }]);
     expect(appliance.commands.map(({ action }) => action)).toEqual(['disable', 'enable', 'weight']);
@@ -48,7 +50,7 @@ describe('server', () => {
     'server weight lns1',
     'server weight lns1 x',
     'server weight lns1 -1',
-  'server weight lns1 1001',
+    'server weight lns1 1001',
     'server drain',
     'server drain lns1 --deadline 30',
     'server drain lns1 --deadline 0s',
@@ -69,8 +71,19 @@ describe('reload', () => {
   });
 
   test('a refused file: exit 78 and its problems in the form of check', async () => {
-    const problem = { severity: 'error', file: 'd.yaml', line: 3, column: 5, path: 'vips.0', message: 'Required' } as const;
-    appliance.reloadResult = { ok: false, problems: [problem, { ...problem, severity: 'warning', path: '', message: 'odd' }], changes: [] };
+    const problem = {
+      severity: 'error',
+      file: 'd.yaml',
+      line: 3,
+      column: 5,
+      path: 'vips.0',
+      message: 'Required',
+    } as const;
+    appliance.reloadResult = {
+      ok: false,
+      problems: [problem, { ...problem, severity: 'warning', path: '', message: 'odd' }],
+      changes: [],
+    };
     const result = await run('reload');
     expect(result.status).toBe(78);
     expect(result.stderr).toBe('d.yaml:3:5: vips.0: Required\nd.yaml:3:5: warning: odd\n');

@@ -9,7 +9,8 @@ import { runCli } from './run.js';
 
 let appliance: FakeAppliance;
 let running: Running;
-const show = (args: string, world: Parameters<typeof runCli>[2] = {}) => runCli([register], ['show', ...args.split(' '), '--socket', running.socket], world);
+const show = (args: string, world: Parameters<typeof runCli>[2] = {}) =>
+  runCli([register], ['show', ...args.split(' '), '--socket', running.socket], world);
 
 beforeAll(async () => {
   appliance = new FakeAppliance();
@@ -129,7 +130,10 @@ describe('--json', () => {
   });
 
   test('filters', async () => {
-    const ids = async (args: string) => JSON.parse((await show(`tunnels --json ${args}`)).stdout).map((row: { clientTunnelId: number }) => row.clientTunnelId);
+    const ids = async (args: string) =>
+      JSON.parse((await show(`tunnels --json ${args}`)).stdout).map(
+        (row: { clientTunnelId: number }) => row.clientTunnelId,
+      );
     expect(await ids('--vip access --server lns1')).toEqual([12, 13]);
     expect(await ids('--client [2001:db8:0::5]:1701')).toEqual([13]);
     expect(await ids('--client 192.128.10.5:1701 --tunnel 12')).toEqual([12]);
@@ -168,7 +172,10 @@ describe('finding the designator', () => {
     const socket = join(running.directory, 'nobody.sock');
     const run = await runCli([register], ['show', 'vips', '--socket', socket]);
     expect(run.status).toBe(69);
-    expect(run.error).toMatchObject({ code: 'TD_NOT_RUNNING', message: `no designator answers on ${socket}; is it running?` });
+    expect(run.error).toMatchObject({
+      code: 'TD_NOT_RUNNING',
+      message: `no designator answers on ${socket}; is it running?`,
+    });
     expect(run.stdout).toBe('');
   });
 

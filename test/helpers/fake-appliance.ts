@@ -49,12 +49,50 @@ export class FakeAppliance implements Appliance {
   trouble: string | null = null;
   tunnelRows: TunnelRow[] = [
     tunnelRow(),
-    tunnelRow({ clientTunnelId: 12, server: 'lns1', serverAddress: '10.10.1.1', serverPort: 1701, serverTunnelId: null, state: 'half-open', sessions: 0 }),
-    tunnelRow({ client: '[2001:db8::5]:1701', clientTunnelId: 13, server: 'lns1', serverAddress: '10.10.1.1', serverPort: 1701 }),
+    tunnelRow({
+      clientTunnelId: 12,
+      server: 'lns1',
+      serverAddress: '10.10.1.1',
+      serverPort: 1701,
+      serverTunnelId: null,
+      state: 'half-open',
+      sessions: 0,
+    }),
+    tunnelRow({
+      client: '[2001:db8::5]:1701',
+      clientTunnelId: 13,
+      server: 'lns1',
+      serverAddress: '10.10.1.1',
+      serverPort: 1701,
+    }),
   ];
   serverRows: ServerRow[] = [
-    { name: 'lns1', vip: 'access', address: '10.10.1.1', port: 1701, state: 'up', weight: 1, load: null, tunnels: 2, sessions: 2, reason: null, sinceSeconds: 3600 },
-    { name: 'lns2', vip: 'access', address: '10.10.1.2', port: 1701, state: 'up', weight: 2, load: 0.25, tunnels: 1, sessions: 2, reason: null, sinceSeconds: 45 },
+    {
+      name: 'lns1',
+      vip: 'access',
+      address: '10.10.1.1',
+      port: 1701,
+      state: 'up',
+      weight: 1,
+      load: null,
+      tunnels: 2,
+      sessions: 2,
+      reason: null,
+      sinceSeconds: 3600,
+    },
+    {
+      name: 'lns2',
+      vip: 'access',
+      address: '10.10.1.2',
+      port: 1701,
+      state: 'up',
+      weight: 2,
+      load: 0.25,
+      tunnels: 1,
+      sessions: 2,
+      reason: null,
+      sinceSeconds: 45,
+    },
   ];
   reloadResult: ReloadResult = { ok: true, problems: [], changes: ['server lns3 added'] };
   readonly commands: ServerCommand[] = [];
@@ -72,7 +110,17 @@ export class FakeAppliance implements Appliance {
   vips(): VipRow[] {
     if (this.failure !== null) throw this.failure;
     return [
-      { name: 'access', address: '200.200.100.1', port: 1701, protocols: 'l2tp', algorithm: 'weighted-round-robin', tunnels: 3, sessions: 4, servers: 2, serversUp: 2 },
+      {
+        name: 'access',
+        address: '200.200.100.1',
+        port: 1701,
+        protocols: 'l2tp',
+        algorithm: 'weighted-round-robin',
+        tunnels: 3,
+        sessions: 4,
+        servers: 2,
+        serversUp: 2,
+      },
     ];
   }
 
@@ -121,7 +169,17 @@ export class FakeAppliance implements Appliance {
   totals(): Totals {
     return {
       shards: [0, 1].map((shard) => ({
-        shard, received: 1000, in: 500, out: 400, bytesIn: 50000, bytesOut: 40000, passed: 90, handedOver: 5, answered: 2, kernelLost: 1, restarts: shard,
+        shard,
+        received: 1000,
+        in: 500,
+        out: 400,
+        bytesIn: 50000,
+        bytesOut: 40000,
+        passed: 90,
+        handedOver: 5,
+        answered: 2,
+        kernelLost: 1,
+        restarts: shard,
       })),
       vips: [{ vip: 'access', protocol: 'l2tp', halfOpen: 1, established: 2, closing: 0, requests: 3 }],
       table: { entries: 9, slots: 1024, tunnels: 3, limit: 512, sessions: 4 },
@@ -146,7 +204,9 @@ export class FakeAppliance implements Appliance {
     const state = { drain: 'draining', enable: 'up', disable: 'disabled' } as const;
     this.serverRows = this.serverRows.map((row) => {
       if (!command.names.includes(row.name)) return row;
-      return command.action === 'weight' ? { ...row, weight: command.weight ?? row.weight } : { ...row, state: state[command.action] };
+      return command.action === 'weight'
+        ? { ...row, weight: command.weight ?? row.weight }
+        : { ...row, state: state[command.action] };
     });
     return this.serverRows.filter((row) => command.names.includes(row.name));
   }

@@ -1,7 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CAPTURES_MAX, CaptureHub, type OpenCapture, PcapLimiter, pcapHeader, pcapRecord } from '../../src/ops/capture.js';
+import {
+  CAPTURES_MAX,
+  CaptureHub,
+  type OpenCapture,
+  PcapLimiter,
+  pcapHeader,
+  pcapRecord,
+} from '../../src/ops/capture.js';
 
 const frame = (byte: number, length = 60) => new Uint8Array(length).fill(byte);
 
@@ -12,7 +19,9 @@ function collect(stream: { onData(listener: (chunk: Uint8Array) => void): void }
 }
 
 test('file header: microseconds, version 2.4, Ethernet', () => {
-  expect(Buffer.from(pcapHeader()).toString('hex')).toBe('d4c3b2a1020004000000000000000000000004000100 0000'.replace(' ', ''));
+  expect(Buffer.from(pcapHeader()).toString('hex')).toBe(
+    'd4c3b2a1020004000000000000000000000004000100 0000'.replace(' ', ''),
+  );
 });
 
 test.each([
@@ -72,7 +81,10 @@ test('each capture gets the frames whose mask names it, and the role learns who 
   first.close();
   expect(changes).toEqual([
     [{ slot: 0, filter: { tunnel: 11 } }],
-    [{ slot: 0, filter: { tunnel: 11 } }, { slot: 1, filter: { client: '10.0.0.1:1701' } }],
+    [
+      { slot: 0, filter: { tunnel: 11 } },
+      { slot: 1, filter: { client: '10.0.0.1:1701' } },
+    ],
     [{ slot: 1, filter: { client: '10.0.0.1:1701' } }],
   ]);
   expect(hub.active).toBe(true);
@@ -172,9 +184,13 @@ test.skipIf(!hasTcpdump())('tcpdump reads it (skipped where tcpdump is not insta
   const hub = new CaptureHub();
   const bytes = collect(hub.open());
   // Ethernet, IPv4 10.0.0.1 → 10.0.0.2, UDP 1701 → 1701, an L2TP control message of tunnel 7 without AVPs (ZLB).
-  const zlb = '02000000000102000000000208004500002800000000401166c30a0000010a00000206a506a50014 0000c802000c0007000000010002';
+  const zlb =
+    '02000000000102000000000208004500002800000000401166c30a0000010a00000206a506a50014 0000c802000c0007000000010002';
   hub.publish(Buffer.from(zlb.replace(' ', ''), 'hex'), 1_700_000_000.5);
   hub.flush();
-  const text = execFileSync('tcpdump', ['-n', '-tt', '-r', '-'], { input: bytes(), stdio: ['pipe', 'pipe', 'ignore'] }).toString();
+  const text = execFileSync('tcpdump', ['-n', '-tt', '-r', '-'], {
+    input: bytes(),
+    stdio: ['pipe', 'pipe', 'ignore'],
+  }).toString();
   expect(text).toMatch(/^1700000000\.500000 IP 10\.0\.0\.1\.1701 > 10\.0\.0\.2\.1701:.*l2tp.*\(7\/0\)/);
 });

@@ -63,12 +63,18 @@ describe('routes of the socket', () => {
   ])('%s is a readable 400', async (path, message) => {
     const answer = await get(path);
     expect(answer.status).toBe(400);
-    expect(answer.json()).toMatchObject({ code: 'TD_USAGE', message: expect.stringMatching(message), context: expect.anything() });
+    expect(answer.json()).toMatchObject({
+      code: 'TD_USAGE',
+      message: expect.stringMatching(message),
+      context: expect.anything(),
+    });
   });
 
   test('explain tells a tunnel in the table from a new one, and an unknown VIP is 404', async () => {
     expect((await get('/v1/explain?client=192.128.10.5:1701&vip=access&tunnel=11')).json()).toEqual({
-      server: 'lns2', reason: 'tunnel is in the table', existing: true,
+      server: 'lns2',
+      reason: 'tunnel is in the table',
+      existing: true,
     });
     expect((await get('/v1/explain?client=192.0.2.1:1701&vip=access')).json()).toMatchObject({ existing: false });
     const unknown = await get('/v1/explain?client=192.0.2.1:1701&vip=x');
@@ -81,7 +87,9 @@ describe('routes of the socket', () => {
     expect(drained.status).toBe(200);
     expect(drained.json()).toMatchObject([{ name: 'lns1', state: 'draining' }]);
     expect(appliance.commands.at(-1)).toEqual({ action: 'drain', names: ['lns1'], deadlineSeconds: 30 });
-    expect(running.log()).toContainEqual(expect.objectContaining({ msg: 'servers changed by command', action: 'drain' }));
+    expect(running.log()).toContainEqual(
+      expect.objectContaining({ msg: 'servers changed by command', action: 'drain' }),
+    );
     const weighed = await post('/v1/servers/command', { action: 'weight', names: ['lns1', 'lns2'], weight: 7 });
     expect(weighed.json().map((row: { weight: number }) => row.weight)).toEqual([7, 7]);
     await post('/v1/servers/command', { action: 'enable', names: ['lns1'] });
@@ -89,7 +97,11 @@ describe('routes of the socket', () => {
   });
 
   test.each([
-    [{ action: 'stop', names: ['lns1'] }, 400, /body action must be equal to one of the allowed values \(drain, enable/],
+    [
+      { action: 'stop', names: ['lns1'] },
+      400,
+      /body action must be equal to one of the allowed values \(drain, enable/,
+    ],
     [{ action: 'drain', names: [] }, 400, /body names must NOT have fewer than 1 items/],
     [{ action: 'weight', names: ['lns1'] }, 400, /which needs it/],
     [{ action: 'enable', names: ['lns1'], weight: 3 }, 400, /belongs to the action "weight"/],
@@ -113,7 +125,14 @@ describe('routes of the socket', () => {
 
   test('reload answers its result, and 409 with the problems when the file is wrong', async () => {
     expect((await post('/v1/reload')).json()).toEqual({ ok: true, problems: [], changes: ['server lns3 added'] });
-    const problem = { severity: 'error', file: 'd.yaml', line: 3, column: 5, path: 'vips', message: 'Required' } as const;
+    const problem = {
+      severity: 'error',
+      file: 'd.yaml',
+      line: 3,
+      column: 5,
+      path: 'vips',
+      message: 'Required',
+    } as const;
     appliance.reloadResult = { ok: false, problems: [problem], changes: [] };
     const answer = await post('/v1/reload');
     expect(answer.status).toBe(409);
@@ -134,7 +153,11 @@ describe('routes of the socket', () => {
   });
 
   test('unknown routes and methods are 404 in the same form', async () => {
-    for (const [method, path] of [['GET', '/v1/nothing'], ['DELETE', '/v1/servers'], ['GET', '/v1/reload']]) {
+    for (const [method, path] of [
+      ['GET', '/v1/nothing'],
+      ['DELETE', '/v1/servers'],
+      ['GET', '/v1/reload'],
+    ]) {
       const answer = await ask(running, method, path);
       expect(answer.status).toBe(404);
       expect(answer.json()).toEqual({ code: 'TD_NOT_FOUND', message: `no such route: ${method} ${path}`, context: {} });
@@ -166,20 +189,35 @@ describe('routes of the socket', () => {
       Object.keys(item as object).map((method) => `${method} ${path}`),
     );
     expect(operations.sort()).toEqual([
-      'get /healthz', 'get /metrics', 'get /readyz', 'get /v1/capture', 'get /v1/drops', 'get /v1/explain', 'get /v1/servers',
-      'get /v1/tunnels', 'get /v1/vip-map', 'get /v1/vips', 'get /v1/workers', 'post /v1/reload', 'post /v1/servers/command',
+      'get /healthz',
+      'get /metrics',
+      'get /readyz',
+      'get /v1/capture',
+      'get /v1/drops',
+      'get /v1/explain',
+      'get /v1/servers',
+      'get /v1/tunnels',
+      'get /v1/vip-map',
+      'get /v1/vips',
+      'get /v1/workers',
+      'post /v1/reload',
+      'post /v1/servers/command',
     ]);
     for (const item of Object.values<any>(document.paths)) {
       for (const operation of Object.values<any>(item)) {
         expect(operation.summary).toMatch(/\w/);
         expect(Object.keys(operation.responses).length).toBeGreaterThan(0);
-        for (const response of Object.values<any>(operation.responses)) expect(response.description).toEqual(expect.any(String));
+        for (const response of Object.values<any>(operation.responses))
+          expect(response.description).toEqual(expect.any(String));
       }
     }
     const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1]);
     expect(references.length).toBeGreaterThan(10);
     for (const reference of references) {
-      const found = reference.slice(2).split('/').reduce((node: any, key) => node?.[key], document);
+      const found = reference
+        .slice(2)
+        .split('/')
+        .reduce((node: any, key) => node?.[key], document);
       expect(found, reference).toBeTypeOf('object');
     }
     const tunnel = document.components.schemas.Tunnel;
@@ -216,7 +254,9 @@ describe('capture', () => {
     ]);
     slow.pause();
     let quickBytes = 0;
-    const quickDone = new Promise<void>((resolve) => quick.on('data', (chunk) => (quickBytes += chunk.length)).on('end', resolve));
+    const quickDone = new Promise<void>((resolve) =>
+      quick.on('data', (chunk) => (quickBytes += chunk.length)).on('end', resolve),
+    );
     for (let sent = 0; sent < 10_000; sent += 100) {
       for (let i = 0; i < 100; i++) appliance.hub.publish(frame(1, 1500), sent + i);
       await new Promise((resolve) => setImmediate(resolve));
@@ -338,9 +378,14 @@ describe('the socket file', () => {
     try {
       const file = join(directory, 'file');
       writeFileSync(file, 'mine');
-      await expect(startApi(new FakeAppliance(), { socket: file })).rejects.toMatchObject({ code: 'TD_CONFLICT', message: /is not a socket/ });
+      await expect(startApi(new FakeAppliance(), { socket: file })).rejects.toMatchObject({
+        code: 'TD_CONFLICT',
+        message: /is not a socket/,
+      });
       expect(statSync(file).size).toBe(4);
-      await expect(startApi(new FakeAppliance(), { socket: join(file, 'x.sock') })).rejects.toMatchObject({ code: 'TD_CONFIG' });
+      await expect(startApi(new FakeAppliance(), { socket: join(file, 'x.sock') })).rejects.toMatchObject({
+        code: 'TD_CONFIG',
+      });
       await expect(startApi(new FakeAppliance(), { socket: `/tmp/${'x'.repeat(110)}` })).rejects.toMatchObject({
         code: 'TD_CONFIG',
         message: /107 bytes at most/,
@@ -364,7 +409,8 @@ describe('control.http', () => {
   afterAll(() => running[Symbol.asyncDispose]());
 
   test('serves metrics, health and the page', async () => {
-    for (const path of ['/metrics', '/healthz', '/readyz', '/']) expect((await ask(target, 'GET', path)).status, path).toBe(200);
+    for (const path of ['/metrics', '/healthz', '/readyz', '/'])
+      expect((await ask(target, 'GET', path)).status, path).toBe(200);
     const page = await ask(target, 'GET', '/');
     expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
     expect(page.headers['content-security-policy']).toMatch(/default-src 'none'/);
@@ -377,7 +423,8 @@ describe('control.http', () => {
         expect(answer.status, `${method} ${path}`).toBe(404);
       }
     }
-    for (const path of ['/v1/tunnels', '/v1/capture', '/v1/reload']) expect((await ask(target, 'GET', path)).status).toBe(404);
+    for (const path of ['/v1/tunnels', '/v1/capture', '/v1/reload'])
+      expect((await ask(target, 'GET', path)).status).toBe(404);
     expect(appliance.commands).toEqual([]);
   });
 
@@ -387,9 +434,17 @@ describe('control.http', () => {
     const { createLogger } = await import('../../src/ops/log.js');
     const socket = join(directory, 'control.sock');
     const start = startControlApi({
-      appliance, socket, http: { host: '127.0.0.1', port: target.port }, logger: createLogger('error'), version: '1', nodeVersion: '1',
+      appliance,
+      socket,
+      http: { host: '127.0.0.1', port: target.port },
+      logger: createLogger('error'),
+      version: '1',
+      nodeVersion: '1',
     });
-    await expect(start).rejects.toMatchObject({ code: 'TD_CONFLICT', message: `control.http 127.0.0.1:${target.port}: another process listens there` });
+    await expect(start).rejects.toMatchObject({
+      code: 'TD_CONFLICT',
+      message: `control.http 127.0.0.1:${target.port}: another process listens there`,
+    });
     expect(existsSync(socket)).toBe(false);
     rmSync(directory, { recursive: true });
   });

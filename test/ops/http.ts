@@ -15,7 +15,10 @@ export interface Running extends AsyncDisposable {
   readonly log: () => Record<string, unknown>[];
 }
 
-export async function startApi(appliance: Appliance, options: { http?: boolean; socket?: string } = {}): Promise<Running> {
+export async function startApi(
+  appliance: Appliance,
+  options: { http?: boolean; socket?: string } = {},
+): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), 'td-ops-'));
   const socket = options.socket ?? join(directory, 'run', 'control.sock');
   const sink = new PassThrough();
@@ -33,7 +36,11 @@ export async function startApi(appliance: Appliance, options: { http?: boolean; 
     api,
     directory,
     socket,
-    log: () => text.split('\n').filter(Boolean).map((line) => JSON.parse(line)),
+    log: () =>
+      text
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line)),
     async [Symbol.asyncDispose]() {
       await api.close();
       rmSync(directory, { recursive: true, force: true });
@@ -49,7 +56,12 @@ export interface Answer {
   readonly json: () => any;
 }
 
-export function open(target: { socket: string } | { port: number }, method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+export function open(
+  target: { socket: string } | { port: number },
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
     const outgoing = request(
@@ -58,7 +70,8 @@ export function open(target: { socket: string } | { port: number }, method: stri
         method,
         path,
         agent: false,
-        headers: text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
+        headers:
+          text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
       },
       resolve,
     );
@@ -67,7 +80,12 @@ export function open(target: { socket: string } | { port: number }, method: stri
   });
 }
 
-export async function ask(target: { socket: string } | { port: number }, method: string, path: string, body?: unknown): Promise<Answer> {
+export async function ask(
+  target: { socket: string } | { port: number },
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Answer> {
   const response = await open(target, method, path, body);
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);

@@ -12,7 +12,13 @@ test('a line is one JSON object with level word, ISO time and message; nothing o
   const { logger, lines, rows } = record();
   logReady(logger, { io: 'packet', shards: 2 });
   expect(lines[0]).toMatch(/^\{.*"msg":"ready".*\}\n$/);
-  expect(rows()[0]).toEqual({ level: 'info', time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/), io: 'packet', shards: 2, msg: 'ready' });
+  expect(rows()[0]).toEqual({
+    level: 'info',
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+    io: 'packet',
+    shards: 2,
+    msg: 'ready',
+  });
 });
 
 test('levels below the set one are not written', () => {

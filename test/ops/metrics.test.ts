@@ -12,7 +12,8 @@ async function scrape(appliance: FakeAppliance, metrics = new Metrics(appliance,
 
 function value(families: Awaited<ReturnType<typeof scrape>>, name: string, labels: Record<string, string> = {}) {
   const family = families.get(`designator_${name}`);
-  return family?.samples.find((sample) => Object.entries(labels).every(([key, text]) => sample.labels[key] === text))?.value;
+  return family?.samples.find((sample) => Object.entries(labels).every(([key, text]) => sample.labels[key] === text))
+    ?.value;
 }
 
 test('the text parses; every family has the prefix, a sentence as HELP and a unit that fits its type', async () => {
@@ -28,7 +29,9 @@ test('the text parses; every family has the prefix, a sentence as HELP and a uni
 
 test('labels are vip, server, reason, shard and protocol only', async () => {
   const families = await scrape(new FakeAppliance());
-  const labels = new Set([...families.values()].flatMap(({ samples }) => samples.flatMap((sample) => Object.keys(sample.labels))));
+  const labels = new Set(
+    [...families.values()].flatMap(({ samples }) => samples.flatMap((sample) => Object.keys(sample.labels))),
+  );
   expect([...labels].sort()).toEqual(['protocol', 'reason', 'server', 'shard', 'vip']);
 });
 
@@ -47,12 +50,16 @@ test('values are those of the appliance', async () => {
   expect(value(families, 'requests_total', { vip: 'access' })).toBe(3);
   expect(value(families, 'server_up', { server: 'lns1' })).toBe(1);
   expect(value(families, 'server_weight', { vip: 'access', server: 'lns2' })).toBe(2);
-  expect(families.get('designator_server_load')?.samples).toEqual([{ labels: { vip: 'access', server: 'lns2' }, value: 0.25 }]);
+  expect(families.get('designator_server_load')?.samples).toEqual([
+    { labels: { vip: 'access', server: 'lns2' }, value: 0.25 },
+  ]);
   expect(value(families, 'table_tunnels_limit')).toBe(512);
   expect(value(families, 'config_reloads_failed_total')).toBe(1);
   expect(value(families, 'config_last_reload_success_timestamp_seconds')).toBe(1_893_553_445);
   expect(value(families, 'start_time_seconds')).toBe(1_893_553_445);
-  expect(families.get('designator_build_info')).toMatchObject({ help: expect.stringContaining('tunnel-designator 1.2.3 on Node 20.0.0') });
+  expect(families.get('designator_build_info')).toMatchObject({
+    help: expect.stringContaining('tunnel-designator 1.2.3 on Node 20.0.0'),
+  });
 });
 
 test('a second scrape tells totals, not sums of scrapes, and forgets what is gone', async () => {

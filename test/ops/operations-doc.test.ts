@@ -18,7 +18,10 @@ test('the table of metrics is that of /metrics', async () => {
   });
   const table = ['| metric | type | labels | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
   const text = readFileSync(file, 'utf8');
-  const expected = text.replace(/(<!-- metrics:[^>]*-->\n).*(<!-- \/metrics -->)/s, (_all, before, after) => `${before}${table}\n${after}`);
+  const expected = text.replace(
+    /(<!-- metrics:[^>]*-->\n).*(<!-- \/metrics -->)/s,
+    (_all, before, after) => `${before}${table}\n${after}`,
+  );
   if (process.env.UPDATE === '1') writeFileSync(file, expected);
   else expect(text).toBe(expected);
   expect(expected).toContain(table);
@@ -26,7 +29,14 @@ test('the table of metrics is that of /metrics', async () => {
 
 test('every route is named', async () => {
   const appliance = new FakeAppliance();
-  const options = { appliance, socket: '', http: null, logger: createLogger('error', { write() {} }), version: '1', nodeVersion: '1' };
+  const options = {
+    appliance,
+    socket: '',
+    http: null,
+    logger: createLogger('error', { write() {} }),
+    version: '1',
+    nodeVersion: '1',
+  };
   const app = await controlApp(options, new Metrics(appliance, build));
   const { paths } = app.swagger() as { paths: Record<string, object> };
   const text = readFileSync(file, 'utf8');

@@ -3,7 +3,11 @@ import { statusPage } from '../../src/ops/status-page.js';
 import { FakeAppliance } from '../helpers/fake-appliance.js';
 
 const now = new Date('2030-01-02T04:05:06Z');
-const textOf = (html: string) => html.replace(/<style>.*<\/style>/s, '').replace(/<[^>]+>/g, ' ').replace(/\s+/g, ' ');
+const textOf = (html: string) =>
+  html
+    .replace(/<style>.*<\/style>/s, '')
+    .replace(/<[^>]+>/g, ' ')
+    .replace(/\s+/g, ' ');
 
 test('tells what runs: addresses, servers, workers and the reasons that count', () => {
   const text = textOf(statusPage(new FakeAppliance(), '1.2.3', now));
@@ -24,7 +28,9 @@ test('loads nothing from elsewhere and holds no form or script', () => {
 
 test('names are text, whatever they hold', () => {
   const appliance = new FakeAppliance();
-  appliance.serverRows = [{ ...appliance.serverRows[0], name: '<script>alert("1")</script>', state: 'down', reason: `a & 'b'` }];
+  appliance.serverRows = [
+    { ...appliance.serverRows[0], name: '<script>alert("1")</script>', state: 'down', reason: `a & 'b'` },
+  ];
   appliance.trouble = '<b>shard</b>';
   const html = statusPage(appliance, '1.2.3', now);
   expect(html).not.toMatch(/<script|<b>/);
