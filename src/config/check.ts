@@ -1,0 +1,211 @@
+/**
+ * What no single value can tell: names that are used twice, virtual addresses that overlap, rules that name nothing. It
+ * reads the file as it is written, whatever the schema thinks of it, so that one run of `check` names every error.
+ */
+import { SERVER_LIMIT } from '../flow/layout.js';
+import { formatEndpoint, formatWords } from '../wire/address.js';
+import type { AddressWords, ConfigProblem, Protocol } from './compiled.js';
+import { parseDuration } from './durations.js';
+import type { ConfigSource, Path } from './source.js';
+import { suggestion } from './suggest.js';
+import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parsePrefix, parseUnicast } from './values.js';
+
+/** RFC 2661 §5.7 and §5.8: 1 + 2 + 4 + 8 + 8 + 8 seconds of retransmission. */
+const RETRANSMISSION_CYCLE_SECONDS = 31;
+
+interface Known {
+  readonly name: string | null;
+  readonly address: AddressWords | null;
+  readonly port: number | null;
+  readonly path: Path;
+}
+interface KnownVip extends Known {
+  readonly protocols: readonly string[];
+  readonly servers: readonly Known[];
+  readonly weights: readonly unknown[];
+}
+
+/** Errors and warnings; without errors of the schema and from here, the file can be compiled. */
+export function checkRelations(source: ConfigSource): ConfigProblem[] {
+  const vips = surveyVips(source.data);
+  const problems: ConfigProblem[] = [];
+  const say = (severity: ConfigProblem['severity'], path: Path, message: string): void => {
+    problems.push(source.problem(severity, path, message));
+  };
+  checkVips(vips, say);
+  checkServers(vips, say);
+  checkRules(source.data, vips, say);
+  checkLimits(source.data, say);
+  return problems;
+}
+
+type Say = (severity: ConfigProblem['severity'], path: Path, message: string) => void;
+
+function checkVips(vips: readonly KnownVip[], say: Say): void {
+  const names = new Map<string, Path>();
+  const services = new Map<string, KnownVip>();
+  for (const vip of vips) {
+    sayIfTaken(names, vip, 'VIP', say);
+    if (vip.address === null || vip.port === null) continue;
+    for (const protocol of new Set(vip.protocols)) {
+      const service = `${protocol} ${formatEndpoint(...vip.address, vip.port)}`;
+      const other = services.get(service);
+      if (other === undefined) services.set(service, vip);
+      else
+        say(
+          'error',
+          [...vip.path, 'address'],
+          `${service} is already VIP ${other.name ?? other.path.join('.')}: two VIPs on one address need different ports`,
+        );
+    }
+  }
+}
+
+function checkServers(vips: readonly KnownVip[], say: Say): void {
+  const names = new Map<string, Path>();
+  const vipAddresses = new Map(vips.flatMap((vip) => (vip.address === null ? [] : [[formatWords(vip.address), vip]])));
+  let count = 0;
+  for (const vip of vips) {
+    const taken = new Map<string, Known>();
+    for (const server of vip.servers) {
+      if (++count === SERVER_LIMIT + 1)
+        say('error', server.path, `there may be at most ${SERVER_LIMIT} servers in all`);
+      sayIfTaken(names, server, 'server', say);
+      if (server.address === null) continue;
+      const path = [...server.path, 'address'];
+      const text = formatWords(server.address);
+      const clash = vipAddresses.get(text);
+      if (clash !== undefined)
+        say(
+          'error',
+          path,
+          `${text} is the address of VIP ${clash.name ?? clash.path.join('.')}: its packets would come back for ever`,
+        );
+      if (vip.address !== null && familyOf(server.address) !== familyOf(vip.address)) {
+        say(
+          'error',
+          path,
+          `${text} is not of the family of the VIP ${formatWords(vip.address)}: tunnels are not translated between IPv4 and IPv6`,
+        );
+      }
+      if (server.port === null) continue;
+      const endpoint = formatEndpoint(...server.address, server.port);
+      const other = taken.get(endpoint);
+      if (other === undefined) taken.set(endpoint, server);
+      else say('error', path, `${endpoint} is already server ${other.name ?? other.path.join('.')} of this VIP`);
+    }
+    if (vip.weights.length > 0 && vip.weights.every((weight) => weight === 0)) {
+      say('warning', [...vip.path, 'servers'], 'every server has weight 0: no new tunnel will be designated');
+    }
+  }
+}
+
+function sayIfTaken(names: Map<string, Path>, { name, path }: Known, what: string, say: Say): void {
+  if (name === null) return;
+  const first = names.get(name);
+  if (first === undefined) names.set(name, path);
+  else say('error', [...path, 'name'], `the name ${name} is already that of the ${what} at ${first.join('.')}`);
+}
+
+function checkRules(data: unknown, vips: readonly KnownVip[], say: Say): void {
+  const names = vips.flatMap((vip) => (vip.name === null ? [] : [vip.name]));
+  const rules = list(at(data, 'firewall', 'rules'));
+  let coveredBy = -1;
+  rules.forEach((rule, index) => {
+    const path: Path = ['firewall', 'rules', index];
+    if (coveredBy >= 0) say('warning', path, `never reached: rule ${coveredBy} already matches every packet`);
+    for (const action of ['allow', 'deny'] as const) {
+      const match = at(rule, action);
+      if (!isRecord(match)) continue;
+      if (coveredBy < 0 && Object.keys(match).length === 0) coveredBy = index;
+      each(match.vip, [...path, action, 'vip'], (name, place) => {
+        if (typeof name === 'string' && !names.includes(name))
+          say('error', place, `no VIP is called ${name}${suggestion(name, names)}`);
+      });
+      const from = families(match.from);
+      const to = families(match.to);
+      if (from.size === 1 && to.size === 1 && [...from][0] !== [...to][0]) {
+        say('warning', [...path, action], 'never matches: from and to are of different IP families');
+      }
+    }
+  });
+}
+
+function checkLimits(data: unknown, say: Say): void {
+  const rate = at(data, 'firewall', 'tunnelRequestRate');
+  if (isRecord(rate) && rate.burst !== undefined && rate.perSource === undefined) {
+    say('error', ['firewall', 'tunnelRequestRate', 'burst'], 'burst means nothing without perSource');
+  }
+  const closing = at(data, 'timeouts', 'closing');
+  const seconds = typeof closing === 'string' ? parseDuration(closing) : null;
+  if (seconds !== null && seconds < RETRANSMISSION_CYCLE_SECONDS) {
+    say(
+      'warning',
+      ['timeouts', 'closing'],
+      `shorter than a cycle of retransmissions (${RETRANSMISSION_CYCLE_SECONDS}s): the last of them may find its tunnel forgotten`,
+    );
+  }
+  list(at(data, 'vips')).forEach((vip, index) => {
+    if (isRecord(vip) && vip.natAddress !== undefined && vip.reply !== 'nat') {
+      say('error', ['vips', index, 'natAddress'], 'natAddress belongs to reply: nat');
+    }
+  });
+}
+
+function surveyVips(data: unknown): KnownVip[] {
+  return list(at(data, 'vips')).map((vip, index) => {
+    const path: Path = ['vips', index];
+    const protocols =
+      at(vip, 'protocols') === undefined ? ['l2tp'] : list(at(vip, 'protocols')).filter((p) => typeof p === 'string');
+    const ownPort = protocols.some((protocol) => BUILT_PROTOCOLS.includes(protocol))
+      ? DEFAULT_PORTS[protocols[0] as Protocol]
+      : null;
+    const servers = list(at(vip, 'servers'));
+    return {
+      ...survey(vip, path, ownPort),
+      protocols,
+      servers: servers.map((server, i) => survey(server, [...path, 'servers', i], ownPort)),
+      weights: servers.map((server) => at(server, 'weight') ?? 1),
+    };
+  });
+}
+
+function survey(item: unknown, path: Path, ownPort: number | null): Known {
+  const name = at(item, 'name');
+  const address = at(item, 'address');
+  const parsed = typeof address === 'string' ? parseUnicast(address) : null;
+  const port = at(item, 'port') ?? ownPort;
+  return {
+    name: typeof name === 'string' ? name : null,
+    address: parsed !== null && 'value' in parsed ? parsed.value : null,
+    port: typeof port === 'number' ? port : null,
+    path,
+  };
+}
+
+function families(prefixes: unknown): Set<4 | 6> {
+  const found = new Set<4 | 6>();
+  each(prefixes, [], (text) => {
+    const parsed = typeof text === 'string' ? parsePrefix(text) : null;
+    if (parsed !== null && 'value' in parsed) found.add(parsed.value.family);
+  });
+  return found;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function at(value: unknown, ...keys: string[]): unknown {
+  return keys.reduce<unknown>((inner, key) => (isRecord(inner) ? inner[key] : undefined), value);
+}
+
+/** A value alone is a list of one; what is absent is an empty one. */
+function list(value: unknown): unknown[] {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value : [value];
+}
+
+function each(value: unknown, path: Path, visit: (item: unknown, path: Path) => void): void {
+  list(value).forEach((item, index) => visit(item, Array.isArray(value) ? [...path, index] : path));
+}

@@ -1,0 +1,113 @@
+/** Valid input into the form that the rest of the product reads: defaults, numbers, canonical addresses. */
+import { formatWords } from '../wire/address.js';
+import type {
+  AddressWords,
+  CompiledConfig,
+  CompiledRule,
+  CompiledServer,
+  CompiledVip,
+  Prefix,
+  Protocol,
+} from './compiled.js';
+import { parseDuration, parseRate } from './durations.js';
+import type { ConfigInput, RuleInput, VipInput } from './schema.js';
+import {
+  DEFAULT_PORTS,
+  familyOf,
+  type Parsed,
+  parseInterface,
+  parseListen,
+  parsePrefix,
+  parseRuleProtocol,
+  parseUnicast,
+} from './values.js';
+
+/** `input` has passed the schema and `checkRelations` without an error. */
+export function compile(file: string, input: ConfigInput): CompiledConfig {
+  const { firewall, timeouts, control } = input;
+  const limits = firewall.tunnelRequestRate;
+  const perSource = limits?.perSource === undefined ? null : parseRate(limits.perSource);
+  return {
+    file,
+    outside: valid(parseInterface(input.interfaces.outside)),
+    inside: valid(parseInterface(input.interfaces.inside)),
+    io: input.io,
+    offload: input.offload,
+    workers: input.workers,
+    vips: input.vips.map(compileVip),
+    firewall: {
+      default: firewall.default,
+      rules: firewall.rules.map(compileRule),
+      requestsPerSecond: perSource,
+      burst: perSource === null ? null : (limits?.burst ?? Math.max(1, Math.ceil(perSource))),
+      halfOpen: limits?.halfOpen ?? null,
+    },
+    timeouts: {
+      halfOpen: seconds(timeouts.halfOpen),
+      idle: seconds(timeouts.idle),
+      closing: seconds(timeouts.closing),
+    },
+    table: { connections: input.table.connections },
+    control: { socket: control.socket, http: control.http === undefined ? null : valid(parseListen(control.http)) },
+    state: { pin: input.state.pin },
+    log: { level: input.log.level },
+  };
+}
+
+function compileVip(vip: VipInput): CompiledVip {
+  const protocols = [...new Set(toList(vip.protocols))] as Protocol[];
+  const ownPort = DEFAULT_PORTS[protocols[0]];
+  return {
+    name: vip.name,
+    ...compileAddress(vip.address),
+    port: vip.port ?? ownPort,
+    protocols,
+    // What this version cannot do has been refused before.
+    algorithm: vip.algorithm as CompiledVip['algorithm'],
+    serverPort: vip.serverPort,
+    servers: vip.servers.map(
+      (server): CompiledServer => ({
+        name: server.name,
+        ...compileAddress(server.address),
+        port: server.port ?? ownPort,
+        weight: server.weight,
+      }),
+    ),
+  };
+}
+
+function compileAddress(text: string): { address: string; words: AddressWords; family: 4 | 6 } {
+  const words = valid(parseUnicast(text));
+  return { address: formatWords(words), words, family: familyOf(words) };
+}
+
+function compileRule(rule: RuleInput, index: number): CompiledRule {
+  const match = rule.allow ?? rule.deny ?? {};
+  const prefixes = (value: string | string[] | undefined): Prefix[] =>
+    toList(value).map((text) => valid(parsePrefix(text)));
+  return {
+    name: rule.name ?? null,
+    action: rule.allow === undefined ? 'deny' : 'allow',
+    from: prefixes(match.from),
+    to: prefixes(match.to),
+    vips: toList(match.vip),
+    protocols: toList(match.protocol).map((text) => valid(parseRuleProtocol(text))),
+    path: `firewall.rules[${index}]`,
+  };
+}
+
+function toList<T>(value: T | T[] | undefined): T[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [value];
+}
+
+function seconds(text: string): number {
+  const value = parseDuration(text);
+  if (value === null) throw new TypeError(`${text} has passed the schema and is no duration`);
+  return value;
+}
+
+function valid<T>(result: Parsed<T>): T {
+  if ('error' in result) throw new TypeError(`a value has passed the schema: ${result.error}`);
+  return result.value;
+}

@@ -1,0 +1,116 @@
+/** What a reload would change, in words for the log, and what it may not change. */
+import type { CompiledConfig, CompiledServer, CompiledVip, ConfigProblem } from './compiled.js';
+import { formatDuration } from './durations.js';
+import type { Path, Place } from './source.js';
+
+export interface ConfigDiff {
+  /** Sentences; empty when nothing has changed. */
+  readonly changes: readonly string[];
+  /** Not empty: the reload must be refused as a whole, because these are fixed while the process runs. */
+  readonly refused: readonly ConfigProblem[];
+}
+
+/** Keys that a running process cannot change, with their values. */
+const FIXED: readonly (readonly [Path, (config: CompiledConfig) => string])[] = [
+  [['interfaces', 'outside'], (config) => config.outside.name],
+  [['interfaces', 'inside'], (config) => config.inside.name],
+  [['io'], (config) => config.io],
+  [['offload'], (config) => String(config.offload)],
+  [['workers'], (config) => String(config.workers)],
+  [['table', 'connections'], (config) => String(config.table.connections)],
+  [['control', 'socket'], (config) => config.control.socket],
+  [
+    ['control', 'http'],
+    (config) => (config.control.http === null ? 'none' : `${config.control.http.host}:${config.control.http.port}`),
+  ],
+  [['state', 'pin'], (config) => config.state.pin],
+];
+
+/** `placeOf` comes from the load of `next`. */
+export function diffConfigs(
+  old: CompiledConfig,
+  next: CompiledConfig,
+  placeOf: (path: Path) => Place = () => ({ line: 0, column: 0 }),
+): ConfigDiff {
+  const refused: ConfigProblem[] = [];
+  for (const [path, read] of FIXED) {
+    const [before, after] = [read(old), read(next)];
+    if (before === after) continue;
+    const key = path.join('.');
+    const message = `${key} cannot change from ${before} to ${after} while the designator runs: restart it`;
+    refused.push({ severity: 'error', file: next.file, ...placeOf(path), path: key, message });
+  }
+  return {
+    changes: [...vipChanges(old.vips, next.vips), ...firewallChanges(old, next), ...otherChanges(old, next)],
+    refused,
+  };
+}
+
+function vipChanges(old: readonly CompiledVip[], next: readonly CompiledVip[]): string[] {
+  const changes: string[] = [];
+  for (const vip of old) if (!next.some(({ name }) => name === vip.name)) changes.push(`VIP ${vip.name} removed`);
+  for (const vip of next) {
+    const before = old.find(({ name }) => name === vip.name);
+    if (before === undefined) {
+      changes.push(
+        `VIP ${vip.name} added: ${vip.address} port ${vip.port}, servers ${vip.servers.map(({ name }) => name).join(', ')}`,
+      );
+      continue;
+    }
+    const changed = (what: string, from: string | number, to: string | number): void => {
+      if (from !== to) changes.push(`VIP ${vip.name}: ${what} ${from} → ${to}`);
+    };
+    changed('address', before.address, vip.address);
+    changed('port', before.port, vip.port);
+    changed('protocols', before.protocols.join(', '), vip.protocols.join(', '));
+    changed('algorithm', before.algorithm, vip.algorithm);
+    changed('serverPort', before.serverPort, vip.serverPort);
+    changes.push(...serverChanges(before.servers, vip.servers));
+  }
+  return changes;
+}
+
+function serverChanges(old: readonly CompiledServer[], next: readonly CompiledServer[]): string[] {
+  const changes: string[] = [];
+  for (const server of old) {
+    if (!next.some(({ name }) => name === server.name)) changes.push(`server ${server.name} removed`);
+  }
+  for (const server of next) {
+    const before = old.find(({ name }) => name === server.name);
+    if (before === undefined) {
+      changes.push(`server ${server.name} added: ${server.address} port ${server.port} weight ${server.weight}`);
+      continue;
+    }
+    if (before.address !== server.address)
+      changes.push(`server ${server.name}: address ${before.address} → ${server.address}`);
+    if (before.port !== server.port) changes.push(`server ${server.name}: port ${before.port} → ${server.port}`);
+    if (before.weight !== server.weight)
+      changes.push(`server ${server.name}: weight ${before.weight} → ${server.weight}`);
+  }
+  return changes;
+}
+
+function firewallChanges({ firewall: old }: CompiledConfig, { firewall: next }: CompiledConfig): string[] {
+  const changes: string[] = [];
+  if (old.default !== next.default) changes.push(`firewall default ${old.default} → ${next.default}`);
+  if (JSON.stringify(old.rules) !== JSON.stringify(next.rules)) {
+    changes.push(`firewall rules replaced: ${old.rules.length} before, ${next.rules.length} now`);
+  }
+  const limit = (what: string, from: number | null, to: number | null): void => {
+    if (from !== to) changes.push(`tunnel requests: ${what} ${from ?? 'unlimited'} → ${to ?? 'unlimited'}`);
+  };
+  limit('perSource', old.requestsPerSecond, next.requestsPerSecond);
+  limit('burst', old.burst, next.burst);
+  limit('halfOpen', old.halfOpen, next.halfOpen);
+  return changes;
+}
+
+function otherChanges(old: CompiledConfig, next: CompiledConfig): string[] {
+  const changes: string[] = [];
+  for (const key of ['halfOpen', 'idle', 'closing'] as const) {
+    const [before, after] = [old.timeouts[key], next.timeouts[key]];
+    if (before !== after) changes.push(`timeout ${key} ${formatDuration(before)} → ${formatDuration(after)}`);
+  }
+  if (old.log.level !== next.log.level) changes.push(`log level ${old.log.level} → ${next.log.level}`);
+  return changes;
+}

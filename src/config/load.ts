@@ -1,0 +1,88 @@
+/** The one way from a file to a configuration: everything that is wrong, at once and with its place, or what it means. */
+import { readFileSync } from 'node:fs';
+import { DesignatorError } from '../errors.js';
+import { checkRelations } from './check.js';
+import { compile } from './compile.js';
+import type { CompiledConfig, ConfigProblem } from './compiled.js';
+import { checkOperatorAccess, type OperatorSession } from './operator-access.js';
+import { checkShape } from './shape.js';
+import { ConfigSource, type Path, type Place } from './source.js';
+
+/** More than a configuration with every limit reached. */
+const LENGTH_LIMIT = 16 * 1024 * 1024;
+
+export interface LoadOptions {
+  /** The operator's own session, which `check` holds against the firewall rules. */
+  readonly session?: OperatorSession | null;
+}
+
+export interface Loaded {
+  /** Null when there is an error. */
+  readonly config: CompiledConfig | null;
+  /** In the order of the file; errors and warnings. */
+  readonly problems: readonly ConfigProblem[];
+  /** Where something stands in the file, for problems that others find. */
+  placeOf(path: Path): Place;
+}
+
+export function parseConfig(file: string, text: string, options: LoadOptions = {}): Loaded {
+  const source = new ConfigSource(file, text);
+  const placeOf = (path: Path): Place => source.placeOf(path);
+  if (source.data === undefined) return { config: null, problems: source.problems, placeOf };
+  const { input, problems: shape } = checkShape(source);
+  const problems = [...source.problems, ...shape, ...checkRelations(source)];
+  const config = input === null || problems.some(isError) ? null : compile(file, input);
+  if (config !== null) {
+    for (const { path, message } of checkOperatorAccess(config, options.session ?? null)) {
+      problems.push(source.problem('warning', path, message));
+    }
+  }
+  problems.sort((a, b) => a.line - b.line || a.column - b.column);
+  return { config, problems, placeOf };
+}
+
+/** Reads and parses. A file that cannot be read is a problem of the file, without a line. */
+export function readConfig(file: string, options: LoadOptions = {}): Loaded {
+  const unreadable = (message: string): Loaded => ({
+    config: null,
+    problems: [{ severity: 'error', file, line: 0, column: 0, path: '', message }],
+    placeOf: () => ({ line: 0, column: 0 }),
+  });
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    return unreadable(`cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  if (bytes.length > LENGTH_LIMIT) return unreadable(`has ${bytes.length} bytes, at most ${LENGTH_LIMIT} are read`);
+  return parseConfig(file, bytes.toString('utf8'), options);
+}
+
+/** The configuration and its warnings. Errors: TD_CONFIG with all problems in `context.problems`. */
+export function loadConfig(
+  file: string,
+  options: LoadOptions = {},
+): { config: CompiledConfig; warnings: readonly ConfigProblem[] } {
+  const { config, problems } = readConfig(file, options);
+  if (config === null) throw configError(file, problems);
+  return { config, warnings: problems };
+}
+
+export function configError(file: string, problems: readonly ConfigProblem[]): DesignatorError {
+  const count = problems.filter(isError).length;
+  return new DesignatorError('TD_CONFIG', `${file} has ${count} ${count === 1 ? 'error' : 'errors'}`, {
+    file,
+    problems,
+  });
+}
+
+export function isError(problem: ConfigProblem): boolean {
+  return problem.severity === 'error';
+}
+
+/** `file:line:col: path: message`; what is unknown is left out, a warning says so. */
+export function formatProblem({ severity, file, line, column, path, message }: ConfigProblem): string {
+  const place = line === 0 ? file : `${file}:${line}:${column}`;
+  const mark = severity === 'warning' ? 'warning: ' : '';
+  return `${place}: ${path === '' ? '' : `${path}: `}${mark}${message}`;
+}

@@ -1,0 +1,284 @@
+/**
+ * The shape of the configuration file: keys, types, limits, defaults and what each key means. Unknown keys are errors.
+ * What needs more than one value to judge is in `check.ts`. The same schema gives the JSON schema for editors and the
+ * tables of `docs/configuration.md`.
+ */
+import { z } from 'zod';
+import { VIP_LIMIT } from '../flow/layout.js';
+import { formatDuration, parseDuration, parseRate } from './durations.js';
+import {
+  BUILT_PROTOCOLS,
+  notAvailable,
+  PROTOCOLS,
+  type Parsed,
+  parseInterface,
+  parseListen,
+  parseName,
+  parsePath,
+  parsePrefix,
+  parseRuleProtocol,
+  parseSocketPath,
+  parseUnicast,
+} from './values.js';
+
+export const CONNECTIONS = { min: 16, max: 16_000_000, default: 65_536 } as const;
+const WORKERS_MAX = 64;
+const WEIGHT_MAX = 1000;
+const RULE_LIMIT = 1024;
+const COUNT_MAX = 1_000_000_000;
+
+export const ALGORITHMS = [
+  'round-robin',
+  'weighted-round-robin',
+  'least-recent-use',
+  'least-load',
+  'least-tunnels',
+  'leaky-bucket',
+  'maglev',
+] as const;
+export const UNBUILT_ALGORITHMS: readonly string[] = ['least-load', 'leaky-bucket'];
+
+/** Text that a parser of `values.ts` accepts; the parser's own sentence is the message. */
+function text(parse: (text: string) => Parsed<unknown>) {
+  return z.string().superRefine((value, context) => {
+    const result = parse(value);
+    if ('error' in result) context.addIssue({ code: 'custom', message: result.error, input: value });
+  });
+}
+
+/** A word of the contract of which this version does only some. */
+function available<const T extends readonly [string, ...string[]]>(
+  words: T,
+  isBuilt: (word: string) => boolean,
+  what: string,
+) {
+  return z.enum(words).superRefine((word, context) => {
+    if (!isBuilt(word)) context.addIssue({ code: 'custom', message: notAvailable(`${what} ${word}`), input: word });
+  });
+}
+
+const listOf = <T extends z.ZodType>(item: T) => z.union([item, z.array(item).min(1)]);
+
+function duration(min: number, max: number) {
+  return z
+    .string({ error: 'it must be a duration with its unit: write 250ms, 5s, 2m or 1h' })
+    .superRefine((value, context) => {
+      const seconds = parseDuration(value);
+      const message =
+        seconds === null
+          ? `${JSON.stringify(value)} is no duration: write 250ms, 5s, 2m or 1h`
+          : seconds < min || seconds > max
+            ? `it must be from ${formatDuration(min)} to ${formatDuration(max)}`
+            : null;
+      if (message !== null) context.addIssue({ code: 'custom', message, input: value });
+    });
+}
+
+const rate = z.string({ error: 'it must be a rate: write 50/s' }).superRefine((value, context) => {
+  const perSecond = parseRate(value);
+  if (perSecond === null || perSecond <= 0) {
+    context.addIssue({
+      code: 'custom',
+      message: `${JSON.stringify(value)} is no rate above zero: write 50/s`,
+      input: value,
+    });
+  }
+});
+
+const port = z.int().min(1).max(65_535);
+const name = text(parseName);
+
+const server = z
+  .strictObject({
+    name: name.describe('Name of the server, unique over the whole file.'),
+    address: text(parseUnicast).describe('IPv4 or IPv6 address, of the same family as the VIP’s.'),
+    port: port.optional().describe('Port that the server listens on; the protocol’s own port when absent.'),
+    weight: z
+      .int()
+      .min(0)
+      .max(WEIGHT_MAX)
+      .default(1)
+      .describe('Share of new tunnels with a weighted algorithm; 0 takes no new tunnels.'),
+  })
+  .describe('A real tunnel server.');
+
+const vip = z
+  .strictObject({
+    name: name.describe('Name of the VIP, unique.'),
+    address: text(parseUnicast).describe(
+      'The virtual address that clients know. The designator answers ARP or neighbour discovery and ICMP echo for it; it must not be an address of the host.',
+    ),
+    port: port.optional().describe('Port that clients use; the protocol’s own port when absent (1701 for l2tp).'),
+    protocols: listOf(available(PROTOCOLS, (word) => BUILT_PROTOCOLS.includes(word), 'protocol'))
+      .default(['l2tp'])
+      .describe('Tunnel protocols that are designated. This version: l2tp.'),
+    algorithm: available(ALGORITHMS, (word) => !UNBUILT_ALGORITHMS.includes(word), 'algorithm')
+      .default('weighted-round-robin')
+      .describe('How a server is chosen for a new tunnel. This version has neither least-load nor leaky-bucket.'),
+    reply: available(['vip', 'nat', 'direct'], (word) => word === 'vip', 'reply')
+      .default('vip')
+      .describe(
+        'How servers’ packets reach the client. vip: through the designator, from the virtual address. This version has neither nat nor direct.',
+      ),
+    natAddress: text(parseUnicast).optional().describe('With `reply: nat` only: the address that servers see.'),
+    serverPort: z
+      .enum(['expose', 'hide'])
+      .default('expose')
+      .describe('What the client sees when a server answers from another port: that port, or always the VIP’s.'),
+    servers: z.array(server).min(1).describe('The servers behind the VIP.'),
+  })
+  .describe('One virtual address and its servers.');
+
+const match = z
+  .strictObject({
+    from: listOf(text(parsePrefix)).optional().describe('Source prefix or address.'),
+    to: listOf(text(parsePrefix)).optional().describe('Destination prefix or address.'),
+    vip: listOf(z.string())
+      .optional()
+      .describe('Name of a VIP: packets to its address; of its tunnel protocol, to its port.'),
+    protocol: listOf(
+      z.union([z.string(), z.int()]).superRefine((value, context) => {
+        const result = parseRuleProtocol(value);
+        if ('error' in result) context.addIssue({ code: 'custom', message: result.error, input: value });
+      }),
+    )
+      .optional()
+      .describe('A tunnel protocol (traffic to its VIPs), or an IP protocol by name or number.'),
+  })
+  .describe('What a packet must match: all of what is written, any value of a list. Empty matches every packet.');
+
+const rule = z
+  .strictObject({
+    allow: match.optional().describe('Packets to let through.'),
+    deny: match.optional().describe('Packets to drop.'),
+    name: z.string().min(1).max(100).optional().describe('For messages.'),
+  })
+  .superRefine((value, context) => {
+    if ((value.allow === undefined) === (value.deny === undefined)) {
+      const message =
+        value.allow === undefined ? 'a rule needs allow or deny' : 'a rule has either allow or deny, not both';
+      context.addIssue({ code: 'custom', message, input: value });
+    }
+  })
+  .describe('One rule.');
+
+const tunnelRequestRate = z
+  .strictObject({
+    perSource: rate
+      .optional()
+      .describe('Tunnel requests of one client address that would make a new tunnel, as `N/s`.'),
+    burst: z
+      .int()
+      .min(1)
+      .max(COUNT_MAX)
+      .optional()
+      .describe('How many such requests may come at once; one second’s worth when absent.'),
+    halfOpen: z
+      .int()
+      .min(1)
+      .max(COUNT_MAX)
+      .optional()
+      .describe('Tunnels that may be half open at a time, of all clients.'),
+  })
+  .describe('Limits of tunnel requests; no limit when absent.');
+
+const active = z.union([
+  z.literal(false),
+  z
+    .strictObject({
+      enabled: z.boolean().optional().describe('False keeps the settings and turns probing off.'),
+      every: duration(0.1, 3600).optional().describe('Time between probes.'),
+    })
+    .superRefine((value, context) => {
+      if (value.enabled !== false)
+        context.addIssue({ code: 'custom', message: notAvailable('active health checking'), input: value });
+    }),
+]);
+
+/** Sections are optional and all their keys have defaults, so that an absent section means the same as an empty one. */
+const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+
+export const configSchema = z.strictObject({
+  interfaces: z
+    .strictObject({
+      outside: text(parseInterface).describe(
+        'Interface towards the tunnel clients; `wan0.100` is VLAN tag 100 on wan0.',
+      ),
+      inside: text(parseInterface).describe(
+        'Interface towards the servers; the same as `outside` for a one-armed layout.',
+      ),
+    })
+    .describe('Where packets come and go. Fixed until a restart.'),
+  io: available(['auto', 'xdp', 'packet'], (word) => word !== 'xdp', 'io')
+    .default('auto')
+    .describe('Packet input and output. This version: packet (AF_PACKET), which auto chooses. Fixed until a restart.'),
+  offload: z
+    .boolean()
+    .default(true)
+    .describe('Let the kernel forward known tunnels where the io can. Fixed until a restart.'),
+  workers: z
+    .union([z.literal('auto'), z.int().min(1).max(WORKERS_MAX)])
+    .default('auto')
+    .describe(`Threads that forward: 1 to ${WORKERS_MAX}, auto = available cores. Fixed until a restart.`),
+  vips: z.array(vip).min(1).max(VIP_LIMIT).describe('The virtual addresses.'),
+  firewall: section({
+    default: z.enum(['allow', 'deny']).default('allow').describe('What happens to packets that no rule matches.'),
+    rules: z
+      .array(rule)
+      .max(RULE_LIMIT)
+      .default([])
+      .describe(
+        'Rules for every packet that comes in outside, tunnel or not, before anything else; the first match wins.',
+      ),
+    tunnelRequestRate: tunnelRequestRate.optional(),
+  }).describe('The firewall.'),
+  health: section({
+    passive: z.boolean().default(true).describe('Learn the health of servers from the traffic that crosses.'),
+    active: active.optional().describe('Probe servers. Not in this version.'),
+  }).describe('Health of servers.'),
+  control: section({
+    socket: text(parseSocketPath)
+      .default('/run/designator/control.sock')
+      .describe('Unix socket that the commands use. Fixed until a restart.'),
+    http: text(parseListen)
+      .optional()
+      .describe(
+        'Address and port of metrics, health and pages, which change nothing; none when absent. Fixed until a restart.',
+      ),
+  }).describe('How a running designator is reached.'),
+  state: section({
+    pin: text(parsePath)
+      .default('/run/designator/bpf')
+      .describe('Folder for what outlives the process. Fixed until a restart.'),
+  }).describe('What outlives the process.'),
+  timeouts: section({
+    halfOpen: duration(1, 3600)
+      .default('60s')
+      .describe('A tunnel request that nobody answers is forgotten after this.'),
+    idle: duration(1, 7 * 86_400)
+      .default('10m')
+      .describe('A tunnel without any packet is forgotten after this.'),
+    closing: duration(1, 3600)
+      .default('35s')
+      .describe('How long a closed tunnel stays mapped, so that retransmissions still find their way (RFC 2661 §5.7).'),
+  }).describe('When the table forgets.'),
+  table: section({
+    connections: z
+      .int()
+      .min(CONNECTIONS.min)
+      .max(CONNECTIONS.max)
+      .default(CONNECTIONS.default)
+      .describe('Tunnels that the table holds; the memory is reserved at the start. Fixed until a restart.'),
+  }).describe('Size of the connection table.'),
+  log: section({
+    level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error'])
+      .default('info')
+      .describe('Least important level to log.'),
+  }).describe('Logging, as JSON lines on standard output.'),
+});
+
+/** What `compile` takes: valid, with defaults filled in, values as written. */
+export type ConfigInput = z.output<typeof configSchema>;
+export type VipInput = ConfigInput['vips'][number];
+export type RuleInput = ConfigInput['firewall']['rules'][number];
