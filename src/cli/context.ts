@@ -22,6 +22,12 @@ export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Working directory, against which file arguments are meant. */
   readonly cwd: string;
+  /** Version of the product. */
+  readonly version: string;
+  readonly nodeVersion: string;
+  readonly pid: number;
+  /** The words that start this program again: the path of Node and of `main.js`. */
+  readonly self: readonly [string, string];
   /** stdout is a terminal. */
   readonly isTty: boolean;
   /** Colours are wanted: a terminal, and neither NO_COLOR nor TERM=dumb. */

@@ -14,6 +14,8 @@ const LENGTH_LIMIT = 16 * 1024 * 1024;
 export interface LoadOptions {
   /** The operator's own session, which `check` holds against the firewall rules. */
   readonly session?: OperatorSession | null;
+  /** Name of the file in problems, when it is not the path that is read. */
+  readonly shownAs?: string;
 }
 
 export interface Loaded {
@@ -26,7 +28,7 @@ export interface Loaded {
 }
 
 export function parseConfig(file: string, text: string, options: LoadOptions = {}): Loaded {
-  const source = new ConfigSource(file, text);
+  const source = new ConfigSource(options.shownAs ?? file, text);
   const placeOf = (path: Path): Place => source.placeOf(path);
   if (source.data === undefined) return { config: null, problems: source.problems, placeOf };
   const { input, problems: shape } = checkShape(source);
@@ -45,7 +47,7 @@ export function parseConfig(file: string, text: string, options: LoadOptions = {
 export function readConfig(file: string, options: LoadOptions = {}): Loaded {
   const unreadable = (message: string): Loaded => ({
     config: null,
-    problems: [{ severity: 'error', file, line: 0, column: 0, path: '', message }],
+    problems: [{ severity: 'error', file: options.shownAs ?? file, line: 0, column: 0, path: '', message }],
     placeOf: () => ({ line: 0, column: 0 }),
   });
   let bytes: Buffer;
