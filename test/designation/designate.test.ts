@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ALGORITHM_NAMES, Designator } from '../../src/designation/designate.js';
-import { SERVER_CELL, SERVER_REASON, SERVER_STATE } from '../../src/flow/layout.js';
+import { HEADER, SERVER_CELL, SERVER_REASON, SERVER_STATE } from '../../src/flow/layout.js';
 import { RUNS, newSharedMemory } from '../flow/memory.js';
 import { inThread } from '../flow/thread.js';
 import { ALGORITHMS, newFarm } from './farm.js';
