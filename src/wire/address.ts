@@ -26,12 +26,24 @@ export function parseAddress(text: string): AddressWords | null {
     const [a, b, c, d] = ipaddr.IPv4.parse(text).octets;
     return [0, 0, IPV4_MAPPED, ((a << 24) | (b << 16) | (c << 8) | d) >>> 0];
   }
-  if (text.includes('%') || !ipaddr.IPv6.isValid(text)) return null;
-  // An IPv4 tail ("::ffff:10.1.1.1") is held to the same strictness as an IPv4 address.
-  if (text.includes('.') && !ipaddr.IPv4.isValidFourPartDecimal(text.slice(text.lastIndexOf(':') + 1))) return null;
-  const p = ipaddr.IPv6.parse(text).parts;
+  const plain = withoutIpv4Tail(text);
+  if (plain === null || plain.includes('%') || !ipaddr.IPv6.isValid(plain)) return null;
+  const p = ipaddr.IPv6.parse(plain).parts;
   const word = (i: number): number => ((p[i] << 16) | p[i + 1]) >>> 0;
   return [word(0), word(2), word(4), word(6)];
+}
+
+/**
+ * "::ffff:10.1.1.1" with its tail as two groups. ipaddr.js reads "::10.1.1.1" as IPv4-mapped too, which it is not, and
+ * octal numbers in the tail; so the tail is read as an IPv4 address is.
+ */
+function withoutIpv4Tail(text: string): string | null {
+  if (!text.includes('.')) return text;
+  const at = text.lastIndexOf(':') + 1;
+  const tail = text.slice(at);
+  if (!ipaddr.IPv4.isValidFourPartDecimal(tail)) return null;
+  const [a, b, c, d] = ipaddr.IPv4.parse(tail).octets;
+  return `${text.slice(0, at)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
 /** True when the words are an IPv4-mapped address. */
