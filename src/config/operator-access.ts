@@ -3,7 +3,7 @@
  * meant for tunnels can also end the session over which it was written.
  */
 import { RuleList, ruleInputs } from '../flow/rule-list.js';
-import { formatEndpoint, parseAddress } from '../wire/address.js';
+import { formatEndpoint, formatWords, parseAddress } from '../wire/address.js';
 import type { AddressWords, CompiledConfig, CompiledRule } from './compiled.js';
 import { familyOf } from './values.js';
 
@@ -45,7 +45,7 @@ function checkSession(config: CompiledConfig, session: OperatorSession): AccessW
   const index = list.evaluate(...session.client, ...session.host, TCP, session.port);
   const denied = index < 0 ? config.firewall.default === 'deny' : list.denies(index);
   if (!denied) return null;
-  const who = `this very session, TCP from ${formatEndpoint(...session.client, 0).replace(/:0$/, '')} to ${formatEndpoint(...session.host, session.port)}`;
+  const who = `this very session, TCP from ${formatWords(session.client)} to ${formatEndpoint(...session.host, session.port)}`;
   return { path: pathOf(index), message: `cuts ${who}, if it comes in on ${config.outside.name}: ${remedy(index)}` };
 }
 

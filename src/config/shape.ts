@@ -85,7 +85,7 @@ function kindsOf(issue: Issue): string[] {
 const KINDS: Readonly<Record<string, string>> = {
   string: 'text',
   int: 'a whole number',
-  number: 'a number',
+  number: 'a whole number',
   boolean: 'true or false',
   object: 'a map of keys',
   array: 'a list',

@@ -36,7 +36,13 @@ export class ConfigSource {
 
   constructor(file: string, text: string) {
     this.file = file;
-    this.#document = parseDocument(text, { lineCounter: this.#lines, version: '1.2', prettyErrors: false });
+    this.#document = parseDocument(text, {
+      lineCounter: this.#lines,
+      version: '1.2',
+      prettyErrors: false,
+      stringKeys: true,
+      logLevel: 'error',
+    });
     const problems = [
       ...this.#document.errors.map((error) =>
         this.#problem('error', error.pos[0], sentence(error.code, error.message)),
@@ -87,7 +93,7 @@ export class ConfigSource {
     return node;
   }
 
-  /** Follows aliases: what stands at the anchor is what is wrong. */
+  /** Follows aliases: what is inside one stands at its anchor. */
   #child(node: unknown, key: string | number): { key: unknown; value: unknown } | null {
     const target = isAlias(node) ? node.resolve(this.#document) : node;
     if (isMap(target)) {
@@ -117,6 +123,7 @@ function positionOf(node: unknown): number | undefined {
 
 function sentence(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'the key is written twice';
+  if (code === 'NON_STRING_KEY') return 'a key is a word';
   if (code === 'MULTIPLE_DOCS') return 'one file holds one configuration: leave out what begins with ---';
   return lowerFirst(message);
 }

@@ -29,6 +29,10 @@ export async function runCli(
     stdin: Readable.from([]),
     env: {},
     cwd: world.cwd ?? '/',
+    version: '0.0.0',
+    nodeVersion: '20.20.2',
+    pid: 1,
+    self: ['node', 'main.js'],
     isTty: world.isTty ?? false,
     color: world.color ?? false,
     onSignal(signal, listener) {
