@@ -43,7 +43,7 @@ export class MemoryPort extends OfflinePort {
     const own = this.ports[ingress]?.vlan ?? 0;
     const vlan = options.vlan ?? (inner.frame === frame ? own : inner.vlan);
     this.#queue.push({
-      frame: inner.frame.slice(),
+      frame: new Uint8Array(inner.frame), // not `slice`, which copies nothing where the frame is a Buffer
       ingress: vlan === own ? ingress : PORT_NONE, // as the ring has it: another VLAN of the device is no side
       vlan,
       flags: options.flags ?? 0,

@@ -112,7 +112,7 @@ export function readPcap(file: Uint8Array): { readonly seconds: number; readonly
     if (length === 0) throw truncatedPcap(at, file.length);
     frames.push({
       seconds: record.seconds + record.nanoseconds / 1e9,
-      frame: file.slice(record.offset, record.offset + record.length),
+      frame: new Uint8Array(file.subarray(record.offset, record.offset + record.length)), // a Buffer’s `slice` is no copy
       originalLength: record.originalLength,
     });
     at += length;

@@ -78,7 +78,6 @@ export interface FrameOptions {
   padding?: number;
 }
 
-const ETHERNET_LENGTH = 14;
 const PROTOCOL_ICMP = 1;
 const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
