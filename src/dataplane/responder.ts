@@ -35,7 +35,15 @@ import {
   TYPE_IPV4,
   TYPE_IPV6,
 } from '../wire/ethernet.js';
-import { checkIcmp, emitIcmp, ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpChecksumValid, icmpCode, icmpType } from '../wire/icmp.js';
+import {
+  checkIcmp,
+  emitIcmp,
+  ICMP_ECHO_REPLY,
+  ICMP_ECHO_REQUEST,
+  icmpChecksumValid,
+  icmpCode,
+  icmpType,
+} from '../wire/icmp.js';
 import {
   checkNeighbour,
   emitAdvertisement,
@@ -181,7 +189,8 @@ function answerEcho(
   if (headerLength === 0 || ipv4Protocol(view, ip) !== PROTOCOL_ICMP || ipv4IsFragment(view, ip)) return 0;
   const icmp = ip + headerLength;
   const end = ipv4End(view, ip);
-  if (checkIcmp(view, icmp, end) === 0 || icmpType(view, icmp) !== ICMP_ECHO_REQUEST || icmpCode(view, icmp) !== 0) return 0;
+  if (checkIcmp(view, icmp, end) === 0 || icmpType(view, icmp) !== ICMP_ECHO_REQUEST || icmpCode(view, icmp) !== 0)
+    return 0;
   const source = ipv4Source(view, ip);
   const vip = ipv4Destination(view, ip);
   if (!isVip(0, 0, IPV4_MAPPED, vip) || isVip(0, 0, IPV4_MAPPED, source)) return 0;
@@ -194,18 +203,20 @@ function answerEcho(
   if (!ipv4ChecksumValid(view, ip, headerLength) || !icmpChecksumValid(view, icmp, end)) return 0;
   copyMac(view, sourceMacOffset(l2), out, outOffset);
   const replyIp = outOffset + emitEthernet(out, outOffset, mac, TYPE_IPV4);
-  const replyIcmp = replyIp + emitIpv4(
-    out,
-    replyIp,
-    ipv4Tos(view, ip),
-    IPV4_HEADER_MIN + messageLength,
-    ipv4Identification(view, ip),
-    ipv4DontFragment(view, ip) ? IPV4_DF : 0,
-    ANSWER_TTL,
-    PROTOCOL_ICMP,
-    vip,
-    source,
-  );
+  const replyIcmp =
+    replyIp +
+    emitIpv4(
+      out,
+      replyIp,
+      ipv4Tos(view, ip),
+      IPV4_HEADER_MIN + messageLength,
+      ipv4Identification(view, ip),
+      ipv4DontFragment(view, ip) ? IPV4_DF : 0,
+      ANSWER_TTL,
+      PROTOCOL_ICMP,
+      vip,
+      source,
+    );
   copyBytes(view, icmp, out, replyIcmp, messageLength);
   emitIcmp(out, replyIcmp, replyIcmp + messageLength, ICMP_ECHO_REPLY, 0);
   return replyLength;
@@ -259,7 +270,8 @@ function answerEchoIpv6(
   if (!icmpv6ChecksumValid(view, ip, icmp, end)) return 0;
   copyMac(view, sourceMacOffset(l2), out, outOffset);
   const replyIp = outOffset + emitEthernet(out, outOffset, mac, TYPE_IPV6);
-  const replyIcmp = replyIp + emitIpv6(out, replyIp, ipv6TrafficClass(view, ip), messageLength, NEXT_ICMPV6, ANSWER_TTL);
+  const replyIcmp =
+    replyIp + emitIpv6(out, replyIp, ipv6TrafficClass(view, ip), messageLength, NEXT_ICMPV6, ANSWER_TTL);
   copyIpv6(view, vip, out, ipv6SourceOffset(replyIp));
   copyIpv6(view, source, out, ipv6DestinationOffset(replyIp));
   copyBytes(view, icmp, out, replyIcmp, messageLength);

@@ -38,7 +38,8 @@ export class MemoryPort extends OfflinePort {
 
   /** Puts a frame on the wire of one side. A tag inside it is taken off. Errors: RangeError over 256 KiB. */
   inject(frame: Uint8Array, ingress: number = PORT_OUTSIDE, options: InjectOptions = {}): void {
-    if (frame.length > OFFLINE_FRAME_MAX) throw new RangeError(`a frame of ${frame.length} bytes; ${OFFLINE_FRAME_MAX} is the limit`);
+    if (frame.length > OFFLINE_FRAME_MAX)
+      throw new RangeError(`a frame of ${frame.length} bytes; ${OFFLINE_FRAME_MAX} is the limit`);
     const inner = splitTag(frame);
     const own = this.ports[ingress]?.vlan ?? 0;
     const vlan = options.vlan ?? (inner.frame === frame ? own : inner.vlan);

@@ -42,10 +42,14 @@ export class PcapReader {
       this.#fill();
       this.#format = this.#parse(() => readPcapHeader(this.#view, 0, this.#end));
       if (this.#format.linkType !== LINK_TYPE_ETHERNET) {
-        throw new DesignatorError('TD_USAGE', `${path}: link type ${this.#format.linkType}; only Ethernet (1) can be read`, {
-          path,
-          linkType: this.#format.linkType,
-        });
+        throw new DesignatorError(
+          'TD_USAGE',
+          `${path}: link type ${this.#format.linkType}; only Ethernet (1) can be read`,
+          {
+            path,
+            linkType: this.#format.linkType,
+          },
+        );
       }
       this.#at = PCAP_HEADER_LENGTH;
     } catch (error) {
@@ -91,7 +95,9 @@ export class PcapReader {
     this.#end -= this.#at;
     this.#at = 0;
     while (this.#end < READ_BUFFER && !this.#exhausted) {
-      const count = attempt(this.path, 'read', () => fs.readSync(this.#fd, this.bytes, this.#end, READ_BUFFER - this.#end, null));
+      const count = attempt(this.path, 'read', () =>
+        fs.readSync(this.#fd, this.bytes, this.#end, READ_BUFFER - this.#end, null),
+      );
       this.#end += count;
       this.#exhausted = count === 0;
     }
@@ -102,7 +108,12 @@ export class PcapReader {
       return read();
     } catch (error) {
       if (!(error instanceof PcapError)) throw error;
-      throw new DesignatorError('TD_USAGE', `${this.path}: ${error.message}`, { path: this.path, position: error.position }, error);
+      throw new DesignatorError(
+        'TD_USAGE',
+        `${this.path}: ${error.message}`,
+        { path: this.path, position: error.position },
+        error,
+      );
     }
   }
 }
@@ -125,7 +136,9 @@ export class PcapWriter {
       const stats = fs.fstatSync(this.#fd);
       const other = stats.isFile() ? others.find((file) => file.sameFile(stats)) : undefined;
       if (other !== undefined) {
-        throw new DesignatorError('TD_USAGE', `${path} is the same file as ${other.path}; write to another one`, { path });
+        throw new DesignatorError('TD_USAGE', `${path} is the same file as ${other.path}; write to another one`, {
+          path,
+        });
       }
       if (stats.isFile()) attempt(path, 'write', () => fs.ftruncateSync(this.#fd));
     } catch (error) {
@@ -150,7 +163,9 @@ export class PcapWriter {
   flush(): void {
     let written = 0;
     while (written < this.#length) {
-      written += attempt(this.path, 'write', () => fs.writeSync(this.#fd, this.#buffer, written, this.#length - written));
+      written += attempt(this.path, 'write', () =>
+        fs.writeSync(this.#fd, this.#buffer, written, this.#length - written),
+      );
     }
     this.#length = 0;
   }
@@ -185,6 +200,11 @@ function attempt<T>(path: string, verb: string, action: () => T): T {
     return action();
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new DesignatorError(CODE_OF[code] ?? 'TD_UNAVAILABLE', `cannot ${verb} ${path}: ${message}`, { path, code }, error);
+    throw new DesignatorError(
+      CODE_OF[code] ?? 'TD_UNAVAILABLE',
+      `cannot ${verb} ${path}: ${message}`,
+      { path, code },
+      error,
+    );
   }
 }

@@ -55,7 +55,10 @@ export function newPcapRecord(): PcapRecord {
 /** Reads the file header at `offset`. Throws PcapError. */
 export function readPcapHeader(view: DataView, offset: number, end: number): PcapFormat {
   if (end - offset < PCAP_HEADER_LENGTH) {
-    throw new PcapError(`the file ends inside the pcap header, after ${end - offset} of ${PCAP_HEADER_LENGTH} bytes`, end - offset);
+    throw new PcapError(
+      `the file ends inside the pcap header, after ${end - offset} of ${PCAP_HEADER_LENGTH} bytes`,
+      end - offset,
+    );
   }
   const big = view.getUint32(offset);
   const little = view.getUint32(offset, true);
@@ -89,7 +92,10 @@ export function readPcapRecord(
   const little = format.littleEndian;
   const length = view.getUint32(offset + 8, little);
   if (length > PCAP_FRAME_MAX) {
-    throw new PcapError(`byte ${base + offset}: a frame of ${length} bytes; ${PCAP_FRAME_MAX} is the limit`, base + offset);
+    throw new PcapError(
+      `byte ${base + offset}: a frame of ${length} bytes; ${PCAP_FRAME_MAX} is the limit`,
+      base + offset,
+    );
   }
   if (end - offset < PCAP_RECORD_HEADER_LENGTH + length) return 0;
   const fraction = view.getUint32(offset + 4, little);
@@ -102,7 +108,9 @@ export function readPcapRecord(
 }
 
 /** All frames of a whole file, as copies with their Unix time in seconds. Throws PcapError. */
-export function readPcap(file: Uint8Array): { readonly seconds: number; readonly frame: Uint8Array; readonly originalLength: number }[] {
+export function readPcap(
+  file: Uint8Array,
+): { readonly seconds: number; readonly frame: Uint8Array; readonly originalLength: number }[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const format = readPcapHeader(view, 0, file.length);
   const record = newPcapRecord();

@@ -39,11 +39,13 @@ function ask(question: Uint8Array): Uint8Array | null {
   return length === 0 ? null : out.slice(10, 10 + length);
 }
 
-const same = (given: Uint8Array | null, expected: Uint8Array): void => expect(given === null ? null : hex(given)).toBe(hex(expected));
+const same = (given: Uint8Array | null, expected: Uint8Array): void =>
+  expect(given === null ? null : hex(given)).toBe(hex(expected));
 
 /** No cut of this question gets an answer: neither of the frame, nor where padding hides that the frame is cut. */
 function cutAtEveryLength(question: Uint8Array): void {
-  for (let length = 0; length < question.length; length++) expect(ask(question.slice(0, length)), `cut to ${length}`).toBeNull();
+  for (let length = 0; length < question.length; length++)
+    expect(ask(question.slice(0, length)), `cut to ${length}`).toBeNull();
 }
 
 describe('ARP', () => {
@@ -60,7 +62,10 @@ describe('ARP', () => {
   test('a probe is answered at its MAC (RFC 5227)', () => {
     same(
       ask(request({ senderIp: '0.0.0.0' })),
-      frame({ eth: { src: OWN, dst: ASKER }, arp: { operation: 2, senderMac: OWN, senderIp: VIP, targetMac: ASKER, targetIp: '0.0.0.0' } }),
+      frame({
+        eth: { src: OWN, dst: ASKER },
+        arp: { operation: 2, senderMac: OWN, senderIp: VIP, targetMac: ASKER, targetIp: '0.0.0.0' },
+      }),
     );
   });
   test('the asker is who the ARP packet says, not who carried it', () => {
@@ -82,7 +87,11 @@ describe('ARP', () => {
 });
 
 describe('ICMP echo', () => {
-  const echo = (more: Partial<FrameOptions['ip']> = {}, icmp: Partial<FrameOptions['icmp']> = {}, payload = '00112233 44'): Uint8Array =>
+  const echo = (
+    more: Partial<FrameOptions['ip']> = {},
+    icmp: Partial<FrameOptions['icmp']> = {},
+    payload = '00112233 44',
+  ): Uint8Array =>
     frame({
       eth: { src: ASKER, dst: OWN },
       ip: { src: CLIENT, dst: VIP, ttl: 5, id: 0x1234, tos: 0x20, dontFragment: true, ...more },
@@ -131,7 +140,11 @@ describe('ICMP echo', () => {
 });
 
 describe('ICMPv6 echo', () => {
-  const echo = (more: Partial<FrameOptions['ip']> = {}, icmp: Partial<FrameOptions['icmp']> = {}, payload = '001122'): Uint8Array =>
+  const echo = (
+    more: Partial<FrameOptions['ip']> = {},
+    icmp: Partial<FrameOptions['icmp']> = {},
+    payload = '001122',
+  ): Uint8Array =>
     frame({
       eth: { src: ASKER, dst: OWN },
       ip: { src: CLIENT6, dst: VIP6, ttl: 5, tos: 0x20, flowLabel: 0xabcde, ...more },
@@ -183,7 +196,13 @@ describe('ICMPv6 echo', () => {
 
 describe('Neighbour Solicitation', () => {
   const OPTION = '0101 020000000005';
-  const solicitation = (more: Partial<FrameOptions['ip']> = {}, options = OPTION, icmp: Partial<FrameOptions['icmp']> = {}, target = VIP6_HEX, eth = {}): Uint8Array =>
+  const solicitation = (
+    more: Partial<FrameOptions['ip']> = {},
+    options = OPTION,
+    icmp: Partial<FrameOptions['icmp']> = {},
+    target = VIP6_HEX,
+    eth = {},
+  ): Uint8Array =>
     frame({
       eth: { src: ASKER, dst: SOLICITED_NODE.mac, ...eth },
       ip: { src: CLIENT6, dst: SOLICITED_NODE.ip, ttl: 255, ...more },
@@ -237,15 +256,26 @@ describe('announcements', () => {
     const out = new Uint8Array(120).fill(0xa5);
     const [a0, a1, a2, a3] = parseAddress(text) as [number, number, number, number];
     const length = announce(viewOf(out), 10, a0, a1, a2, a3, PORT_MAC);
-    expect(out.subarray(0, 10).every((byte) => byte === 0xa5) && out.subarray(10 + length).every((byte) => byte === 0xa5)).toBe(true);
+    expect(
+      out.subarray(0, 10).every((byte) => byte === 0xa5) && out.subarray(10 + length).every((byte) => byte === 0xa5),
+    ).toBe(true);
     return hex(out.subarray(10, 10 + length));
   };
   test('IPv4: an ARP request for oneself', () => {
-    expect(announced(VIP)).toBe(hex(frame({ eth: { src: OWN, dst: BROADCAST }, arp: { senderIp: VIP, targetIp: VIP } })));
+    expect(announced(VIP)).toBe(
+      hex(frame({ eth: { src: OWN, dst: BROADCAST }, arp: { senderIp: VIP, targetIp: VIP } })),
+    );
   });
   test('IPv6: an advertisement to all nodes, O without S', () => {
     expect(announced(VIP6)).toBe(
-      hex(frame({ eth: { src: OWN, dst: '33:33:00:00:00:01' }, ip: { src: VIP6, dst: 'ff02::1', ttl: 255 }, icmp: { type: 136, rest: 0x20000000 }, payload: `${VIP6_HEX}0201020000dead01` })),
+      hex(
+        frame({
+          eth: { src: OWN, dst: '33:33:00:00:00:01' },
+          ip: { src: VIP6, dst: 'ff02::1', ttl: 255 },
+          icmp: { type: 136, rest: 0x20000000 },
+          payload: `${VIP6_HEX}0201020000dead01`,
+        }),
+      ),
     );
   });
   test('our own announcement, heard again, is not answered', () => {
@@ -258,8 +288,18 @@ describe('anything at all', () => {
   const seeds = [
     frame({ eth: { src: ASKER, dst: BROADCAST }, arp: { senderIp: CLIENT, targetIp: VIP } }),
     frame({ eth: { src: ASKER, dst: OWN }, ip: { src: CLIENT, dst: VIP }, icmp: { type: 8 }, payload: '0011' }),
-    frame({ eth: { src: ASKER, dst: OWN }, ip: { src: CLIENT6, dst: VIP6, extensions: [{ protocol: 0 }] }, icmp: { type: 128 }, payload: '0011' }),
-    frame({ eth: { src: ASKER, dst: SOLICITED_NODE.mac }, ip: { src: CLIENT6, dst: SOLICITED_NODE.ip, ttl: 255 }, icmp: { type: 135 }, payload: `${VIP6_HEX}0101020000000005` }),
+    frame({
+      eth: { src: ASKER, dst: OWN },
+      ip: { src: CLIENT6, dst: VIP6, extensions: [{ protocol: 0 }] },
+      icmp: { type: 128 },
+      payload: '0011',
+    }),
+    frame({
+      eth: { src: ASKER, dst: SOLICITED_NODE.mac },
+      ip: { src: CLIENT6, dst: SOLICITED_NODE.ip, ttl: 255 },
+      icmp: { type: 135 },
+      payload: `${VIP6_HEX}0101020000000005`,
+    }),
   ];
   const check = (question: Uint8Array): void => {
     const reply = ask(question);
@@ -290,7 +330,8 @@ describe('anything at all', () => {
   test('nothing in the captures of real tunnels is a question for a VIP of ours', () => {
     const folder = path.join(import.meta.dirname, '..', 'fixtures', 'pcaps');
     for (const name of fs.readdirSync(folder).filter((file) => file.endsWith('.pcap'))) {
-      for (const { frame: captured } of readPcap(fs.readFileSync(path.join(folder, name)))) expect(ask(captured)).toBeNull();
+      for (const { frame: captured } of readPcap(fs.readFileSync(path.join(folder, name))))
+        expect(ask(captured)).toBeNull();
     }
   });
 });

@@ -6,8 +6,20 @@
 import { formatAddress, formatEndpoint, formatMac } from '../../src/wire/address.js';
 
 const MESSAGE_NAMES: Record<number, string> = {
-  1: 'SCCRQ', 2: 'SCCRP', 3: 'SCCCN', 4: 'StopCCN', 6: 'Hello', 7: 'OCRQ', 8: 'OCRP', 9: 'OCCN', 10: 'ICRQ', 11: 'ICRP', 12: 'ICCN',
-  14: 'CDN', 15: 'WEN', 16: 'SLI',
+  1: 'SCCRQ',
+  2: 'SCCRP',
+  3: 'SCCCN',
+  4: 'StopCCN',
+  6: 'Hello',
+  7: 'OCRQ',
+  8: 'OCRP',
+  9: 'OCCN',
+  10: 'ICRQ',
+  11: 'ICRP',
+  12: 'ICCN',
+  14: 'CDN',
+  15: 'WEN',
+  16: 'SLI',
 };
 type Words = [number, number, number, number];
 
@@ -50,12 +62,18 @@ function describeIpv4(frame: Uint8Array, view: DataView, at: number): string {
   const src: Words = [0, 0, 0xffff, view.getUint32(at + 12)];
   const dst: Words = [0, 0, 0xffff, view.getUint32(at + 16)];
   const note = fragment === 0 ? '' : ` frag ${(fragment & 0x1fff) * 8}${fragment & 0x2000 ? '+' : ''}`;
-  if ((fragment & 0x1fff) !== 0) return `${addresses(src, dst)}${note} protocol ${view.getUint8(at + 9)} (${frame.length})`;
+  if ((fragment & 0x1fff) !== 0)
+    return `${addresses(src, dst)}${note} protocol ${view.getUint8(at + 9)} (${frame.length})`;
   return describeLayer4(frame, view, l4, end, view.getUint8(at + 9), src, dst) + note;
 }
 
 function describeIpv6(frame: Uint8Array, view: DataView, at: number): string {
-  const words = (offset: number): Words => [view.getUint32(offset), view.getUint32(offset + 4), view.getUint32(offset + 8), view.getUint32(offset + 12)];
+  const words = (offset: number): Words => [
+    view.getUint32(offset),
+    view.getUint32(offset + 4),
+    view.getUint32(offset + 8),
+    view.getUint32(offset + 12),
+  ];
   const end = Math.min(at + 40 + view.getUint16(at + 4), frame.length);
   let protocol = view.getUint8(at + 6);
   let l4 = at + 40;
@@ -69,7 +87,15 @@ function describeIpv6(frame: Uint8Array, view: DataView, at: number): string {
   return describeLayer4(frame, view, l4, end, protocol, words(at + 8), words(at + 24)) + note;
 }
 
-function describeLayer4(frame: Uint8Array, view: DataView, l4: number, end: number, protocol: number, src: Words, dst: Words): string {
+function describeLayer4(
+  frame: Uint8Array,
+  view: DataView,
+  l4: number,
+  end: number,
+  protocol: number,
+  src: Words,
+  dst: Words,
+): string {
   const size = `(${frame.length})`;
   if (protocol === 17 || protocol === 6) {
     const ends = `${formatEndpoint(...src, view.getUint16(l4))} > ${formatEndpoint(...dst, view.getUint16(l4 + 2))}`;
@@ -107,4 +133,5 @@ function describeL2tp(view: DataView, at: number, end: number): string {
 
 const addresses = (src: Words, dst: Words): string => `${formatAddress(...src)} > ${formatAddress(...dst)}`;
 
-const dump = (frame: Uint8Array): string => Array.from(frame.subarray(0, 32), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const dump = (frame: Uint8Array): string =>
+  Array.from(frame.subarray(0, 32), (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -5,7 +5,20 @@
 import { type BytesLike, bytes, concat, viewOf } from './packet-builder.js';
 
 export const MESSAGE = {
-  SCCRQ: 1, SCCRP: 2, SCCCN: 3, StopCCN: 4, Hello: 6, OCRQ: 7, OCRP: 8, OCCN: 9, ICRQ: 10, ICRP: 11, ICCN: 12, CDN: 14, WEN: 15, SLI: 16,
+  SCCRQ: 1,
+  SCCRP: 2,
+  SCCCN: 3,
+  StopCCN: 4,
+  Hello: 6,
+  OCRQ: 7,
+  OCRP: 8,
+  OCCN: 9,
+  ICRQ: 10,
+  ICRP: 11,
+  ICCN: 12,
+  CDN: 14,
+  WEN: 15,
+  SLI: 16,
 } as const;
 
 export interface AvpOptions {
@@ -88,8 +101,10 @@ const start = (type: number, options: Assigning & { host?: string }): Uint8Array
 
 /** Header ids 0, Ns 0, Nr 0 unless told otherwise. */
 export const sccrq = (options: Assigning & { host?: string }): Uint8Array => start(MESSAGE.SCCRQ, options);
-export const sccrp = (options: Assigning & { tunnel: number; host?: string }): Uint8Array => start(MESSAGE.SCCRP, { nr: 1, ...options });
-export const scccn = (options: Message & { tunnel: number }): Uint8Array => typed(MESSAGE.SCCCN, { ns: 1, nr: 1, ...options });
+export const sccrp = (options: Assigning & { tunnel: number; host?: string }): Uint8Array =>
+  start(MESSAGE.SCCRP, { nr: 1, ...options });
+export const scccn = (options: Message & { tunnel: number }): Uint8Array =>
+  typed(MESSAGE.SCCCN, { ns: 1, nr: 1, ...options });
 export const icrq = (options: Assigning & { tunnel: number; serial?: number }): Uint8Array =>
   typed(MESSAGE.ICRQ, { ns: 2, nr: 1, ...options }, assignedId(14, options), avp(15, u32(options.serial ?? 1)));
 export const icrp = (options: Assigning & { tunnel: number; session: number }): Uint8Array =>
@@ -121,7 +136,8 @@ export interface DataOptions {
 export function l2tpData(options: DataOptions): Uint8Array {
   const { length, sequence, offset, priority } = options;
   const withLength = length !== undefined && length !== false;
-  const first = (withLength ? 0x40 : 0) | (sequence ? 0x08 : 0) | (offset === undefined ? 0 : 0x02) | (priority ? 0x01 : 0);
+  const first =
+    (withLength ? 0x40 : 0) | (sequence ? 0x08 : 0) | (offset === undefined ? 0 : 0x02) | (priority ? 0x01 : 0);
   const message = concat(
     [first, 2],
     withLength ? [0, 0] : [],

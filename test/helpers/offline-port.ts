@@ -43,7 +43,13 @@ export function newCounters(): NativeCounters {
 
 /** A table that nobody looks into. */
 export const NO_TABLE: NativeTable = {
-  buffer: new ArrayBuffer(0), entries: 0, slotCount: 0, records: 0, recordCount: 0, addresses: 0, nextHops: 0,
+  buffer: new ArrayBuffer(0),
+  entries: 0,
+  slotCount: 0,
+  records: 0,
+  recordCount: 0,
+  addresses: 0,
+  nextHops: 0,
 };
 
 /** VLAN 0 outside, VLAN 100 inside. */

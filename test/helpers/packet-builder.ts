@@ -60,7 +60,7 @@ export interface FrameOptions {
     /** Overrides the IHL, in 32-bit words. */
     headerWords?: number;
   };
-  udp?: { src: number; dst: number; checksum?: ChecksumChoice; /** Overrides the length field. */ length?: number };
+  udp?: { src: number; dst: number; checksum?: ChecksumChoice /** Overrides the length field. */; length?: number };
   tcp?: {
     src: number;
     dst: number;
@@ -72,7 +72,14 @@ export interface FrameOptions {
     checksum?: ChecksumChoice;
   };
   /** ICMP, or ICMPv6 over IPv6. */
-  icmp?: { type: number; code?: number; id?: number; sequence?: number; /** Bytes 4..7 as one number, instead of id and sequence. */ rest?: number; checksum?: ChecksumChoice };
+  icmp?: {
+    type: number;
+    code?: number;
+    id?: number;
+    sequence?: number /** Bytes 4..7 as one number, instead of id and sequence. */;
+    rest?: number;
+    checksum?: ChecksumChoice;
+  };
   payload?: BytesLike;
   /** Zero bytes behind everything, as Ethernet pads short frames. */
   padding?: number;
@@ -119,11 +126,26 @@ export function frame(options: FrameOptions): Uint8Array {
   const inner = arp ? arpPacket(arp, eth.src ?? MAC_A) : ip ? ipPacket(options) : bytes(payload);
   const type = eth.type ?? (arp ? 0x0806 : ip ? (isV6(ip.dst) ? 0x86dd : 0x0800) : 0x88b5);
   const tag = eth.vlan === undefined ? [] : [0x81, 0x00, eth.vlan >> 8, eth.vlan & 0xff];
-  return concat(mac(eth.dst ?? MAC_B), mac(eth.src ?? MAC_A), tag, [type >> 8, type & 0xff], inner, new Uint8Array(padding));
+  return concat(
+    mac(eth.dst ?? MAC_B),
+    mac(eth.src ?? MAC_A),
+    tag,
+    [type >> 8, type & 0xff],
+    inner,
+    new Uint8Array(padding),
+  );
 }
 
 /** UDP between two endpoints ("10.0.0.1:1701", "[2001:db8::1]:1701"); `more` may add or override anything. */
-export function udpFrame(src: string, dst: string, payload: BytesLike, more: Omit<FrameOptions, 'ip' | 'udp'> & { ip?: Partial<FrameOptions['ip']>; udp?: Partial<FrameOptions['udp']> } = {}): Uint8Array {
+export function udpFrame(
+  src: string,
+  dst: string,
+  payload: BytesLike,
+  more: Omit<FrameOptions, 'ip' | 'udp'> & {
+    ip?: Partial<FrameOptions['ip']>;
+    udp?: Partial<FrameOptions['udp']>;
+  } = {},
+): Uint8Array {
   const [from, to] = [endpoint(src), endpoint(dst)];
   return frame({
     ...more,
@@ -228,7 +250,8 @@ function ipv6Packet(ip: NonNullable<FrameOptions['ip']>, protocol: number, body:
 
 function layer4({ ip, udp, tcp, icmp, payload }: FrameOptions, v6: boolean): [number, Uint8Array] {
   const data = bytes(payload);
-  const protocol = ip?.protocol ?? (udp ? PROTOCOL_UDP : tcp ? PROTOCOL_TCP : icmp ? (v6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP) : 255);
+  const protocol =
+    ip?.protocol ?? (udp ? PROTOCOL_UDP : tcp ? PROTOCOL_TCP : icmp ? (v6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP) : 255);
   if ((ip?.fragment?.offset ?? 0) > 0) return [protocol, data];
   let header: Uint8Array;
   let checksumAt: number;
@@ -270,7 +293,9 @@ function pseudoHeader(ip: NonNullable<FrameOptions['ip']>, v6: boolean, protocol
   const header = new Uint8Array(40);
   header.set(address(ip.src), v6 ? 8 : 12);
   header.set(address(ip.dst), v6 ? 24 : 16);
-  return v6 ? pseudoHeaderIpv6(viewOf(header), 0, protocol, length) : pseudoHeaderIpv4(viewOf(header), 0, protocol, length);
+  return v6
+    ? pseudoHeaderIpv6(viewOf(header), 0, protocol, length)
+    : pseudoHeaderIpv4(viewOf(header), 0, protocol, length);
 }
 
 function chosen(choice: ChecksumChoice | undefined, right: number, pseudo: number): number {

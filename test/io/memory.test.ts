@@ -1,5 +1,20 @@
 import { describe, expect, test } from 'vitest';
+import {
+  ADDRESS,
+  ADDRESS_WORDS,
+  ENTRY,
+  FLAG_DECREMENT_TTL,
+  FLAG_REWRITE_PORTS,
+  formatTable,
+  NEXT_HOP,
+  NEXT_HOP_STATE,
+  NEXT_HOP_WORDS,
+  TABLE_FORWARD,
+  TableMemory,
+  tableLayout,
+} from '../../src/flow/layout.js';
 import { MemoryPort } from '../../src/io/memory.js';
+import type { NativeTable } from '../../src/io/native.js';
 import {
   BATCH_CAPACITY,
   FRAME_CHECKSUM_PARTIAL,
@@ -12,8 +27,9 @@ import {
   VERDICT_PASS,
   VERDICT_RAW,
 } from '../../src/io/port.js';
+import { type AddressWords, parseAddress } from '../../src/wire/address.js';
 import { newCounters, NO_TABLE, PORTS, standInRewriter } from '../helpers/offline-port.js';
-import { frame, hex } from '../helpers/packet-builder.js';
+import { frame, hex, l2tpData, udpFrame } from '../helpers/packet-builder.js';
 
 function newPort() {
   const counters = newCounters();
@@ -21,7 +37,8 @@ function newPort() {
   const at = (i: number): string => hex(new Uint8Array(port.frames, port.columns.offset[i], port.columns.length[i]));
   return { port, columns: port.columns, counters, statistics: counters.statistics, at };
 }
-const packet = (id: number, vlan?: number): Uint8Array => frame({ eth: { vlan }, ip: { src: '10.0.0.1', dst: '10.0.0.2', id } });
+const packet = (id: number, vlan?: number): Uint8Array =>
+  frame({ eth: { vlan }, ip: { src: '10.0.0.1', dst: '10.0.0.2', id } });
 
 describe('receiving', () => {
   test('frames come in order, with their side, flags and no way out yet', () => {
@@ -185,5 +202,73 @@ describe('time and end', () => {
     expect(port.turn(1, 0, 0)).toBe(-1);
     port.rewrite(1, 0);
     expect(port.sent).toEqual([]);
+  });
+});
+
+describe('with the addon’s rewriter', () => {
+  const CLIENT = '10.0.0.1:1701';
+  const VIP = '200.200.100.1:1701';
+  const SERVER = '10.10.1.2:1702';
+  const HOP_MAC = '02:00:00:00:09:09';
+
+  /** A table of one forward entry: client → VIP becomes client → server, through one next hop inside. */
+  function newTable() {
+    const memory = new TableMemory(new ArrayBuffer(tableLayout(16).length), 16);
+    formatTable(memory, 1, new Int32Array(4));
+    memory.addresses.set(parseAddress('10.10.1.2') as AddressWords, ADDRESS_WORDS);
+    memory.addresses[ADDRESS_WORDS + ADDRESS.family] = 4;
+    memory.nextHops[NEXT_HOP_WORDS + NEXT_HOP.macHigh] = 0x02000000;
+    memory.nextHops[NEXT_HOP_WORDS + NEXT_HOP.macLow] = (0x0909 << 16) | (PORT_INSIDE << 8) | NEXT_HOP_STATE.resolved;
+    const { entries, layout } = memory;
+    entries[ENTRY.version] = 2;
+    entries.set(parseAddress('10.0.0.1') as AddressWords, ENTRY.client);
+    entries[ENTRY.keyA] = (1701 << 16) | 1701;
+    entries[ENTRY.keyB] = 9;
+    entries[ENTRY.tag] = (17 << 8) | TABLE_FORWARD;
+    entries[ENTRY.target] = (1 << 16) | 1;
+    entries[ENTRY.ports] = (1701 << 16) | 1702;
+    entries[ENTRY.record] = FLAG_REWRITE_PORTS | FLAG_DECREMENT_TTL;
+    const table: NativeTable = {
+      buffer: memory.buffer as ArrayBuffer,
+      entries: layout.entries,
+      slotCount: layout.slotCount,
+      records: layout.records,
+      recordCount: layout.recordCount,
+      addresses: layout.addresses,
+      nextHops: layout.nextHops,
+    };
+    return { memory, table };
+  }
+
+  test('a frame leaves as its entry says, byte for byte, and the entry counts it', () => {
+    const { memory, table } = newTable();
+    const port = new MemoryPort({ table, counters: newCounters(), ports: PORTS });
+    const payload = l2tpData({ tunnel: 9, session: 1 });
+    port.setTime(77.5);
+    port.inject(udpFrame(CLIENT, VIP, payload, { ip: { ttl: 9 } }));
+    expect(port.turn(0, 0, 0)).toBe(1);
+    port.columns.verdict[0] = 0;
+    port.turn(1, 0, 0);
+    const expected = udpFrame(CLIENT, SERVER, payload, {
+      eth: { src: '02:00:00:00:01:01', dst: HOP_MAC },
+      ip: { ttl: 8 },
+    });
+    expect(port.sent.map((sent) => [sent.port, sent.vlan, hex(sent.frame)])).toEqual([
+      [PORT_INSIDE, 100, hex(expected)],
+    ]);
+    expect(memory.entries[ENTRY.packets]).toBe(1);
+    expect(memory.entries[ENTRY.bytes]).toBe(expected.length - 14);
+    expect(memory.entries[ENTRY.lastSeen]).toBe(77);
+  });
+  test('a TTL that is used up is dropped and counted', () => {
+    const { table } = newTable();
+    const counters = newCounters();
+    const port = new MemoryPort({ table, counters, ports: PORTS });
+    port.inject(udpFrame(CLIENT, VIP, l2tpData({ tunnel: 9, session: 1 }), { ip: { ttl: 1 } }));
+    port.turn(0, 0, 0);
+    port.columns.verdict[0] = 0;
+    port.turn(1, 0, 0);
+    expect(port.sent).toEqual([]);
+    expect(counters.statistics[counters.ttlExpired]).toBe(1);
   });
 });

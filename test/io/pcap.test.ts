@@ -16,20 +16,25 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(folder, { recursive: true }));
 
 const file = (name: string): string => path.join(folder, name);
-const fromClient = (id: number, vlan?: number): Uint8Array => frame({ eth: { vlan }, ip: { src: '10.0.0.1', dst: '10.0.0.2', id } });
+const fromClient = (id: number, vlan?: number): Uint8Array =>
+  frame({ eth: { vlan }, ip: { src: '10.0.0.1', dst: '10.0.0.2', id } });
 const fromServer = (id: number): Uint8Array => frame({ ip: { src: '10.0.0.2', dst: '10.0.0.1', id } });
 /** The last byte of the IPv4 source tells the side. */
-const ingressOf: PcapPortOptions['ingressOf'] = (view, offset, length) => (length < 34 || view.getUint8(offset + 29) === 1 ? PORT_OUTSIDE : PORT_INSIDE);
+const ingressOf: PcapPortOptions['ingressOf'] = (view, offset, length) =>
+  length < 34 || view.getUint8(offset + 29) === 1 ? PORT_OUTSIDE : PORT_INSIDE;
 
 type Timed = readonly [seconds: number, nanoseconds: number, frame: Uint8Array];
 function capture(records: readonly Timed[]): Uint8Array {
   const header = new Uint8Array(24);
   emitPcapHeader(viewOf(header), 0);
-  return concat(header, ...records.flatMap(([seconds, nanoseconds, data]) => {
-    const record = new Uint8Array(16);
-    emitPcapRecord(viewOf(record), 0, seconds, nanoseconds, data.length);
-    return [record, data];
-  }));
+  return concat(
+    header,
+    ...records.flatMap(([seconds, nanoseconds, data]) => {
+      const record = new Uint8Array(16);
+      emitPcapRecord(viewOf(record), 0, seconds, nanoseconds, data.length);
+      return [record, data];
+    }),
+  );
 }
 function open(records: readonly Timed[], more: Partial<PcapPortOptions> = {}) {
   fs.writeFileSync(file('in.pcap'), capture(records));
@@ -38,7 +43,14 @@ function open(records: readonly Timed[], more: Partial<PcapPortOptions> = {}) {
 function openFile(more: Partial<PcapPortOptions> = {}) {
   const counters = newCounters();
   const port = new PcapPort({
-    table: NO_TABLE, counters, ports: PORTS, createRewriter: standInRewriter, input: file('in.pcap'), output: file('out.pcap'), ingressOf, ...more,
+    table: NO_TABLE,
+    counters,
+    ports: PORTS,
+    createRewriter: standInRewriter,
+    input: file('in.pcap'),
+    output: file('out.pcap'),
+    ingressOf,
+    ...more,
   });
   const at = (i: number): string => hex(new Uint8Array(port.frames, port.columns.offset[i], port.columns.length[i]));
   return { port, columns: port.columns, at };
@@ -66,7 +78,11 @@ function failure(action: () => unknown): DesignatorError {
 
 describe('frames and time', () => {
   test('in order, with the side that the function tells', () => {
-    const { port, columns, at } = open([[100, 0, fromClient(1)], [100, 10, fromClient(2)], [100, 20, fromServer(3)]]);
+    const { port, columns, at } = open([
+      [100, 0, fromClient(1)],
+      [100, 10, fromClient(2)],
+      [100, 20, fromServer(3)],
+    ]);
     expect(port.turn(0, 0, 0)).toBe(2);
     expect([at(0), at(1)]).toEqual([hex(fromClient(1)), hex(fromClient(2))]);
     expect(columns.ingress[0]).toBe(PORT_OUTSIDE);
@@ -76,13 +92,23 @@ describe('frames and time', () => {
     port.close();
   });
   test('the clock begins at 1 s and follows the time stamps, to the nanosecond', () => {
-    const { port } = open([[1_700_000_000, 999_999_999, fromClient(1)], [1_700_000_001, 0, fromServer(2)], [1_700_000_001, 500_000_000, fromClient(3)]]);
+    const { port } = open([
+      [1_700_000_000, 999_999_999, fromClient(1)],
+      [1_700_000_001, 0, fromServer(2)],
+      [1_700_000_001, 500_000_000, fromClient(3)],
+    ]);
     expect(run(port, VERDICT_PASS).map(([clock]) => Math.round((clock - 1) * 1e9))).toEqual([0, 1, 500_000_001]);
     port.close();
   });
   test('a batch: one side, within a millisecond', () => {
     const ms = 1_000_000;
-    const { port } = open([[5, 0, fromClient(1)], [5, ms, fromClient(2)], [5, ms + 1, fromClient(3)], [5, ms + 2, fromServer(4)], [5, ms + 3, fromClient(5)]]);
+    const { port } = open([
+      [5, 0, fromClient(1)],
+      [5, ms, fromClient(2)],
+      [5, ms + 1, fromClient(3)],
+      [5, ms + 2, fromServer(4)],
+      [5, ms + 3, fromClient(5)],
+    ]);
     expect(run(port, VERDICT_PASS).map(([, count]) => count)).toEqual([2, 1, 1, 1]);
     port.close();
   });
@@ -92,14 +118,27 @@ describe('frames and time', () => {
     port.close();
   });
   test('a silence passes in steps of a second, without frames', () => {
-    const { port } = open([[5, 0, fromClient(1)], [8, 500_000_000, fromClient(2)]]);
+    const { port } = open([
+      [5, 0, fromClient(1)],
+      [8, 500_000_000, fromClient(2)],
+    ]);
     const seen: [number, number][] = [];
     for (let n = port.turn(0, 0, 0); n >= 0; n = port.turn(0, 0, 0)) seen.push([port.clock[0], n]);
-    expect(seen).toEqual([[1, 1], [2, 0], [3, 0], [4, 0], [4.5, 1]]);
+    expect(seen).toEqual([
+      [1, 1],
+      [2, 0],
+      [3, 0],
+      [4, 0],
+      [4.5, 1],
+    ]);
     port.close();
   });
   test('odd time stamps: fifty years take 3,600 steps, and the clock never goes back', () => {
-    const { port } = open([[0, 0, fromClient(1)], [1_700_000_000, 0, fromClient(2)], [5, 0, fromClient(3)]]);
+    const { port } = open([
+      [0, 0, fromClient(1)],
+      [1_700_000_000, 0, fromClient(2)],
+      [5, 0, fromClient(3)],
+    ]);
     let turns = 0;
     let before = 0;
     for (let n = port.turn(0, 0, 0); n >= 0; n = port.turn(0, 0, 0)) {
@@ -118,7 +157,10 @@ describe('frames and time', () => {
     expect(written('out.pcap')).toEqual([]);
   });
   test('captures larger than the read buffer, frames of all sizes', () => {
-    const records = Array.from({ length: 900 }, (_, i) => [5, i * 1000, new Uint8Array(i === 450 ? 262_144 : 40 + ((i * 7919) % 3000)).fill(i & 0xff)] as const);
+    const records = Array.from(
+      { length: 900 },
+      (_, i) => [5, i * 1000, new Uint8Array(i === 450 ? 262_144 : 40 + ((i * 7919) % 3000)).fill(i & 0xff)] as const,
+    );
     const { port } = open(records, { ingressOf: () => PORT_OUTSIDE });
     run(port, 0);
     port.close();
@@ -130,7 +172,14 @@ describe('frames and time', () => {
 
 describe('what is written', () => {
   test('sent frames with their own time and the tag of their port, not what is dropped or passed', () => {
-    const { port, columns } = open([[5, 1, fromClient(1)], [5, 2, fromClient(2)], [5, 3, fromClient(3)]], { passed: file('passed.pcap') });
+    const { port, columns } = open(
+      [
+        [5, 1, fromClient(1)],
+        [5, 2, fromClient(2)],
+        [5, 3, fromClient(3)],
+      ],
+      { passed: file('passed.pcap') },
+    );
     expect(port.turn(0, 0, 0)).toBe(3);
     columns.verdict.set([0, VERDICT_PASS, 1]);
     expect(port.turn(3, 0, 0)).toBe(-1);
@@ -145,20 +194,29 @@ describe('what is written', () => {
   });
   test('a tag is told to the function and comes back on what passes', () => {
     const told: number[] = [];
-    const { port, at } = open([[5, 0, fromClient(1, 7)], [5, 0, fromClient(2)]], {
-      passed: file('passed.pcap'),
-      ingressOf: (_view, _offset, _length, vlan) => {
-        told.push(vlan);
-        return PORT_OUTSIDE;
+    const { port, at } = open(
+      [
+        [5, 0, fromClient(1, 7)],
+        [5, 0, fromClient(2)],
+      ],
+      {
+        passed: file('passed.pcap'),
+        ingressOf: (_view, _offset, _length, vlan) => {
+          told.push(vlan);
+          return PORT_OUTSIDE;
+        },
       },
-    });
+    );
     port.turn(0, 0, 0);
     expect(at(0)).toBe(hex(fromClient(1)));
     expect(told).toEqual([7, 0]);
     port.columns.verdict.fill(VERDICT_PASS);
     port.turn(2, 0, 0);
     port.close();
-    expect(written('passed.pcap').map((record) => hex(record.frame))).toEqual([hex(fromClient(1, 7)), hex(fromClient(2))]);
+    expect(written('passed.pcap').map((record) => hex(record.frame))).toEqual([
+      hex(fromClient(1, 7)),
+      hex(fromClient(2)),
+    ]);
   });
   test('a frame made here bears the time of the last one that came', () => {
     const { port, columns } = open([[5, 9, fromClient(1)]]);
@@ -184,7 +242,10 @@ describe('what is written', () => {
 
 describe('what cannot be replayed', () => {
   test('a file that ends inside a record: every whole frame goes through, then an error with the place', () => {
-    const whole = capture([[5, 0, fromClient(1)], [5, 0, fromClient(2)]]);
+    const whole = capture([
+      [5, 0, fromClient(1)],
+      [5, 0, fromClient(2)],
+    ]);
     fs.writeFileSync(file('in.pcap'), whole.subarray(0, whole.length - 1));
     const { port } = openFile();
     const error = failure(() => run(port, 0));
@@ -194,7 +255,10 @@ describe('what cannot be replayed', () => {
     expect(written('out.pcap').map((record) => hex(record.frame))).toEqual([hex(fromClient(1))]);
   });
   test('a record in the middle that is no record', () => {
-    const broken = capture([[5, 0, fromClient(1)], [5, 0, fromClient(2)]]);
+    const broken = capture([
+      [5, 0, fromClient(1)],
+      [5, 0, fromClient(2)],
+    ]);
     broken.fill(0xff, 82, 86);
     fs.writeFileSync(file('in.pcap'), broken);
     const { port } = openFile();

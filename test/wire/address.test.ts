@@ -31,9 +31,30 @@ describe('parseAddress', () => {
     ['fe80:0:0:0:0:0:0:1', [0xfe800000, 0, 0, 1]],
   ])('%s', (text, words) => expect(parseAddress(text)).toEqual(words));
 
-  test.each(['', '10', '10.1', '10.0.0.256', '010.0.0.1', '0x0a000001', '10.0.0.1 ', ' 10.0.0.1', '10.0.0.1/8', '1.2.3.4.5', ':', ':::', '1::2::3',
-    '2001:db8::g', '12345::', 'fe80::1%eth0', '::ffff:010.0.0.1', '::ffff:1.2.3', '1:2:3:4:5:6:7', '1:2:3:4:5:6:7:8:9', '[::1]', 'host'])('"%s" is none', (text) =>
-    expect(parseAddress(text)).toBeNull());
+  test.each([
+    '',
+    '10',
+    '10.1',
+    '10.0.0.256',
+    '010.0.0.1',
+    '0x0a000001',
+    '10.0.0.1 ',
+    ' 10.0.0.1',
+    '10.0.0.1/8',
+    '1.2.3.4.5',
+    ':',
+    ':::',
+    '1::2::3',
+    '2001:db8::g',
+    '12345::',
+    'fe80::1%eth0',
+    '::ffff:010.0.0.1',
+    '::ffff:1.2.3',
+    '1:2:3:4:5:6:7',
+    '1:2:3:4:5:6:7:8:9',
+    '[::1]',
+    'host',
+  ])('"%s" is none', (text) => expect(parseAddress(text)).toBeNull());
 
   test('no text makes it throw', () => {
     fc.assert(
@@ -88,8 +109,20 @@ describe('endpoints', () => {
     expect(parseEndpoint('1.2.3.4:1701')).toEqual({ words: [0, 0, 0xffff, 0x01020304], port: 1701 });
     expect(parseEndpoint('[2001:db8::1]:65535')).toEqual({ words: [0x20010db8, 0, 0, 1], port: 65535 });
   });
-  test.each(['1.2.3.4', '1.2.3.4:', '1.2.3.4:65536', '1.2.3.4:-1', '1.2.3.4:01', '[1.2.3.4]:1', '2001:db8::1:1701', '[2001:db8::1]', '[]:1', ':1', '1.2.3:1', '1.2.3.4:1x'])('"%s" is none', (text) =>
-    expect(parseEndpoint(text)).toBeNull());
+  test.each([
+    '1.2.3.4',
+    '1.2.3.4:',
+    '1.2.3.4:65536',
+    '1.2.3.4:-1',
+    '1.2.3.4:01',
+    '[1.2.3.4]:1',
+    '2001:db8::1:1701',
+    '[2001:db8::1]',
+    '[]:1',
+    ':1',
+    '1.2.3:1',
+    '1.2.3.4:1x',
+  ])('"%s" is none', (text) => expect(parseEndpoint(text)).toBeNull());
   test('come back', () => {
     fc.assert(
       fc.property(anyWords, fc.nat(0xffff), (words, port) => {
@@ -112,7 +145,14 @@ describe('bytes', () => {
   test('MAC addresses', () => {
     expect(parseMac('02:00:5E:00:01:ff')).toEqual(Uint8Array.of(2, 0, 0x5e, 0, 1, 255));
     expect(formatMac([9, 2, 0, 0x5e, 0, 1, 255], 1)).toBe('02:00:5e:00:01:ff');
-    for (const text of ['', '02:00:00:00:00', '02:00:00:00:00:00:00', '2:0:0:0:0:1', '02-00-00-00-00-01', '0g:00:00:00:00:00']) {
+    for (const text of [
+      '',
+      '02:00:00:00:00',
+      '02:00:00:00:00:00:00',
+      '2:0:0:0:0:1',
+      '02-00-00-00-00-01',
+      '0g:00:00:00:00:00',
+    ]) {
       expect(parseMac(text), text).toBeNull();
     }
   });

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { adjust16, adjust32, asUdp, checksum, fold, pseudoHeaderIpv4, pseudoHeaderIpv6, sum } from '../../src/wire/checksum.js';
+import {
+  adjust16,
+  adjust32,
+  asUdp,
+  checksum,
+  fold,
+  pseudoHeaderIpv4,
+  pseudoHeaderIpv6,
+  sum,
+} from '../../src/wire/checksum.js';
 import { FUZZ_RUNS } from '../helpers/fuzz.js';
 import { bytes, viewOf } from '../helpers/packet-builder.js';
 
@@ -17,7 +26,8 @@ describe('sum and checksum', () => {
     expect(sum(viewOf(bytes('0001f203f4f5f6f7')), 0, 8)).toBe(0xddf2);
     expect(checksum(viewOf(bytes('0001f203f4f5f6f7')), 0, 8)).toBe(0x220d);
   });
-  test('an odd last byte counts as the high half of a word', () => expect(sum(viewOf(bytes('0102 03')), 0, 3)).toBe(0x0402));
+  test('an odd last byte counts as the high half of a word', () =>
+    expect(sum(viewOf(bytes('0102 03')), 0, 3)).toBe(0x0402));
   test('nothing sums up to nothing', () => expect(sum(viewOf(bytes('ff')), 0, 0)).toBe(0));
   test('65,535 bytes of ones do not overflow', () => {
     const data = new Uint8Array(65_535).fill(0xff);

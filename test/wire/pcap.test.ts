@@ -29,17 +29,24 @@ describe('reading', () => {
   });
   test('the header tells link type and snap length, whatever stands in the bits of the frame check sequence', () => {
     expect(readPcapHeader(viewOf(bytes(LITTLE_MICRO.replace(/01000000$/, '71000054'))), 0, 24)).toEqual({
-      littleEndian: true, nanoseconds: false, linkType: 113, snapLength: 0x40000,
+      littleEndian: true,
+      nanoseconds: false,
+      linkType: 113,
+      snapLength: 0x40000,
     });
   });
   test('an empty capture has no frames', () => expect(readPcap(bytes(LITTLE_MICRO))).toEqual([]));
   test('a frame of no bytes is a frame', () => {
-    expect(readPcap(bytes(`${LITTLE_MICRO} ${'00'.repeat(16)}`))).toEqual([{ seconds: 0, frame: new Uint8Array(0), originalLength: 0 }]);
+    expect(readPcap(bytes(`${LITTLE_MICRO} ${'00'.repeat(16)}`))).toEqual([
+      { seconds: 0, frame: new Uint8Array(0), originalLength: 0 },
+    ]);
   });
 });
 
 describe('what cannot be read', () => {
-  const file = bytes(`${LITTLE_MICRO} 05000000 07000000 02000000 40000000 aabb 06000000 00000000 03000000 03000000 010203`);
+  const file = bytes(
+    `${LITTLE_MICRO} 05000000 07000000 02000000 40000000 aabb 06000000 00000000 03000000 03000000 010203`,
+  );
   const failure = (data: Uint8Array): PcapError => {
     try {
       readPcap(data);
@@ -56,8 +63,10 @@ describe('what cannot be read', () => {
       else expect(failure(cut).position, `cut to ${length}`).toBe(length < 24 ? length : length < 42 ? 24 : 42);
     }
   });
-  test('another file', () => expect(failure(bytes(`7f454c46${'00'.repeat(20)}`)).message).toBe('not a pcap file: it begins with 0x7f454c46'));
-  test('pcapng, with what to do about it', () => expect(failure(bytes(`0a0d0d0a${'00'.repeat(20)}`)).message).toContain('editcap -F pcap'));
+  test('another file', () =>
+    expect(failure(bytes(`7f454c46${'00'.repeat(20)}`)).message).toBe('not a pcap file: it begins with 0x7f454c46'));
+  test('pcapng, with what to do about it', () =>
+    expect(failure(bytes(`0a0d0d0a${'00'.repeat(20)}`)).message).toContain('editcap -F pcap'));
   test('a record longer than any frame', () => {
     const error = failure(bytes(`${LITTLE_MICRO} 05000000 07000000 01000400 01000400`));
     expect(error.message).toBe(`byte 24: a frame of ${PCAP_FRAME_MAX + 1} bytes; ${PCAP_FRAME_MAX} is the limit`);
@@ -86,7 +95,11 @@ describe('writing', () => {
     expect(hex(out)).toBe(`${LITTLE_NANO} 05000000 07000000 02000000 40000000 a5a5a5a5`.replace(/ /g, ''));
   });
   test('what is written is read', () => {
-    const record = fc.record({ seconds: fc.nat(0x7fffffff), nanoseconds: fc.nat(999_999_999), frame: fc.uint8Array({ maxLength: 40 }) });
+    const record = fc.record({
+      seconds: fc.nat(0x7fffffff),
+      nanoseconds: fc.nat(999_999_999),
+      frame: fc.uint8Array({ maxLength: 40 }),
+    });
     fc.assert(
       fc.property(fc.array(record, { maxLength: 5 }), (records) => {
         const out = new Uint8Array(24 + records.reduce((sum, { frame }) => sum + 16 + frame.length, 0)).fill(0xa5);
@@ -102,7 +115,13 @@ describe('writing', () => {
         at = 24;
         for (const { seconds, nanoseconds, frame } of records) {
           const length = readPcapRecord(view, at, out.length, format, read);
-          expect(read).toEqual({ seconds, nanoseconds, offset: at + 16, length: frame.length, originalLength: frame.length });
+          expect(read).toEqual({
+            seconds,
+            nanoseconds,
+            offset: at + 16,
+            length: frame.length,
+            originalLength: frame.length,
+          });
           expect([...out.subarray(read.offset, read.offset + read.length)]).toEqual([...frame]);
           at += length;
         }
