@@ -1,0 +1,20 @@
+// The addon's entry: context-aware, one instance per JavaScript environment, no process-wide mutable state.
+#include "bindings.h"
+
+namespace {
+
+class Addon : public Napi::Addon<Addon> {
+ public:
+  Addon(Napi::Env env, Napi::Object exports) {
+    DefineAddon(exports, {});
+    td::init_system(env, exports);
+    td::init_table(env, exports);
+    td::init_rewriter(env, exports);
+    td::init_packet_ring(env, exports);
+    td::init_netlink(env, exports);
+  }
+};
+
+}  // namespace
+
+NODE_API_ADDON(Addon)

@@ -1,0 +1,14 @@
+// What the parts of the addon add to its exports. One call per JavaScript environment (main thread and every worker).
+#pragma once
+
+#include <napi.h>
+
+namespace td {
+
+void init_system(Napi::Env env, Napi::Object exports);
+void init_table(Napi::Env env, Napi::Object exports);
+void init_rewriter(Napi::Env env, Napi::Object exports);
+void init_packet_ring(Napi::Env env, Napi::Object exports);
+void init_netlink(Napi::Env env, Napi::Object exports);
+
+}  // namespace td
