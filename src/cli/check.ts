@@ -1,6 +1,7 @@
 /** `designator check`: everything that is wrong with a configuration file, at once; nothing is started or changed. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { formatProblem, isError } from '../config/problem.js';
 import { EXIT } from '../errors.js';
 import type { CliContext } from './context.js';
 import { addConfigOption } from './options.js';
@@ -27,7 +28,7 @@ export function register(program: Command, context: CliContext): void {
 }
 
 async function check({ config: file, json }: CheckOptions, context: CliContext): Promise<void> {
-  const { formatProblem, isError, readConfig } = await import('../config/load.js');
+  const { readConfig } = await import('../config/load.js');
   const { sessionFromSsh } = await import('../config/operator-access.js');
   const session = sessionFromSsh(context.env.SSH_CONNECTION);
   const { config, problems } = readConfig(resolve(context.cwd, file), { session, shownAs: file });

@@ -3,6 +3,7 @@
  * `register`; what is heavy there (fastify, pino, zod) is imported by the action, so that `--help` stays quick.
  */
 import { Command, CommanderError } from 'commander';
+import { formatProblem } from '../config/problem.js';
 import { DesignatorError, EXIT } from '../errors.js';
 import * as capture from './capture.js';
 import * as check from './check.js';
@@ -67,6 +68,8 @@ function report(error: unknown, context: CliContext): number {
   // commander has already said what was wrong; help and version that were asked for are no errors.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof DesignatorError) {
+    const { problems } = error.context;
+    if (Array.isArray(problems)) for (const problem of problems) context.stderr.write(`${formatProblem(problem)}\n`);
     const cause = context.env.TD_DEBUG === '1' && error.cause !== undefined ? `\n${inspect(error.cause)}` : '';
     context.stderr.write(`designator: ${error.message}${cause}\n`);
     return error.exitStatus;

@@ -5,6 +5,7 @@ import { checkRelations } from './check.js';
 import { compile } from './compile.js';
 import type { CompiledConfig, ConfigProblem } from './compiled.js';
 import { checkOperatorAccess, type OperatorSession } from './operator-access.js';
+import { isError } from './problem.js';
 import { checkShape } from './shape.js';
 import { ConfigSource, type Path, type Place } from './source.js';
 
@@ -76,15 +77,4 @@ export function configError(file: string, problems: readonly ConfigProblem[]): D
     file,
     problems,
   });
-}
-
-export function isError(problem: ConfigProblem): boolean {
-  return problem.severity === 'error';
-}
-
-/** `file:line:col: path: message`; what is unknown is left out, a warning says so. */
-export function formatProblem({ severity, file, line, column, path, message }: ConfigProblem): string {
-  const place = line === 0 ? file : `${file}:${line}:${column}`;
-  const mark = severity === 'warning' ? 'warning: ' : '';
-  return `${place}: ${path === '' ? '' : `${path}: `}${mark}${message}`;
 }

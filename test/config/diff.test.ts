@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { diffConfigs } from '../../src/config/diff.js';
-import { formatProblem, parseConfig } from '../../src/config/load.js';
+import { parseConfig } from '../../src/config/load.js';
+import { formatProblem } from '../../src/config/problem.js';
 import { compiled, MINIMAL, withTop, withVip } from './sample.js';
 
 const old = compiled(withTop({}));

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatProblem, loadConfig, parseConfig, readConfig } from '../../src/config/load.js';
+import { loadConfig, parseConfig, readConfig } from '../../src/config/load.js';
+import { formatProblem } from '../../src/config/problem.js';
 import { DesignatorError } from '../../src/errors.js';
 import { compiled, linesOf, MINIMAL, problemsOf, withTop, withVip } from './sample.js';
 

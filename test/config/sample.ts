@@ -1,6 +1,7 @@
 /** A small valid configuration, and changes to it. */
 import type { CompiledConfig, ConfigProblem } from '../../src/config/compiled.js';
-import { formatProblem, type LoadOptions, parseConfig } from '../../src/config/load.js';
+import { type LoadOptions, parseConfig } from '../../src/config/load.js';
+import { formatProblem } from '../../src/config/problem.js';
 
 export const MINIMAL = `interfaces: { outside: wan0, inside: lan0 }
 vips:
