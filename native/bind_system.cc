@@ -106,6 +106,8 @@ Napi::Value close_fd(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value exit_now(const Napi::CallbackInfo& info) { _exit(info[0].ToNumber().Int32Value()); }
+
 }  // namespace
 
 void init_system(Napi::Env env, Napi::Object exports) {
@@ -118,6 +120,7 @@ void init_system(Napi::Env env, Napi::Object exports) {
   exports.Set("interfaceInfo", Napi::Function::New(env, interface_info, "interfaceInfo"));
   exports.Set("eventFd", Napi::Function::New(env, event_fd, "eventFd"));
   exports.Set("signalEventFd", Napi::Function::New(env, signal_event_fd, "signalEventFd"));
+  exports.Set("exitNow", Napi::Function::New(env, exit_now, "exitNow"));
   exports.Set("closeFd", Napi::Function::New(env, close_fd, "closeFd"));
 }
 

@@ -1,13 +1,57 @@
-/* The shared memory's layout for C, C++ and BPF. src/flow/layout.ts says the same to TypeScript and explains every
- * field; test/native/layout.test.ts compares the two. Words are 32 bit, host byte order; addresses and ports are the
- * numbers that their network-order bytes spell. Plain C on purpose: the XDP program includes it. */
-#ifndef DESIGNATOR_LAYOUT_H
-#define DESIGNATOR_LAYOUT_H
+/* The shared memory's layout for C, C++ and BPF. src/flow/layout.ts and src/io/port.ts say the same to TypeScript and
+ * explain every field; test/native/layout.test.ts holds the two against each other, name by name: ENTRY.lastSeen there is
+ * TD_ENTRY_LAST_SEEN here. Words are 32 bit, host byte order; addresses and ports are the numbers that their
+ * network-order bytes spell. Plain C on purpose: the XDP program includes it. */
+#ifndef TUNNEL_DESIGNATOR_LAYOUT_H
+#define TUNNEL_DESIGNATOR_LAYOUT_H
 
+#define TD_LAYOUT_MAGIC 0x54445331
 #define TD_LAYOUT_VERSION 1
+#define TD_PAGE_LENGTH 4096
 
-#define TD_ENTRY_WORDS 16
+#define TD_OWNER_SLOT_COUNT 1024
+#define TD_OWNER_SLOTS_OFFSET 1024
+#define TD_SERVER_LIMIT 1024
+#define TD_VIP_LIMIT 256
+#define TD_ADDRESS_LIMIT 4096
+#define TD_NEXT_HOP_LIMIT 65536
+#define TD_SHARD_LIMIT 64
+
+/* header: word indices */
+#define TD_HEADER_MAGIC 0
+#define TD_HEADER_LAYOUT_VERSION 1
+#define TD_HEADER_CONNECTIONS 2
+#define TD_HEADER_BUCKET_COUNT 3
+#define TD_HEADER_RECORD_COUNT 4
+#define TD_HEADER_SESSION_COUNT 5
+#define TD_HEADER_HASH_SEED 6
+#define TD_HEADER_TOTAL_PAGES 7
+#define TD_HEADER_BOOT_ID 8
+#define TD_HEADER_GENERATION 12
+#define TD_HEADER_LOCK 13
+#define TD_HEADER_LOCK_REPAIRS 14
+#define TD_HEADER_USE_SEQUENCE 15
+#define TD_HEADER_FREE_RECORD 16
+#define TD_HEADER_RECORDS_USED 17
+#define TD_HEADER_FREE_SESSION 18
+#define TD_HEADER_SESSIONS_USED 19
+#define TD_HEADER_HALF_OPEN 20
+#define TD_HEADER_ENTRIES_USED 21
+#define TD_HEADER_OVERFLOW_ENTRIES 22
+#define TD_HEADER_NEXT_HOPS_USED 23
+#define TD_HEADER_CONFIG_GENERATION 24
+#define TD_HEADER_OVERFLOW_REACH 25
+
+/* fingerprints: one word per entry slot */
+#define TD_FINGERPRINT_EMPTY 0
+#define TD_FINGERPRINT_CLAIMED 1
+#define TD_FINGERPRINT_REMOVED 2
+#define TD_FINGERPRINT_FIRST 4
+#define TD_BUCKET_SLOTS 4
+
+/* entry */
 #define TD_ENTRY_LENGTH 64
+#define TD_ENTRY_WORDS 16
 #define TD_ENTRY_VERSION 0
 #define TD_ENTRY_CLIENT 1
 #define TD_ENTRY_KEY_A 5
@@ -19,6 +63,7 @@
 #define TD_ENTRY_LAST_SEEN 11
 #define TD_ENTRY_PACKETS 12
 #define TD_ENTRY_BYTES 14
+#define TD_KEY_WORDS 7
 
 #define TD_TABLE_HALF_OPEN 1
 #define TD_TABLE_REVERSE 2
@@ -32,24 +77,102 @@
 #define TD_FLAG_DECREMENT_TTL 16
 #define TD_FLAG_REWRITE_BOTH 32
 
+/* tunnel record */
+#define TD_RECORD_LENGTH 64
 #define TD_RECORD_WORDS 16
+#define TD_RECORD_STATE 0
+#define TD_RECORD_PLACE 1
+#define TD_RECORD_CLIENT_CHANNEL 2
 #define TD_RECORD_SERVER_CHANNEL 3
 #define TD_RECORD_VIRTUAL_CHANNEL 4
+#define TD_RECORD_PORTS 5
+#define TD_RECORD_ENTRY_HALF_OPEN 6
+#define TD_RECORD_ENTRY_REVERSE 7
+#define TD_RECORD_ENTRY_FORWARD 8
+#define TD_RECORD_ENTRY_ALIAS 9
+#define TD_RECORD_CREATED 10
+#define TD_RECORD_CLIENT_SEQUENCE 11
+#define TD_RECORD_SERVER_SEQUENCE 12
+#define TD_RECORD_SESSIONS 13
+#define TD_RECORD_WHEEL_NEXT 14
+#define TD_RECORD_WHEEL_PREVIOUS 15
+#define TD_RECORD_STATE_FREE 0
+#define TD_RECORD_STATE_HALF_OPEN 1
+#define TD_RECORD_STATE_ESTABLISHED 2
+#define TD_RECORD_STATE_CLOSING 3
 
+/* session record */
+#define TD_SESSION_LENGTH 16
+#define TD_SESSION_WORDS 4
+#define TD_SESSION_NEXT 0
+#define TD_SESSION_CLIENT_ID 1
+#define TD_SESSION_SERVER_ID 2
+#define TD_SESSION_STATE 3
+#define TD_SESSION_STATE_FREE 0
+#define TD_SESSION_STATE_REQUESTED 1
+#define TD_SESSION_STATE_REPLIED 2
+#define TD_SESSION_STATE_ESTABLISHED 3
+
+/* address; its words come first (ADDRESS.words is 0) */
+#define TD_ADDRESS_LENGTH 32
 #define TD_ADDRESS_WORDS 8
-#define TD_ADDRESS_LIMIT 4096
 #define TD_ADDRESS_FAMILY 4
+#define TD_ADDRESS_ROLE 5
+#define TD_ADDRESS_ROLE_VIP 1
+#define TD_ADDRESS_ROLE_SERVER 2
 
+/* next hop */
+#define TD_NEXT_HOP_LENGTH 32
 #define TD_NEXT_HOP_WORDS 8
-#define TD_NEXT_HOP_LIMIT 65536
 #define TD_NEXT_HOP_VERSION 0
 #define TD_NEXT_HOP_MAC_HIGH 1
 #define TD_NEXT_HOP_MAC_LOW 2
+#define TD_NEXT_HOP_ADDRESS 3
+#define TD_NEXT_HOP_CONFIRMED 7
+#define TD_NEXT_HOP_STATE_FREE 0
+#define TD_NEXT_HOP_STATE_UNRESOLVED 1
 #define TD_NEXT_HOP_STATE_RESOLVED 2
 
-#define TD_BUCKET_SLOTS 4
+/* server and VIP cells */
+#define TD_CELL_LENGTH 64
+#define TD_CELL_WORDS 16
+#define TD_SERVER_CELL_STATE 0
+#define TD_SERVER_CELL_VIP 1
+#define TD_SERVER_CELL_ADDRESS 2
+#define TD_SERVER_CELL_PORT 3
+#define TD_SERVER_CELL_NEXT_HOP 4
+#define TD_SERVER_CELL_WEIGHT 5
+#define TD_SERVER_CELL_CURRENT 6
+#define TD_SERVER_CELL_LAST_USE 7
+#define TD_SERVER_CELL_HALF_OPEN 8
+#define TD_SERVER_CELL_ESTABLISHED 9
+#define TD_SERVER_CELL_SESSIONS 10
+#define TD_SERVER_CELL_SINCE 11
+#define TD_SERVER_CELL_LOAD 12
+#define TD_SERVER_CELL_REASON 13
+#define TD_SERVER_CELL_IDENTITY 14
+#define TD_SERVER_CELL_DESIGNATED 15
+#define TD_SERVER_STATE_FREE 0
+#define TD_SERVER_STATE_UP 1
+#define TD_SERVER_STATE_SLOW_START 2
+#define TD_SERVER_STATE_SUSPECT 3
+#define TD_SERVER_STATE_DOWN 4
+#define TD_SERVER_STATE_DRAINING 5
+#define TD_SERVER_STATE_DISABLED 6
+#define TD_SERVER_STATE_INACTIVE 7
+#define TD_SERVER_REASON_CONFIGURED 0
+#define TD_SERVER_REASON_COMMAND 1
+#define TD_SERVER_REASON_REMOVED 2
+#define TD_VIP_CELL_STATE 0
+#define TD_VIP_CELL_ADDRESS 1
+#define TD_VIP_CELL_PORT 2
+#define TD_VIP_CELL_CURSOR 3
+#define TD_VIP_CELL_IDENTITY 4
 
-/* src/io/port.ts */
+/* src/io/port.ts: the batch columns */
+#define TD_PORT_OUTSIDE 0
+#define TD_PORT_INSIDE 1
+#define TD_PORT_NONE 255
 #define TD_BATCH_CAPACITY 256
 #define TD_SCRATCH_SLOTS 256
 #define TD_SCRATCH_SLOT_LENGTH 2048
@@ -60,9 +183,8 @@
 #define TD_VERDICT_RAW (-4)
 #define TD_FRAME_CHECKSUM_PARTIAL 1
 #define TD_FRAME_HANDED 2
-#define TD_PORT_NONE 255
 
-/* Protocol ids of the tunnel descriptors that rewrite a channel. */
+/* src/tunnels: `id` of the descriptors whose channel the rewriter knows how to find */
 #define TD_PROTOCOL_L2TP 1
 
 #endif

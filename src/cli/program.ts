@@ -11,11 +11,13 @@ import * as completion from './completion.js';
 import type { CliContext } from './context.js';
 import * as explain from './explain.js';
 import * as reload from './reload.js';
+import * as run from './run.js';
 import * as server from './server.js';
 import * as show from './show.js';
 
 /** In the order of the help. */
 const COMMANDS: readonly { register(program: Command, context: CliContext): void }[] = [
+  run,
   check,
   show,
   explain,

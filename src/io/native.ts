@@ -97,6 +97,8 @@ export interface NativeAddon {
   mapTable(fd: number, length: number): ArrayBuffer;
   unmapTable(buffer: ArrayBuffer): void;
   closeFd(fd: number): void;
+  /** _exit(2): for a process with a thread that hangs in native code, where an ordinary exit would join it for ever. */
+  exitNow(status: number): never;
   eventFd(): number;
   signalEventFd(fd: number): void;
   Rewriter: new (options: RewriterOptions) => Rewriter;

@@ -6,13 +6,15 @@ import { availableParallelism } from 'node:os';
 import type { CompiledConfig } from '../../config/compiled.js';
 import { CAPTURE_SLOTS } from '../../dataplane/capture-tap.js';
 import { COUNTER, newStatistics } from '../../dataplane/counters.js';
+import { Directory } from '../../dataplane/directory.js';
+import { Firewall } from '../../dataplane/firewall.js';
 import { handOverLength } from '../../dataplane/hand-over.js';
 import type { Plan, ShardNotice } from '../../dataplane/plan.js';
 import { announce } from '../../dataplane/responder.js';
 import { Designator } from '../../designation/designate.js';
 import { ServerTable } from '../../designation/servers.js';
 import { DesignatorError } from '../../errors.js';
-import { HEADER, SHARD_LIMIT } from '../../flow/layout.js';
+import { CELL_WORDS, HEADER, SERVER_CELL, SHARD_LIMIT } from '../../flow/layout.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import { FrameRing } from '../../flow/ring.js';
 import type { RouteSnapshot } from '../../flow/route-table.js';
@@ -28,7 +30,8 @@ import { AddressTable } from '../../flow/address-table.js';
 import { newControl } from '../../workers/control.js';
 import { ShardPool } from '../../workers/pool.js';
 import type { ShardTask } from '../../workers/shard-task.js';
-import { Binding } from './binding.js';
+import { DESCRIPTORS } from '../../tunnels/index.js';
+import { Binding, type BoundVip } from './binding.js';
 import { CapturePump } from './capture-pump.js';
 import { captureFilters } from './capture-filters.js';
 import { ServerCommands } from './drains.js';
@@ -54,6 +57,8 @@ export interface DesignatorOptions {
 const TICK_MS = 200;
 /** `ready` waits so long for the link-layer addresses of servers; after that it warns and goes on. */
 const SETTLE_MS = 1500;
+/** More than an ARP announcement or a Neighbour Advertisement needs. */
+const ANNOUNCEMENT_LENGTH = 128;
 
 export class DesignatorProcess {
   readonly addon: NativeAddon = native();
@@ -272,6 +277,22 @@ export class DesignatorProcess {
     if (!this.#pool.message(shard, { type: 'crash' })) throw new DesignatorError('TD_NOT_FOUND', `no running shard ${shard}`);
   }
 
+  /** Why a new tunnel of this client would be refused before any server is asked for, or null. */
+  refuses(words: readonly number[], vip: BoundVip): string | null {
+    const directory = new Directory(this.table.memory, this.#plan);
+    const firewall = new Firewall(false);
+    firewall.setPlan(this.#plan);
+    const protocol = DESCRIPTORS.get(vip.protocols[0])?.id ?? 0;
+    return firewall.deniesTunnel(words[0] | 0, words[1] | 0, words[2] | 0, words[3] | 0, vip, protocol, directory)
+      ? 'the firewall denies this client'
+      : null;
+  }
+
+  /** Requests that went to a server since its cell was made. */
+  designatedOf(server: number, cells: Int32Array): number {
+    return cells[server * CELL_WORDS + SERVER_CELL.designated] >>> 0;
+  }
+
   shardStatus() {
     return this.#pool.status();
   }
@@ -290,7 +311,11 @@ export class DesignatorProcess {
 
   #announceVips(): void {
     const mac = this.addon.interfaceInfo(this.config.outside.device).mac;
-    const frames = this.config.vips.map((vip) => ({ port: PORT_OUTSIDE, frame: announce(vip.words, mac) }));
+    const frames = this.config.vips.map((vip) => {
+      const frame = new Uint8Array(ANNOUNCEMENT_LENGTH);
+      const length = announce(new DataView(frame.buffer), 0, ...vip.words, mac);
+      return { port: PORT_OUTSIDE, frame: frame.subarray(0, length) };
+    });
     this.#pool.message(0, { type: 'transmit', frames });
   }
 

@@ -1,0 +1,144 @@
+/** The running designator as the control API, metrics and commands see it. */
+import { parseEndpoint } from '../../wire/address.js';
+import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
+import { DesignatorError } from '../../errors.js';
+import type { Appliance, CaptureStream, DropRow, ExplainRow, ReloadResult, ServerCommand, ServerRow, Totals, TunnelFilter, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../../ops/appliance.js';
+import type { DesignatorProcess } from './designator.js';
+
+/** A shard that has made no turn for so long is reported as unhealthy, well before it is fatal. */
+const UNHEALTHY_SECONDS = 2;
+
+export class DesignatorAppliance implements Appliance {
+  readonly startedAt: Date;
+
+  constructor(readonly process: DesignatorProcess, readonly testCommands: boolean) {
+    this.startedAt = process.startedAt;
+  }
+
+  ready(): boolean {
+    return this.process.ready();
+  }
+
+  unhealthy(): string | null {
+    for (const shard of this.process.shardStatus()) {
+      if (shard.state !== 'running') return `shard ${shard.shard} is ${shard.state}`;
+      if (shard.heartbeatAgeSeconds > UNHEALTHY_SECONDS) return `shard ${shard.shard} has made no turn for ${shard.heartbeatAgeSeconds} s`;
+    }
+    return this.process.ready() ? null : 'not ready';
+  }
+
+  vips(): VipRow[] {
+    return this.process.rows.vips();
+  }
+
+  vipMap(): VipMapRow[] {
+    return this.process.rows.vipMap();
+  }
+
+  servers(): ServerRow[] {
+    return this.process.rows.servers();
+  }
+
+  tunnels(filter?: TunnelFilter): TunnelRow[] {
+    return this.process.rows.tunnels(filter);
+  }
+
+  tunnelSlices(filter: TunnelFilter): Iterable<readonly TunnelRow[]> {
+    return this.process.rows.tunnelSlices(filter);
+  }
+
+  workers(): WorkerRow[] {
+    return this.process.shardStatus().map(({ shard, state, restarts, heartbeatAgeSeconds }) => ({
+      shard,
+      state,
+      io: this.process.ioOf[shard],
+      packets: this.process.statistics[shard][COUNTER.framesReceived],
+      restarts,
+      heartbeatAgeSeconds,
+    }));
+  }
+
+  drops(): DropRow[] {
+    return ALL_DROP_REASONS.map(([reason, description], index) => ({
+      reason,
+      packets: this.#sum(DROP_BASE + index),
+      description,
+    }));
+  }
+
+  #sum(counter: number): number {
+    return this.process.statistics.reduce((sum, statistics) => sum + statistics[counter], 0);
+  }
+
+  totals(): Totals {
+    const status = this.process.shardStatus();
+    const states = this.process.rows.tunnelStates();
+    const servers = this.process.table.memory.servers;
+    const { binding } = this.process;
+    return {
+      shards: this.process.statistics.map((s, shard) => ({
+        shard,
+        received: s[COUNTER.framesReceived],
+        in: s[COUNTER.packetsIn],
+        out: s[COUNTER.packetsOut],
+        bytesIn: s[COUNTER.bytesIn],
+        bytesOut: s[COUNTER.bytesOut],
+        passed: s[COUNTER.passed],
+        handedOver: s[COUNTER.handedOver],
+        answered: s[COUNTER.answered],
+        kernelLost: s[DROP_BASE + ALL_DROP_REASONS.findIndex(([name]) => name === 'receive-ring')],
+        restarts: status[shard]?.restarts ?? 0,
+      })),
+      vips: binding.vips.map((vip) => {
+        const [halfOpen, established, closing] = states.get(vip.index) ?? [0, 0, 0];
+        const own = binding.servers.filter((server) => server.vip === vip.index);
+        return {
+          vip: vip.name,
+          protocol: vip.protocols.join(','),
+          halfOpen,
+          established,
+          closing,
+          requests: own.reduce((sum, server) => sum + this.process.designatedOf(server.index, servers), 0),
+        };
+      }),
+      table: this.process.rows.totals(),
+      reloads: this.process.reloads,
+    };
+  }
+
+  explain({ client, vip: name, tunnel }: { client: string; vip: string; tunnel?: number }): ExplainRow {
+    const vip = this.process.binding.vips.find((candidate) => candidate.name === name && !candidate.removed);
+    if (vip === undefined) throw new DesignatorError('TD_NOT_FOUND', `no VIP is named "${name}"`, { vip: name });
+    const endpoint = parseEndpoint(client);
+    if (endpoint === null) throw new DesignatorError('TD_USAGE', `client "${client}": write it as 192.0.2.1:1701 or [2001:db8::1]:1701`, { client });
+    if (tunnel !== undefined) {
+      const known = this.tunnels({ vip: name, client, tunnel }).find((row) => row.state !== 'closing');
+      if (known !== undefined) {
+        return { server: known.server, reason: `tunnel ${tunnel} of ${client} is in the connection table (${known.state})`, existing: true };
+      }
+    }
+    const refused = this.process.refuses(endpoint.words, vip);
+    if (refused !== null) return { server: null, reason: refused, existing: false };
+    const [a0, a1, a2, a3] = endpoint.words;
+    const { server, reason } = this.process.designator.peek(vip.index, a0 | 0, a1 | 0, a2 | 0, a3 | 0, tunnel ?? 0);
+    const row = this.process.binding.servers.find((candidate) => candidate.index === server);
+    return { server: row?.name ?? null, reason, existing: false };
+  }
+
+  command(command: ServerCommand): ServerRow[] {
+    return this.process.commands.run(command).map((server) => this.process.rows.server(server));
+  }
+
+  reload(): Promise<ReloadResult> {
+    return this.process.reload();
+  }
+
+  capture({ tunnel, client }: { tunnel?: number; client?: string }): CaptureStream {
+    return this.process.hub.open({ ...(tunnel === undefined ? {} : { tunnel }), ...(client === undefined ? {} : { client }) });
+  }
+
+  crashShard(shard: number): void {
+    if (!this.testCommands) throw new DesignatorError('TD_NO_PERMISSION', 'set TD_TEST_COMMANDS=1 to allow test commands');
+    this.process.crashShard(shard);
+  }
+}
