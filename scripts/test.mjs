@@ -53,9 +53,9 @@ function add(step, counts, status) {
 async function vitest(step, args) {
   const file = path.join(scratch, `${step}.json`);
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-  const { status } = await run(['node_modules/vitest/vitest.mjs', 'run', ...reporters, ...args], {
-    FORCE_COLOR: process.stdout.isTTY && !process.env.NO_COLOR ? '1' : '0',
-  });
+  // The pipe in between hides the terminal from vitest; NO_COLOR must be absent, not empty, to allow colours.
+  const color = process.stdout.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
+  const { status } = await run(['node_modules/vitest/vitest.mjs', 'run', ...reporters, ...args], color);
   const counts = { passed: 0, failed: 0, skipped: 0 };
   if (fs.existsSync(file)) {
     const report = JSON.parse(fs.readFileSync(file, 'utf8'));

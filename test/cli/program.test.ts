@@ -53,7 +53,7 @@ describe('what was asked for', () => {
   test('--help lists the commands of the contract', async () => {
     const { status, stdout, stderr } = await run('--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    for (const command of ['check', 'show', 'explain', 'server', 'capture', 'reload'])
+    for (const command of ['run', 'check', 'show', 'explain', 'server', 'capture', 'reload'])
       expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
   });
 
