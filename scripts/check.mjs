@@ -26,7 +26,7 @@ step('lint and format', process.execPath, ['node_modules/@biomejs/biome/bin/biom
 step('types of src', process.execPath, [typescript, '-p', '.', '--noEmit']);
 step('types of tests', process.execPath, [typescript, '-p', 'test', '--noEmit']);
 const benches = fs.readdirSync('bench', { recursive: true }).some((name) => name.endsWith('.ts'));
-if (benches && fs.existsSync('dist/index.d.ts')) {
+if (benches && fs.existsSync('dist/errors.d.ts')) {
   step('types of bench', process.execPath, [typescript, '-p', 'bench', '--noEmit']);
 }
 
