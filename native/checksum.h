@@ -1,5 +1,5 @@
-// Internet checksums (RFC 1071) and their incremental update (RFC 1624 eqn. 3), and the loads and stores of network-order
-// fields that go with them. Values are numbers that the network-order bytes spell.
+// Internet checksums (RFC 1071) and their incremental update (RFC 1624 eqn. 3), and the loads and stores of
+// network-order fields that go with them. Values are numbers that the network-order bytes spell.
 #pragma once
 
 #include <bit>
@@ -33,11 +33,11 @@ inline uint16_t fold(uint64_t sum) noexcept {
   return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
 }
 
-/// Ones' complement sum of a region, folded; an odd last byte counts as if a zero followed. The region starts at an even
-/// offset of what the checksum covers.
+/// Ones' complement sum of a region, folded; an odd last byte counts as if a zero followed. The region starts at an
+/// even offset of what the checksum covers.
 inline uint16_t sum_bytes(const uint8_t* p, std::size_t length) noexcept {
-  // The sum is the same in either byte order but for the order of its own bytes (RFC 1071 §2.B), so whole words are added
-  // as the machine has them and the result is turned once.
+  // The sum is the same in either byte order but for the order of its own bytes (RFC 1071 §2.B), so whole words are
+  // added as the machine has them and the result is turned once.
   uint64_t sum = 0;
   for (; length >= 4; length -= 4, p += 4) {
     uint32_t word = 0;

@@ -1,6 +1,6 @@
 /* The shared memory's layout for C, C++ and BPF. src/flow/layout.ts and src/io/port.ts say the same to TypeScript and
- * explain every field; test/native/layout.test.ts holds the two against each other, name by name: ENTRY.lastSeen there is
- * TD_ENTRY_LAST_SEEN here. Words are 32 bit, host byte order; addresses and ports are the numbers that their
+ * explain every field; test/native/layout.test.ts holds the two against each other, name by name: ENTRY.lastSeen there
+ * is TD_ENTRY_LAST_SEEN here. Words are 32 bit, host byte order; addresses and ports are the numbers that their
  * network-order bytes spell. Plain C on purpose: the XDP program includes it. */
 #ifndef TUNNEL_DESIGNATOR_LAYOUT_H
 #define TUNNEL_DESIGNATOR_LAYOUT_H

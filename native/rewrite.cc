@@ -11,236 +11,328 @@ namespace {
 constexpr std::size_t kEthernetLength = 14;
 constexpr uint16_t kTypeIpv4 = 0x0800;
 constexpr uint16_t kTypeIpv6 = 0x86dd;
+constexpr std::size_t kIpv4Length = 20;
+constexpr std::size_t kIpv6Length = 40;
+constexpr std::size_t kUdpLength = 8;
+constexpr uint8_t kHopByHop = 0;
 constexpr uint8_t kTcp = 6;
 constexpr uint8_t kUdp = 17;
+constexpr uint8_t kRouting = 43;
+constexpr uint8_t kFragment = 44;
 constexpr uint8_t kIcmpv6 = 58;
+constexpr uint8_t kDestinationOptions = 60;
 constexpr unsigned kExtensionLimit = 8;
 
-uint32_t load_acquire(const uint32_t* word) noexcept { return std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(word)).load(std::memory_order_acquire); }
+/// A word that other threads write. On x86-64 these are ordinary loads.
+uint32_t load_word(const uint32_t* word, std::memory_order order = std::memory_order_relaxed) noexcept {
+  return std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(word)).load(order);
+}
 
-/// What an entry says, copied under its version word.
-struct Verdict {
-  uint32_t tag, target, ports, record;
+/// True while word 0 still has the even value `before`: nothing that was read in between has changed.
+bool unchanged(const uint32_t* version, uint32_t before) noexcept {
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return load_word(version) == before;
+}
+
+/// What an entry orders, copied under its version word.
+struct Orders {
+  uint32_t tag, target, ports, record, flags, channel;
 };
 
-bool read_entry(const uint32_t* entry, Verdict* out) noexcept {
-  const uint32_t before = load_acquire(entry + TD_ENTRY_VERSION);
+bool read_orders(const TableView& table, const uint32_t* entry, Orders& out) noexcept {
+  const uint32_t before = load_word(entry + TD_ENTRY_VERSION, std::memory_order_acquire);
   if ((before & 1) != 0) return false;
-  out->tag = entry[TD_ENTRY_TAG];
-  out->target = entry[TD_ENTRY_TARGET];
-  out->ports = entry[TD_ENTRY_PORTS];
-  out->record = entry[TD_ENTRY_RECORD];
-  std::atomic_thread_fence(std::memory_order_acquire);
-  return load_acquire(entry + TD_ENTRY_VERSION) == before;
+  out.tag = load_word(entry + TD_ENTRY_TAG);
+  out.target = load_word(entry + TD_ENTRY_TARGET);
+  out.ports = load_word(entry + TD_ENTRY_PORTS);
+  out.record = load_word(entry + TD_ENTRY_RECORD) >> 8;
+  out.flags = load_word(entry + TD_ENTRY_RECORD) & 0xff;
+  out.channel = 0;
+  if ((out.flags & TD_FLAG_REWRITE_CHANNEL) != 0 && out.record < table.record_count) {
+    // Also before the version is looked at again: a record is given to another tunnel only after its entries are gone.
+    const uint32_t word = (out.tag & 0xff) == TD_TABLE_REVERSE ? TD_RECORD_VIRTUAL_CHANNEL : TD_RECORD_SERVER_CHANNEL;
+    out.channel = load_word(table.records + std::size_t{out.record} * TD_RECORD_WORDS + word);
+  }
+  return unchanged(entry + TD_ENTRY_VERSION, before);
 }
 
 /// Destination MAC and port of a next hop; false when it is unresolved or being written.
-bool read_next_hop(const uint32_t* hop, uint8_t mac[6], uint8_t* port) noexcept {
-  const uint32_t before = load_acquire(hop + TD_NEXT_HOP_VERSION);
-  const uint32_t high = hop[TD_NEXT_HOP_MAC_HIGH];
-  const uint32_t low = hop[TD_NEXT_HOP_MAC_LOW];
-  std::atomic_thread_fence(std::memory_order_acquire);
-  if ((before & 1) != 0 || load_acquire(hop + TD_NEXT_HOP_VERSION) != before) return false;
+bool read_next_hop(const uint32_t* hop, uint8_t mac[6], uint8_t& port) noexcept {
+  const uint32_t before = load_word(hop + TD_NEXT_HOP_VERSION, std::memory_order_acquire);
+  const uint32_t high = load_word(hop + TD_NEXT_HOP_MAC_HIGH);
+  const uint32_t low = load_word(hop + TD_NEXT_HOP_MAC_LOW);
+  if ((before & 1) != 0 || !unchanged(hop + TD_NEXT_HOP_VERSION, before)) return false;
   if ((low & 0xff) != TD_NEXT_HOP_STATE_RESOLVED) return false;
   store32(mac, high);
   store16(mac + 4, low >> 16);
-  *port = static_cast<uint8_t>(low >> 8);
+  port = static_cast<uint8_t>(low >> 8);
   return true;
 }
 
-/// Where the headers of an IP packet lie. `end` is that of the IP payload.
+/// Where the headers of an IP packet lie, as byte offsets in the frame. `end` is that of the IP packet.
 struct Headers {
   bool v6 = false;
+  bool fragment = false;  // the first of several
   uint8_t protocol = 0;
-  std::size_t l3 = 0, l4 = 0, end = 0;
+  std::size_t l3 = kEthernetLength, l4 = 0, end = 0;
 };
 
-bool find_headers(std::span<const uint8_t> frame, Headers* h) noexcept {
-  if (frame.size() < kEthernetLength) return false;
-  const uint16_t type = load16(&frame[12]);
-  h->l3 = kEthernetLength;
-  const uint8_t* ip = frame.data() + kEthernetLength;
-  const std::size_t room = frame.size() - kEthernetLength;
-  if (type == kTypeIpv4) {
-    if (room < 20 || (ip[0] >> 4) != 4) return false;
-    const std::size_t header = static_cast<std::size_t>(ip[0] & 15) * 4;
-    const std::size_t total = load16(ip + 2);
-    if (header < 20 || total < header || total > room) return false;
-    if ((load16(ip + 6) & 0x1fff) != 0) return false;  // a later fragment has no ports to rewrite
-    h->protocol = ip[9];
-    h->l4 = kEthernetLength + header;
-    h->end = kEthernetLength + total;
-    return true;
-  }
-  if (type != kTypeIpv6 || room < 40 || (ip[0] >> 4) != 6) return false;
-  h->v6 = true;
-  h->end = kEthernetLength + 40 + load16(ip + 4);
-  if (h->end > frame.size()) return false;
-  uint8_t next = ip[6];
-  std::size_t at = kEthernetLength + 40;
-  for (unsigned n = 0; next == 0 || next == 43 || next == 60; n++) {
-    if (n == kExtensionLimit || h->end - at < 8) return false;
-    next = frame[at];
-    at += (static_cast<std::size_t>(frame[at + 1]) + 1) * 8;
-    if (at > h->end) return false;
-  }
-  if (next == 44) return false;
-  h->protocol = next;
-  h->l4 = at;
+bool find_ipv4(std::span<const uint8_t> frame, Headers& h) noexcept {
+  const uint8_t* ip = frame.data() + h.l3;
+  const std::size_t room = frame.size() - h.l3;
+  if (room < kIpv4Length || (ip[0] >> 4) != 4) return false;
+  const std::size_t header = std::size_t{ip[0] & 15U} * 4;
+  const std::size_t total = load16(ip + 2);
+  if (header < kIpv4Length || total < header || total > room) return false;
+  const uint16_t fragment = load16(ip + 6);
+  if ((fragment & 0x1fff) != 0) return false;  // a later fragment has no L4 header
+  h.fragment = (fragment & 0x2000) != 0;
+  h.protocol = ip[9];
+  h.l4 = h.l3 + header;
+  h.end = h.l3 + total;
   return true;
+}
+
+bool find_ipv6(std::span<const uint8_t> frame, Headers& h) noexcept {
+  const uint8_t* ip = frame.data() + h.l3;
+  const std::size_t room = frame.size() - h.l3;
+  if (room < kIpv6Length || (ip[0] >> 4) != 6) return false;
+  h.v6 = true;
+  h.end = h.l3 + kIpv6Length + load16(ip + 4);
+  if (h.end > frame.size()) return false;
+  h.protocol = ip[6];
+  h.l4 = h.l3 + kIpv6Length;
+  for (unsigned n = 0;; n++) {
+    const bool options = h.protocol == kHopByHop || h.protocol == kRouting || h.protocol == kDestinationOptions;
+    if (!options && h.protocol != kFragment) return true;
+    if (n == kExtensionLimit || h.end - h.l4 < 8) return false;
+    const uint8_t* extension = frame.data() + h.l4;
+    if (h.protocol == kFragment) {
+      const uint16_t fragment = load16(extension + 2);
+      if ((fragment & 0xfff8) != 0) return false;
+      h.fragment = (fragment & 1) != 0;
+    } else if (h.protocol == kRouting && extension[3] != 0) {
+      // Segments are left: the destination is a stop on the way, and the checksum covers another one (RFC 8200 §8.1).
+      return false;
+    }
+    const std::size_t length = options ? (std::size_t{extension[1]} + 1) * 8 : 8;
+    if (length > h.end - h.l4) return false;
+    h.protocol = extension[0];
+    h.l4 += length;
+  }
+}
+
+bool find_headers(std::span<const uint8_t> frame, Headers& h) noexcept {
+  if (frame.size() < kEthernetLength) return false;
+  switch (load16(frame.data() + 12)) {
+    case kTypeIpv4:
+      return find_ipv4(frame, h);
+    case kTypeIpv6:
+      return find_ipv6(frame, h);
+    default:
+      return false;
+  }
+}
+
+/// The L4 header: where its checksum stands, and where what the checksum covers ends.
+struct Transport {
+  std::size_t checksum = 0;  // 0: a protocol whose checksum does not cover addresses, or none that is known
+  std::size_t end = 0;
+};
+
+/// False when the header is cut or its length lies: such a packet cannot be rewritten rightly.
+bool find_transport(std::span<const uint8_t> frame, const Headers& h, Transport& t) noexcept {
+  const std::size_t room = h.end - h.l4;
+  t.end = h.end;
+  switch (h.protocol) {
+    case kUdp: {
+      if (room < kUdpLength) return false;
+      t.checksum = h.l4 + 6;
+      if (h.fragment) return true;  // the length is that of the whole datagram
+      const std::size_t length = load16(frame.data() + h.l4 + 4);
+      if (length < kUdpLength || length > room) return false;
+      t.end = h.l4 + length;
+      return true;
+    }
+    case kTcp:
+      t.checksum = h.l4 + 16;
+      return room >= 20;
+    case kIcmpv6:
+      if (!h.v6) return true;
+      t.checksum = h.l4 + 2;
+      return room >= 4;
+    default:
+      return true;
+  }
 }
 
 /// Byte offset, in the frame, of the L2TPv2 tunnel id (RFC 2661 §3.1: behind the length where the L bit is set), or 0.
-std::size_t l2tp_channel(std::span<const uint8_t> frame, const Headers& h) noexcept {
-  if (h.protocol != kUdp || h.end < h.l4 + 8 + 4) return 0;
-  const std::size_t message = h.l4 + 8;
-  if ((frame[message + 1] & 0x0f) != 2) return 0;
+std::size_t l2tp_channel(std::span<const uint8_t> frame, const Headers& h, const Transport& t) noexcept {
+  if (h.protocol != kUdp) return 0;
+  const std::size_t message = h.l4 + kUdpLength;
+  if (t.end - message < 4 || (frame[message + 1] & 0x0f) != 2) return 0;
   const std::size_t at = message + ((frame[message] & 0x40) != 0 ? 4 : 2);
-  return at + 2 <= h.end ? at : 0;
+  return at + 2 <= t.end ? at : 0;
 }
 
 /// Writes the L4 checksum anew over the whole segment.
-void full_checksum(std::span<uint8_t> frame, const Headers& h, std::size_t field) noexcept {
+void full_checksum(std::span<uint8_t> frame, const Headers& h, const Transport& t) noexcept {
   uint8_t* ip = frame.data() + h.l3;
-  std::size_t length = h.end - h.l4;
-  if (h.protocol == kUdp) {
-    const std::size_t udp = load16(&frame[h.l4 + 4]);
-    if (udp >= 8 && udp < length) length = udp;
+  uint8_t* field = frame.data() + t.checksum;
+  const std::size_t length = t.end - h.l4;
+  uint64_t sum = h.v6 ? sum_bytes(ip + 8, 32) : sum_bytes(ip + 12, 8);
+  sum += uint64_t{h.protocol} + length;
+  store16(field, 0);
+  sum += sum_bytes(frame.data() + h.l4, length);
+  const auto checksum = static_cast<uint16_t>(~fold(sum));
+  store16(field, h.protocol == kUdp && checksum == 0 ? 0xffff : checksum);  // 0 would mean "none sent" (RFC 768)
+}
+
+/// Brings an L4 checksum up to date with `change`.
+void update_checksum(uint8_t* field, uint8_t protocol, const ChecksumChange& change) noexcept {
+  const uint16_t before = load16(field);
+  // UDP: 0 is "none" over IPv4 (RFC 768) and, for tunnels, over IPv6 (RFC 6935), and stays; a computed 0 is sent as
+  // 0xffff.
+  if (protocol == kUdp && before == 0) return;
+  const uint16_t after = change.apply(before);
+  store16(field, protocol == kUdp && after == 0 ? 0xffff : after);
+}
+
+void count(uint32_t* entry, std::size_t length, uint32_t now) noexcept {
+  auto* packets = reinterpret_cast<uint64_t*>(entry + TD_ENTRY_PACKETS);
+  auto* bytes = reinterpret_cast<uint64_t*>(entry + TD_ENTRY_BYTES);
+  std::atomic_ref<uint64_t>(*packets).fetch_add(1, std::memory_order_relaxed);
+  std::atomic_ref<uint64_t>(*bytes).fetch_add(length, std::memory_order_relaxed);
+  if (load_word(entry + TD_ENTRY_LAST_SEEN) != now) {
+    std::atomic_ref<uint32_t>(entry[TD_ENTRY_LAST_SEEN]).store(now, std::memory_order_relaxed);
   }
-  uint32_t sum = h.v6 ? sum_bytes(ip + 8, 32, 0) : sum_bytes(ip + 12, 8, 0);
-  sum += h.protocol + static_cast<uint32_t>(length & 0xffff) + static_cast<uint32_t>(length >> 16);
-  store16(&frame[field], 0);
-  uint16_t checksum = static_cast<uint16_t>(~fold(sum_bytes(&frame[h.l4], length, sum)));
-  if (checksum == 0 && h.protocol == kUdp) checksum = 0xffff;  // a computed 0 would mean "none sent" (RFC 768)
-  store16(&frame[field], checksum);
 }
 
 }  // namespace
 
-RewriteResult rewrite(const RewriteContext& context, std::span<uint8_t> frame, uint32_t slot, bool partial_checksum, uint8_t* egress) noexcept {
+RewriteResult rewrite(const RewriteContext& context, std::span<uint8_t> frame, uint32_t slot, bool partial_checksum,
+                      uint8_t* egress) noexcept {
   const TableView& table = context.table;
   if (slot >= table.slot_count) return RewriteResult::kFailed;
-  uint32_t* entry = table.entries + static_cast<std::size_t>(slot) * TD_ENTRY_WORDS;
-  Verdict verdict{};
-  if (!read_entry(entry, &verdict)) return RewriteResult::kEntryChanged;
-  const uint32_t flags = verdict.record & 0xff;
-  if ((flags & TD_FLAG_DENIED) != 0) return RewriteResult::kEntryChanged;  // denied since it was decided
-  Headers h;
-  if (!find_headers(frame, &h)) return RewriteResult::kFailed;
+  uint32_t* entry = table.entries + std::size_t{slot} * TD_ENTRY_WORDS;
+  Orders orders{};
+  if (!read_orders(table, entry, orders)) return RewriteResult::kEntryChanged;
+  // The shard drops what is denied; here it can only have been denied since.
+  if ((orders.flags & TD_FLAG_DENIED) != 0) return RewriteResult::kEntryChanged;
 
   // Everything that can fail comes before the first byte changes.
-  const uint32_t address_index = verdict.target >> 16;
-  const uint32_t hop_index = verdict.target & 0xffff;
+  Headers h;
+  Transport t;
+  if (!find_headers(frame, h) || !find_transport(frame, h, t)) return RewriteResult::kFailed;
+  if (partial_checksum && h.fragment) return RewriteResult::kFailed;  // the rest that it would cover is not here
+  if ((orders.flags & TD_FLAG_REWRITE_BOTH) != 0) return RewriteResult::kFailed;
+  const uint32_t address_index = orders.target >> 16;
   if (address_index >= TD_ADDRESS_LIMIT) return RewriteResult::kFailed;
-  const uint32_t* address = table.addresses + address_index * TD_ADDRESS_WORDS;
-  const bool address_v6 = !(address[0] == 0 && address[1] == 0 && address[2] == 0xffff);
-  if (address_v6 != h.v6) return RewriteResult::kFailed;
-  uint8_t mac[6];
-  uint8_t port = 0;
+  const uint32_t* address = table.addresses + std::size_t{address_index} * TD_ADDRESS_WORDS;
+  if (load_word(address + TD_ADDRESS_FAMILY) != (h.v6 ? 6U : 4U)) return RewriteResult::kFailed;
+  const bool rewrites_ports = (orders.flags & TD_FLAG_REWRITE_PORTS) != 0;
+  if (rewrites_ports && h.protocol != kUdp && h.protocol != kTcp) return RewriteResult::kFailed;
+  std::size_t channel = 0;
+  if ((orders.flags & TD_FLAG_REWRITE_CHANNEL) != 0) {
+    if (((orders.tag >> 8) & 0xff) != TD_PROTOCOL_L2TP || orders.record >= table.record_count) {
+      return RewriteResult::kFailed;
+    }
+    channel = l2tp_channel(frame, h, t);
+    if (channel == 0) return RewriteResult::kFailed;
+  }
   uint8_t* ip = frame.data() + h.l3;
   uint8_t* ttl = ip + (h.v6 ? 7 : 8);
-  if ((flags & TD_FLAG_DECREMENT_TTL) != 0 && *ttl <= 1) return RewriteResult::kTtlExpired;
-  if (!read_next_hop(table.next_hops + hop_index * TD_NEXT_HOP_WORDS, mac, &port)) return RewriteResult::kNeighbourUnresolved;
-  if (port >= context.port_count) return RewriteResult::kFailed;
-  const bool has_ports = h.protocol == kUdp || h.protocol == kTcp;
-  if ((flags & TD_FLAG_REWRITE_PORTS) != 0 && (!has_ports || h.end - h.l4 < 4)) return RewriteResult::kFailed;
-  std::size_t channel = 0;
-  uint32_t channel_value = 0;
-  if ((flags & TD_FLAG_REWRITE_CHANNEL) != 0) {
-    const uint32_t record = verdict.record >> 8;
-    if (((verdict.tag >> 8) & 0xff) != TD_PROTOCOL_L2TP || record >= table.record_count) return RewriteResult::kFailed;
-    channel = l2tp_channel(frame, h);
-    if (channel == 0) return RewriteResult::kFailed;
-    const uint32_t* words = table.records + static_cast<std::size_t>(record) * TD_RECORD_WORDS;
-    channel_value = (verdict.tag & 0xff) == TD_TABLE_REVERSE ? words[TD_RECORD_VIRTUAL_CHANNEL] : words[TD_RECORD_SERVER_CHANNEL];
+  const bool decrements = (orders.flags & TD_FLAG_DECREMENT_TTL) != 0;
+  if (decrements && *ttl <= 1) return RewriteResult::kTtlExpired;
+  uint8_t mac[6];
+  uint8_t port = 0;
+  const uint32_t hop_index = orders.target & 0xffff;
+  if (!read_next_hop(table.next_hops + std::size_t{hop_index} * TD_NEXT_HOP_WORDS, mac, port)) {
+    return RewriteResult::kNeighbourUnresolved;
   }
-  std::size_t checksum_field = 0;
-  if (h.protocol == kUdp && h.end - h.l4 >= 8) checksum_field = h.l4 + 6;
-  if (h.protocol == kTcp && h.end - h.l4 >= 18) checksum_field = h.l4 + 16;
-  if (h.protocol == kIcmpv6 && h.end - h.l4 >= 4) checksum_field = h.l4 + 2;
+  if (port >= context.port_count) return RewriteResult::kFailed;
 
   ChecksumChange l3;  // IPv4 header
-  ChecksumChange l4;  // UDP, TCP, ICMPv6: pseudo-header and payload
-  uint8_t* field = ip + (h.v6 ? ((flags & TD_FLAG_REWRITE_SOURCE) != 0 ? 8 : 24) : ((flags & TD_FLAG_REWRITE_SOURCE) != 0 ? 12 : 16));
+  ChecksumChange l4;  // pseudo-header and segment
+  const bool source = (orders.flags & TD_FLAG_REWRITE_SOURCE) != 0;
   if (h.v6) {
-    for (int w = 0; w < 4; w++) {
-      l4.words32(load32(field + w * 4), address[w]);
-      store32(field + w * 4, address[w]);
+    uint8_t* field = ip + (source ? 8 : 24);
+    for (std::size_t word = 0; word < 4; word++, field += 4) {
+      const uint32_t after = load_word(address + word);
+      l4.words32(load32(field), after);
+      store32(field, after);
     }
   } else {
+    uint8_t* field = ip + (source ? 12 : 16);
     const uint32_t before = load32(field);
-    l3.words32(before, address[3]);
-    l4.words32(before, address[3]);
-    store32(field, address[3]);
+    const uint32_t after = load_word(address + 3);
+    l3.words32(before, after);
+    l4.words32(before, after);
+    store32(field, after);
   }
-  if ((flags & TD_FLAG_REWRITE_PORTS) != 0) {
-    const uint16_t source = static_cast<uint16_t>(verdict.ports >> 16);
-    const uint16_t destination = static_cast<uint16_t>(verdict.ports);
-    if (source != 0) {
-      l4.word(load16(&frame[h.l4]), source);
-      store16(&frame[h.l4], source);
-    }
-    if (destination != 0) {
-      l4.word(load16(&frame[h.l4 + 2]), destination);
-      store16(&frame[h.l4 + 2], destination);
-    }
+  if (rewrites_ports) {
+    // A port of 0 in the entry means: leave that one.
+    uint8_t* ports = frame.data() + h.l4;
+    const uint32_t before = load32(ports);
+    uint32_t after = orders.ports;
+    if ((after >> 16) == 0) after |= before & 0xffff0000;
+    if ((after & 0xffff) == 0) after |= before & 0xffff;
+    l4.words32(before, after);
+    store32(ports, after);
   }
   if (channel != 0) {
-    // The header starts at an even offset of the segment and the field at an even one of the header.
-    l4.word(load16(&frame[channel]), static_cast<uint16_t>(channel_value));
-    store16(&frame[channel], channel_value);
+    // At an even offset of the segment, so it is one word of the checksum.
+    uint8_t* field = frame.data() + channel;
+    l4.word(load16(field), static_cast<uint16_t>(orders.channel));
+    store16(field, orders.channel);
   }
-  if ((flags & TD_FLAG_DECREMENT_TTL) != 0) {
-    if (!h.v6) l3.word(static_cast<uint16_t>((*ttl << 8) | ip[9]), static_cast<uint16_t>(((*ttl - 1) << 8) | ip[9]));
+  if (decrements) {
+    if (!h.v6) {
+      const uint16_t before = load16(ttl);  // with the protocol behind it
+      l3.word(before, static_cast<uint16_t>(before - 0x100));
+    }
     *ttl = static_cast<uint8_t>(*ttl - 1);
   }
   if (!h.v6) store16(ip + 10, l3.apply(load16(ip + 10)));
-  if (checksum_field != 0) {
+  if (t.checksum != 0) {
     if (partial_checksum) {
-      full_checksum(frame, h, checksum_field);
+      full_checksum(frame, h, t);
     } else {
-      const uint16_t before = load16(&frame[checksum_field]);
-      // UDP over IPv4: 0 is "none" and stays (RFC 768); a computed 0 is sent as 0xffff.
-      if (!(h.protocol == kUdp && before == 0)) {
-        uint16_t after = l4.apply(before);
-        if (after == 0 && h.protocol == kUdp) after = 0xffff;
-        store16(&frame[checksum_field], after);
-      }
+      update_checksum(frame.data() + t.checksum, h.protocol, l4);
     }
   }
   std::memcpy(frame.data(), mac, 6);
   std::memcpy(frame.data() + 6, context.ports[port].mac, 6);
-
-  auto* packets = reinterpret_cast<uint64_t*>(entry + TD_ENTRY_PACKETS);
-  auto* bytes = reinterpret_cast<uint64_t*>(entry + TD_ENTRY_BYTES);
-  std::atomic_ref<uint64_t>(*packets).fetch_add(1, std::memory_order_relaxed);
-  std::atomic_ref<uint64_t>(*bytes).fetch_add(h.end - h.l3, std::memory_order_relaxed);
-  if (entry[TD_ENTRY_LAST_SEEN] != context.now_seconds) {
-    std::atomic_ref<uint32_t>(entry[TD_ENTRY_LAST_SEEN]).store(context.now_seconds, std::memory_order_relaxed);
-  }
+  count(entry, h.end - h.l3, context.now_seconds);
   *egress = port;
   return RewriteResult::kRewritten;
 }
 
-void rewrite_batch(const RewriteContext& context, std::span<uint8_t> frames, const Columns& columns, const Counters& counters, uint32_t first,
-                   uint32_t count) noexcept {
-  constexpr uint32_t kAhead = 8;  // entries of the next frames come from memory while this one is rewritten
-  const uint32_t last = first + count;
+void rewrite_batch(const RewriteContext& context, std::span<uint8_t> frames, const Columns& columns,
+                   const Counters& counters, uint32_t first, uint32_t count) noexcept {
+  // How many frames ahead an entry is fetched: about what passes while memory answers once.
+  constexpr uint32_t kAhead = 8;
+  const TableView& table = context.table;
+  const auto fetch = [&](uint32_t i) {
+    const int32_t slot = columns.verdict[i];
+    if (slot < 0 || static_cast<uint32_t>(slot) >= table.slot_count) return;
+    __builtin_prefetch(table.entries + static_cast<std::size_t>(slot) * TD_ENTRY_WORDS, 1);
+  };
+  if (first >= TD_COLUMN_LENGTH) return;
+  const uint32_t last = count < TD_COLUMN_LENGTH - first ? first + count : TD_COLUMN_LENGTH;
+  for (uint32_t i = first; i < last && i < first + kAhead; i++) fetch(i);
   for (uint32_t i = first; i < last; i++) {
-    if (i + kAhead < last) {
-      const int32_t next = columns.verdict[i + kAhead];
-      if (next >= 0 && static_cast<uint32_t>(next) < context.table.slot_count) {
-        __builtin_prefetch(context.table.entries + static_cast<std::size_t>(next) * TD_ENTRY_WORDS, 1);
-      }
-    }
+    if (i + kAhead < last) fetch(i + kAhead);
     const int32_t verdict = columns.verdict[i];
     if (verdict < 0) continue;
-    const auto offset = static_cast<uint64_t>(static_cast<uint32_t>(columns.offset[i]));
-    const auto length = static_cast<uint64_t>(static_cast<uint32_t>(columns.length[i]));
+    const int32_t offset = columns.offset[i];
+    const int32_t length = columns.length[i];
     RewriteResult result = RewriteResult::kFailed;
-    if (columns.offset[i] >= 0 && columns.length[i] >= 0 && offset + length <= frames.size()) {
-      result = rewrite(context, frames.subspan(offset, length), static_cast<uint32_t>(verdict), (columns.flags[i] & TD_FRAME_CHECKSUM_PARTIAL) != 0,
-                       &columns.egress[i]);
+    if (offset >= 0 && length >= 0 &&
+        static_cast<std::size_t>(offset) + static_cast<std::size_t>(length) <= frames.size()) {
+      const bool partial = (columns.flags[i] & TD_FRAME_CHECKSUM_PARTIAL) != 0;
+      result = rewrite(context, frames.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(length)),
+                       static_cast<uint32_t>(verdict), partial, &columns.egress[i]);
     }
     columns.verdict[i] = result == RewriteResult::kRewritten ? TD_VERDICT_RAW : TD_VERDICT_DROP;
     switch (result) {

@@ -1,5 +1,5 @@
-// Rewrites frames by connection-table entries: addresses, ports, channel, TTL, MACs, checksums. Plain C++: knows nothing
-// of Node, is unit-tested and fuzzed alone.
+// Rewrites frames by connection-table entries: addresses, ports, channel, TTL, MACs, checksums. Plain C++: knows
+// nothing of Node, is unit-tested and fuzzed alone.
 #pragma once
 
 #include <cstddef>
@@ -42,9 +42,9 @@ struct RewriteContext {
   uint32_t now_seconds = 0;
 };
 
-/// Rewrites `frame` (Ethernet header first, no VLAN tag) by entry `slot`. Everything that can fail is looked at before the
-/// first byte changes: unless the answer is kRewritten, frame and table are as they were. On success `egress` is the index
-/// of the port that the frame leaves by, and the entry's counters and last-seen are renewed.
+/// Rewrites `frame` (Ethernet header first, no VLAN tag) by entry `slot`. Everything that can fail is looked at before
+/// the first byte changes: unless the answer is kRewritten, frame and table are as they were. On success `egress` is
+/// the index of the port that the frame leaves by, and the entry's counters and last-seen are renewed.
 RewriteResult rewrite(const RewriteContext& context, std::span<uint8_t> frame, uint32_t slot, bool partial_checksum,
                       uint8_t* egress) noexcept;
 
@@ -67,8 +67,8 @@ struct Columns {
 };
 
 /// Rewrites columns [first, first + count) with verdicts ≥ 0: those become TD_VERDICT_RAW with `egress` set, or
-/// TD_VERDICT_DROP, counted. Columns from TD_COLUMN_LENGTH on are not looked at; a frame that does not lie within `frames`
-/// is dropped as kFailed.
+/// TD_VERDICT_DROP, counted. Columns from TD_COLUMN_LENGTH on are not looked at; a frame that does not lie within
+/// `frames` is dropped as kFailed.
 void rewrite_batch(const RewriteContext& context, std::span<uint8_t> frames, const Columns& columns,
                    const Counters& counters, uint32_t first, uint32_t count) noexcept;
 
