@@ -11,6 +11,7 @@ import * as completion from './completion.js';
 import type { CliContext } from './context.js';
 import * as explain from './explain.js';
 import * as reload from './reload.js';
+import * as replay from './replay.js';
 import * as run from './run.js';
 import * as server from './server.js';
 import * as show from './show.js';
@@ -18,6 +19,7 @@ import * as show from './show.js';
 /** In the order of the help. */
 const COMMANDS: readonly { register(program: Command, context: CliContext): void }[] = [
   run,
+  replay,
   check,
   show,
   explain,

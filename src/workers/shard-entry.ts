@@ -5,8 +5,6 @@
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { CAPTURE_SLOTS } from '../dataplane/capture-tap.js';
-import { COUNTER, DROP_BASE } from '../dataplane/counters.js';
-import { DROP } from '../dataplane/drop-reasons.js';
 import { HandOver } from '../dataplane/hand-over.js';
 import type { ShardMessage } from '../dataplane/plan.js';
 import { Shard } from '../dataplane/shard.js';
@@ -15,6 +13,7 @@ import { FrameRing } from '../flow/ring.js';
 import { native } from '../io/native.js';
 import { openPacketPort } from '../io/packet.js';
 import { CONTROL, SHARD_STATE } from './control.js';
+import { nativeCounters, nativeTable } from './native-binding.js';
 import { IDLE_WAIT_MS, type ShardTaskWithMailbox, YIELD_EVERY_MS } from './shard-task.js';
 
 /** Runs until the stop word is set; resolves with the shard's number. Rejects when the device goes or code fails. */
@@ -24,18 +23,9 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
   if (task.cpu >= 0) addon.pinThread(task.cpu);
   Atomics.store(control, CONTROL.threadId, addon.threadId());
   const memory = new TableMemory(addon.mapTable(task.table.fd, task.table.length), task.table.connections);
-  const { layout } = memory;
   const clock = new Float64Array([addon.monotonicSeconds(), 0]);
   const port = openPacketPort({
-    table: {
-      buffer: memory.buffer as ArrayBuffer,
-      entries: layout.entries,
-      slotCount: layout.slotCount,
-      records: layout.records,
-      recordCount: layout.recordCount,
-      addresses: layout.addresses,
-      nextHops: layout.nextHops,
-    },
+    table: nativeTable(memory),
     counters: nativeCounters(statistics),
     ports: task.ports,
     clock,
@@ -86,20 +76,4 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     mailbox.close();
     Atomics.store(control, CONTROL.state, SHARD_STATE.stopped);
   }
-}
-
-/** Where native code counts, in a shard's statistics. */
-export function nativeCounters(statistics: Float64Array) {
-  return {
-    statistics,
-    entryChanged: DROP_BASE + DROP['entry-changed'],
-    ttlExpired: DROP_BASE + DROP['ttl-expired'],
-    neighbourUnresolved: DROP_BASE + DROP['neighbour-unresolved'],
-    rewriteFailed: DROP_BASE + DROP['rewrite-failed'],
-    sendFailed: DROP_BASE + DROP['send-failed'],
-    receiveRing: DROP_BASE + DROP['receive-ring'],
-    framesReceived: COUNTER.framesReceived,
-    framesSent: COUNTER.framesSent,
-    bytesSent: COUNTER.bytesSent,
-  };
 }
