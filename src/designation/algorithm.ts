@@ -5,10 +5,7 @@
  */
 export interface Algorithm {
   /** The server for a request of this client (4 address words) and channel, or −1 when none is eligible. Changes nothing. */
-  choose(
-    servers: Int32Array, vip: number,
-    a0: number, a1: number, a2: number, a3: number, channel: number,
-  ): number;
+  choose(servers: Int32Array, vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): number;
   /** The server that `choose` gave takes its turn. */
   take(server: number, servers: Int32Array, vip: number): void;
   /** Why `choose` gave this server, in words. */

@@ -22,10 +22,7 @@ export class Maglev implements Algorithm {
 
   constructor(readonly cells: ServerTable) {}
 
-  choose(
-    servers: Int32Array, vip: number,
-    a0: number, a1: number, a2: number, a3: number, channel: number,
-  ): number {
+  choose(servers: Int32Array, vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): number {
     const position = this.#tableOf(servers, vip)[maglevPlace(a0, a1, a2, a3, channel)];
     return position === MAGLEV_NONE ? -1 : servers[position];
   }

@@ -26,7 +26,12 @@ export class AddressTable {
       const at = slot * SLOT_WORDS;
       const index = slots[at + 4];
       if (index === 0) return -1;
-      if (slots[at + 3] === (a3 | 0) && slots[at + 2] === (a2 | 0) && slots[at + 1] === (a1 | 0) && slots[at] === (a0 | 0)) {
+      if (
+        slots[at + 3] === (a3 | 0) &&
+        slots[at + 2] === (a2 | 0) &&
+        slots[at + 1] === (a1 | 0) &&
+        slots[at] === (a0 | 0)
+      ) {
         return index - 1;
       }
       slot = (slot + 1) & this.#mask;
@@ -60,8 +65,12 @@ export class AddressTable {
     for (let i = 0, at = 0; i < ADDRESS_LIMIT; i++, at += ADDRESS_WORDS) {
       if (
         w[at + ADDRESS.family] !== 0 &&
-        w[at] === (a0 | 0) && w[at + 1] === (a1 | 0) && w[at + 2] === (a2 | 0) && w[at + 3] === (a3 | 0)
-      ) return i;
+        w[at] === (a0 | 0) &&
+        w[at + 1] === (a1 | 0) &&
+        w[at + 2] === (a2 | 0) &&
+        w[at + 3] === (a3 | 0)
+      )
+        return i;
     }
     return -1;
   }

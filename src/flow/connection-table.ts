@@ -2,8 +2,8 @@
  * The connection table: exact-match key of 7 words → one entry of 64 bytes, in memory that all threads, the addon and
  * (later) the XDP program share.
  *
- * Shape: buckets of 4 slots. A key has two buckets and is put into the emptier one. When both are full (one key in eight
- * of a table at load 0.8, none of a table at 0.5) it goes into a third or fourth bucket, at the worst into one of those
+ * Shape: buckets of 4 slots. A key has two buckets and is put into the emptier one. When both are full (one key in
+ * seventy of a table at load 0.8, hardly any at 0.7) it goes into a third or fourth bucket, at the worst into one of those
  * that follow the fourth. HEADER.overflowEntries counts such keys, HEADER.overflowReach says how far they went; readers
  * look no farther. A word per slot, the fingerprint, is searched first, so that a hit touches the entry's cache line once
  * and a miss never.
@@ -18,7 +18,17 @@
  * compiler does not move typed-array accesses over each other; other processors need barriers here.
  */
 
-import { HASHED, HASHED_FINGERPRINT, HASHED_SECOND, bucketOf, fourthHash, hashKey, thirdHash } from './hash.js';
+import {
+  bucketOf,
+  bucketScale,
+  fingerprintOf,
+  firstHash,
+  fourthHash,
+  hashAddress,
+  hashRest,
+  secondHash,
+  thirdHash,
+} from './hash.js';
 import {
   BUCKET_SLOTS,
   ENTRY,
@@ -51,19 +61,19 @@ export class ConnectionTable {
   readonly #prints: Int32Array;
   readonly #entries: Int32Array;
   readonly #bucketCount: number;
+  readonly #scale: number;
   readonly #seed: number;
-  /** Work space of `findMany`: first bucket, second bucket, fingerprint, candidate slot of every key of a chunk. */
+  /** Work space of `findMany`: first slots of both buckets and fingerprint of every key of a chunk. */
   readonly #firsts = new Int32Array(CHUNK);
   readonly #seconds = new Int32Array(CHUNK);
   readonly #wanted = new Int32Array(CHUNK);
-  /** Results of the touching loads go here, so that they are not dropped as unused. */
-  readonly #sink = new Int32Array(1);
 
   constructor(memory: TableMemory) {
     this.#header = memory.header;
     this.#prints = memory.fingerprints;
     this.#entries = memory.entries;
     this.#bucketCount = memory.layout.bucketCount;
+    this.#scale = bucketScale(memory.layout.bucketCount);
     this.#seed = memory.header[HEADER.hashSeed];
     this.slotCount = memory.layout.slotCount;
   }
@@ -71,21 +81,28 @@ export class ConnectionTable {
   /** Slot of the key `keys[base … base + 6]`, or −1. An entry that is being written counts as absent. */
   find(keys: Int32Array, base: number): number {
     const prints = this.#prints;
-    const first = hashKey(keys, base, this.#seed);
-    const second = HASHED[HASHED_SECOND];
-    const print = HASHED[HASHED_FINGERPRINT];
-    const a = bucketOf(first, this.#bucketCount) * BUCKET_SLOTS;
-    if (prints[a] === print && this.#matches(a, keys, base)) return a;
-    if (prints[a + 1] === print && this.#matches(a + 1, keys, base)) return a + 1;
-    if (prints[a + 2] === print && this.#matches(a + 2, keys, base)) return a + 2;
-    if (prints[a + 3] === print && this.#matches(a + 3, keys, base)) return a + 3;
-    const b = bucketOf(second, this.#bucketCount) * BUCKET_SLOTS;
-    if (prints[b] === print && this.#matches(b, keys, base)) return b;
-    if (prints[b + 1] === print && this.#matches(b + 1, keys, base)) return b + 1;
-    if (prints[b + 2] === print && this.#matches(b + 2, keys, base)) return b + 2;
-    if (prints[b + 3] === print && this.#matches(b + 3, keys, base)) return b + 3;
-    if (this.#header[HEADER.overflowEntries] === 0) return -1;
-    return this.#findFurther(first, second, print, keys, base);
+    const x = hashAddress(keys, base, this.#seed);
+    const y = hashRest(keys, base, this.#seed);
+    const first = firstHash(x, y);
+    const second = secondHash(x, y);
+    const print = fingerprintOf(first, second);
+    // Written out, here and in #findChunk: as a function of its own it costs a fifth more.
+    const a = bucketOf(first, this.#scale) << 2;
+    let slot = -1;
+    if (prints[a] === print) slot = a;
+    else if (prints[a | 1] === print) slot = a | 1;
+    else if (prints[a | 2] === print) slot = a | 2;
+    else if (prints[a | 3] === print) slot = a | 3;
+    else {
+      const b = bucketOf(second, this.#scale) << 2;
+      if (prints[b] === print) slot = b;
+      else if (prints[b | 1] === print) slot = b | 1;
+      else if (prints[b | 2] === print) slot = b | 2;
+      else if (prints[b | 3] === print) slot = b | 3;
+    }
+    if (slot >= 0 && holds(this.#entries, slot, keys, base)) return slot;
+    if (slot < 0 && this.#header[HEADER.overflowEntries] === 0) return -1;
+    return this.#findSlowly(first, second, print, keys, base);
   }
 
   /**
@@ -105,13 +122,20 @@ export class ConnectionTable {
    * Returns the slot, or −1 when there is no place for it.
    */
   insert(
-    keys: Int32Array, base: number, target: number, ports: number, record: number, flags: number, nowMs: number,
+    keys: Int32Array,
+    base: number,
+    target: number,
+    ports: number,
+    record: number,
+    flags: number,
+    nowMs: number,
   ): number {
-    const first = hashKey(keys, base, this.#seed);
-    const second = HASHED[HASHED_SECOND];
-    const print = HASHED[HASHED_FINGERPRINT];
-    const count = this.#bucketCount;
-    let slot = this.#claim(bucketOf(first, count), bucketOf(second, count), nowMs);
+    const x = hashAddress(keys, base, this.#seed);
+    const y = hashRest(keys, base, this.#seed);
+    const first = firstHash(x, y);
+    const second = secondHash(x, y);
+    const print = fingerprintOf(first, second);
+    let slot = this.#claim(bucketOf(first, this.#scale), bucketOf(second, this.#scale), nowMs);
     if (slot < 0) {
       slot = this.#claimFurther(first, second, nowMs);
       if (slot < 0) return -1;
@@ -154,13 +178,12 @@ export class ConnectionTable {
   remove(slot: number, nowMs: number): void {
     const entries = this.#entries;
     const at = slot * ENTRY_WORDS;
-    const second = this.#hashOf(slot);
-    const first = this.#lastFirst;
+    const distance = this.#distanceOf(slot);
     Atomics.store(entries, at + ENTRY.version, entries[at + ENTRY.version] | 1);
     Atomics.store(entries, at + ENTRY.lastSeen, nowMs | 0);
     Atomics.store(this.#prints, slot, FINGERPRINT_REMOVED);
     Atomics.sub(this.#header, HEADER.entriesUsed, 1);
-    if (this.#distance(slot, first, second) > 0) Atomics.sub(this.#header, HEADER.overflowEntries, 1);
+    if (distance > 0) Atomics.sub(this.#header, HEADER.overflowEntries, 1);
   }
 
   /** Sets last-seen of a new entry, seconds. Later on native code alone renews it. */
@@ -171,8 +194,12 @@ export class ConnectionTable {
   /** The slot holds a key and nobody is writing it. */
   isLive(slot: number): boolean {
     const print = this.#prints[slot];
-    return print !== FINGERPRINT_EMPTY && print !== FINGERPRINT_CLAIMED && print !== FINGERPRINT_REMOVED
-      && (this.#entries[slot * ENTRY_WORDS + ENTRY.version] & 1) === 0;
+    return (
+      print !== FINGERPRINT_EMPTY &&
+      print !== FINGERPRINT_CLAIMED &&
+      print !== FINGERPRINT_REMOVED &&
+      (this.#entries[slot * ENTRY_WORDS + ENTRY.version] & 1) === 0
+    );
   }
 
   recordOf(slot: number): number {
@@ -245,8 +272,7 @@ export class ConnectionTable {
         continue;
       }
       kept++;
-      const second = this.#hashOf(slot);
-      const distance = this.#distance(slot, this.#lastFirst, second);
+      const distance = this.#distanceOf(slot);
       if (distance > 0) overflow++;
       reach = Math.max(reach, distance);
     }
@@ -256,30 +282,19 @@ export class ConnectionTable {
     return { freed, kept };
   }
 
-  #matches(slot: number, keys: Int32Array, base: number): boolean {
-    const entries = this.#entries;
-    const at = slot * ENTRY_WORDS;
-    const version = entries[at];
-    return (version & 1) === 0
-      && entries[at + 4] === keys[base + 3]
-      && entries[at + 5] === keys[base + 4]
-      && entries[at + 6] === keys[base + 5]
-      && entries[at + 7] === keys[base + 6]
-      && entries[at + 1] === keys[base]
-      && entries[at + 2] === keys[base + 1]
-      && entries[at + 3] === keys[base + 2]
-      && entries[at] === version;
-  }
-
-  #findFurther(first: number, second: number, print: number, keys: Int32Array, base: number): number {
-    const reach = this.#header[HEADER.overflowReach];
-    let bucket = bucketOf(thirdHash(first, second), this.#bucketCount);
-    for (let distance = 1; distance <= reach; distance++) {
+  /** Every slot where the key may be: for another key with the same fingerprint in front of it, and for overflow. */
+  #findSlowly(first: number, second: number, print: number, keys: Int32Array, base: number): number {
+    const reach = this.#header[HEADER.overflowEntries] === 0 ? 0 : this.#header[HEADER.overflowReach];
+    let bucket = bucketOf(first, this.#scale);
+    for (let distance = -1; distance <= reach; distance++) {
       const start = bucket * BUCKET_SLOTS;
       for (let slot = start; slot < start + BUCKET_SLOTS; slot++) {
-        if (this.#prints[slot] === print && this.#matches(slot, keys, base)) return slot;
+        if (this.#prints[slot] === print && holds(this.#entries, slot, keys, base)) return slot;
       }
-      bucket = distance === 1 ? bucketOf(fourthHash(first, second), this.#bucketCount) : this.#following(bucket);
+      if (distance === -1) bucket = bucketOf(second, this.#scale);
+      else if (distance === 0) bucket = bucketOf(thirdHash(first, second), this.#scale);
+      else if (distance === 1) bucket = bucketOf(fourthHash(first, second), this.#scale);
+      else bucket = this.#following(bucket);
     }
     return -1;
   }
@@ -287,42 +302,45 @@ export class ConnectionTable {
   #findChunk(keys: Int32Array, from: number, count: number, slots: Int32Array): void {
     const prints = this.#prints;
     const entries = this.#entries;
-    let touched = 0;
-    for (let i = 0; i < count; i++) {
-      const first = hashKey(keys, (from + i) * KEY_WORDS, this.#seed);
-      const a = bucketOf(first, this.#bucketCount) * BUCKET_SLOTS;
-      const b = bucketOf(HASHED[HASHED_SECOND], this.#bucketCount) * BUCKET_SLOTS;
-      this.#firsts[i] = a;
-      this.#seconds[i] = b;
-      this.#wanted[i] = HASHED[HASHED_FINGERPRINT];
-      touched ^= prints[a] ^ prints[b];
+    const firsts = this.#firsts;
+    const seconds = this.#seconds;
+    const wanted = this.#wanted;
+    const scale = this.#scale;
+    const seed = this.#seed;
+    let base = Math.imul(from, KEY_WORDS);
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const x = hashAddress(keys, base, seed);
+      const y = hashRest(keys, base, seed);
+      const first = firstHash(x, y);
+      const second = secondHash(x, y);
+      firsts[i] = bucketOf(first, scale) << 2;
+      seconds[i] = bucketOf(second, scale) << 2;
+      wanted[i] = fingerprintOf(first, second);
+      base = (base + KEY_WORDS) | 0;
     }
-    for (let i = 0; i < count; i++) {
-      const print = this.#wanted[i];
-      const a = this.#firsts[i];
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const a = firsts[i];
+      const b = seconds[i];
+      const print = wanted[i];
       let slot = -1;
       if (prints[a] === print) slot = a;
-      else if (prints[a + 1] === print) slot = a + 1;
-      else if (prints[a + 2] === print) slot = a + 2;
-      else if (prints[a + 3] === print) slot = a + 3;
-      else {
-        const b = this.#seconds[i];
-        if (prints[b] === print) slot = b;
-        else if (prints[b + 1] === print) slot = b + 1;
-        else if (prints[b + 2] === print) slot = b + 2;
-        else if (prints[b + 3] === print) slot = b + 3;
-      }
-      slots[from + i] = slot;
-      if (slot >= 0) touched ^= entries[slot * ENTRY_WORDS];
+      else if (prints[a | 1] === print) slot = a | 1;
+      else if (prints[a | 2] === print) slot = a | 2;
+      else if (prints[a | 3] === print) slot = a | 3;
+      else if (prints[b] === print) slot = b;
+      else if (prints[b | 1] === print) slot = b | 1;
+      else if (prints[b | 2] === print) slot = b | 2;
+      else if (prints[b | 3] === print) slot = b | 3;
+      slots[(from + i) | 0] = slot;
     }
-    this.#sink[0] = touched;
-    for (let i = 0; i < count; i++) {
-      const slot = slots[from + i];
-      const base = (from + i) * KEY_WORDS;
-      // Another key with the same fingerprint in front of this one, or a third bucket in use: rare, so the plain way.
-      if (slot < 0 ? this.#header[HEADER.overflowEntries] !== 0 : !this.#matches(slot, keys, base)) {
-        slots[from + i] = this.find(keys, base);
-      }
+    base = Math.imul(from, KEY_WORDS);
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const slot = slots[(from + i) | 0];
+      const found = slot >= 0 && holds(entries, slot, keys, base);
+      // Another key with this fingerprint in front, or buckets beyond the second in use: rare, so the plain way.
+      if (!found && (slot >= 0 || this.#header[HEADER.overflowEntries] !== 0))
+        slots[(from + i) | 0] = this.find(keys, base);
+      base = (base + KEY_WORDS) | 0;
     }
   }
 
@@ -361,8 +379,8 @@ export class ConnectionTable {
 
   /** The third or fourth bucket, the emptier one, else the first that has room after the fourth. */
   #claimFurther(first: number, second: number, nowMs: number): number {
-    let bucket = bucketOf(fourthHash(first, second), this.#bucketCount);
-    let slot = this.#claim(bucketOf(thirdHash(first, second), this.#bucketCount), bucket, nowMs);
+    let bucket = bucketOf(fourthHash(first, second), this.#scale);
+    let slot = this.#claim(bucketOf(thirdHash(first, second), this.#scale), bucket, nowMs);
     for (let distance = 3; slot < 0 && distance <= REACH_LIMIT; distance++) {
       bucket = this.#following(bucket);
       slot = this.#claim(bucket, bucket, nowMs);
@@ -378,9 +396,9 @@ export class ConnectionTable {
   #distance(slot: number, first: number, second: number): number {
     const count = this.#bucketCount;
     const bucket = (slot / BUCKET_SLOTS) | 0;
-    if (bucket === bucketOf(first, count) || bucket === bucketOf(second, count)) return 0;
-    if (bucket === bucketOf(thirdHash(first, second), count)) return 1;
-    return ((bucket - bucketOf(fourthHash(first, second), count) + count) % count) + 2;
+    if (bucket === bucketOf(first, this.#scale) || bucket === bucketOf(second, this.#scale)) return 0;
+    if (bucket === bucketOf(thirdHash(first, second), this.#scale)) return 1;
+    return ((bucket - bucketOf(fourthHash(first, second), this.#scale) + count) % count) + 2;
   }
 
   /** Before the entry is published: a reader that can see it also knows how far to look. */
@@ -394,12 +412,12 @@ export class ConnectionTable {
     Atomics.add(this.#header, HEADER.overflowEntries, 1);
   }
 
-  #lastFirst = 0;
-
-  /** Hashes the key in a slot: returns the second hash, leaves the first in #lastFirst. */
-  #hashOf(slot: number): number {
-    this.#lastFirst = hashKey(this.#entries, slot * ENTRY_WORDS + ENTRY.client, this.#seed);
-    return HASHED[HASHED_SECOND];
+  /** `#distance` for the key that the slot holds. */
+  #distanceOf(slot: number): number {
+    const at = slot * ENTRY_WORDS + ENTRY.client;
+    const x = hashAddress(this.#entries, at, this.#seed);
+    const y = hashRest(this.#entries, at, this.#seed);
+    return this.#distance(slot, firstHash(x, y), secondHash(x, y));
   }
 
   #counter(at: number): number {
@@ -410,4 +428,24 @@ export class ConnectionTable {
       if (Atomics.load(counters, at + 1) === high) return (high >>> 0) * TWO_32 + (low >>> 0);
     }
   }
+}
+
+/**
+ * The slot holds the key, and nobody wrote it meanwhile. The words that differ most are compared first. Indices are
+ * joined with `|`, which needs no look for an overflow: buckets and entries begin at multiples of their size.
+ */
+function holds(entries: Int32Array, slot: number, keys: Int32Array, base: number): boolean {
+  const at = slot << 4;
+  const version = entries[at];
+  return (
+    entries[at | 4] === keys[(base + 3) | 0] &&
+    entries[at | 6] === keys[(base + 5) | 0] &&
+    entries[at | 5] === keys[(base + 4) | 0] &&
+    entries[at | 7] === keys[(base + 6) | 0] &&
+    entries[at | 1] === keys[base] &&
+    entries[at | 2] === keys[(base + 1) | 0] &&
+    entries[at | 3] === keys[(base + 2) | 0] &&
+    (version & 1) === 0 &&
+    entries[at] === version
+  );
 }

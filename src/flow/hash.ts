@@ -20,17 +20,11 @@ export function ownerSlot(a0: number, a1: number, a2: number, a3: number): numbe
   return h & (OWNER_SLOT_COUNT - 1);
 }
 
-/** [0] second hash, [1] fingerprint of the key that `hashKey` saw last in this thread. */
-export const HASHED = new Int32Array(2);
-export const HASHED_SECOND = 0;
-export const HASHED_FINGERPRINT = 1;
-
-/**
- * Hashes the 7 key words `keys[base … base + 6]`: returns the first hash (picks bucket 1), leaves the second hash (picks
- * bucket 2) and the fingerprint in `HASHED`.
- *
- * Three lanes of two words and one of one word are independent of each other, so the processor works on them at the
- * same time; two joins then let every bit reach both results. In C, all u32:
+/*
+ * The hash of a key of 7 words comes in two halves that know nothing of each other, `x` from the address and `y` from
+ * the rest, and everything else is made of these two. Pure functions of numbers, because a result left in memory would
+ * cost as much as the whole computation: the compiler keeps all of this in registers. Indices are cut to 32 bits (`| 0`)
+ * so that it need not look for an overflow at each of them. In C, all u32:
  *
  *     a = (k0 ^ seed) * M1;  a = ((a ^ a >> 15) + k1) * M2;
  *     b = (k2 ^ seed) * M2;  b = ((b ^ b >> 15) + k3) * M3;
@@ -44,25 +38,42 @@ export const HASHED_FINGERPRINT = 1;
  *
  * M1 = 0x9e3779b1, M2 = 0x85ebca6b, M3 = 0xc2b2ae35, M4 = 0x27d4eb2f.
  */
-export function hashKey(keys: Int32Array, base: number, seed: number): number {
-  let a = Math.imul(keys[base] ^ seed, M1);
-  let b = Math.imul(keys[base + 2] ^ seed, M2);
-  let c = Math.imul(keys[base + 4] ^ seed, M3);
-  const d = Math.imul(keys[base + 6] ^ seed, M4);
-  a = Math.imul(((a ^ (a >>> 15)) + keys[base + 1]) | 0, M2);
-  b = Math.imul(((b ^ (b >>> 15)) + keys[base + 3]) | 0, M3);
-  c = Math.imul(((c ^ (c >>> 15)) + keys[base + 5]) | 0, M4);
-  let x = ((a ^ (a >>> 16)) + b) | 0;
-  let y = ((c ^ (c >>> 16)) + d) | 0;
-  x = Math.imul(x ^ (x >>> 15), M1);
-  y = Math.imul(y ^ (y >>> 15), M3);
-  let first = Math.imul(((x ^ (x >>> 16)) + y) | 0, M2);
-  let second = Math.imul(((y ^ (y >>> 16)) + (x ^ (x >>> 13))) | 0, M4);
-  first ^= first >>> 15;
-  second ^= second >>> 16;
-  HASHED[HASHED_SECOND] = second;
-  HASHED[HASHED_FINGERPRINT] = ((Math.imul(first, M3) + second) | 0) | FINGERPRINT_FIRST;
-  return first;
+
+/** x: half of the hash, from the client's address `keys[base … base + 3]`. */
+export function hashAddress(keys: Int32Array, base: number, seed: number): number {
+  const a = Math.imul(keys[base] ^ seed, M1);
+  const b = Math.imul(keys[(base + 2) | 0] ^ seed, M2);
+  const x = (joined(a, keys[(base + 1) | 0], M2) + Math.imul(((b ^ (b >>> 15)) + keys[(base + 3) | 0]) | 0, M3)) | 0;
+  return Math.imul(x ^ (x >>> 15), M1);
+}
+
+/** y: the other half, from keyA, keyB and tag, `keys[base + 4 … base + 6]`. */
+export function hashRest(keys: Int32Array, base: number, seed: number): number {
+  const c = Math.imul(keys[(base + 4) | 0] ^ seed, M3);
+  const y = (joined(c, keys[(base + 5) | 0], M4) + Math.imul(keys[(base + 6) | 0] ^ seed, M4)) | 0;
+  return Math.imul(y ^ (y >>> 15), M3);
+}
+
+function joined(lane: number, word: number, factor: number): number {
+  const h = Math.imul(((lane ^ (lane >>> 15)) + word) | 0, factor);
+  return h ^ (h >>> 16);
+}
+
+/** First hash of a key: picks bucket 1. */
+export function firstHash(x: number, y: number): number {
+  const h = Math.imul(((x ^ (x >>> 16)) + y) | 0, M2);
+  return h ^ (h >>> 15);
+}
+
+/** Second hash of a key: picks bucket 2. */
+export function secondHash(x: number, y: number): number {
+  const h = Math.imul(((y ^ (y >>> 16)) + (x ^ (x >>> 13))) | 0, M4);
+  return h ^ (h >>> 16);
+}
+
+/** What stands in a slot's word for a key with these hashes: never one of the FINGERPRINT_ values below FINGERPRINT_FIRST. */
+export function fingerprintOf(first: number, second: number): number {
+  return (Math.imul(first, M3) + second) | 0 | FINGERPRINT_FIRST;
 }
 
 /**
@@ -81,8 +92,13 @@ export function fourthHash(first: number, second: number): number {
 
 /**
  * Bucket of a hash: floor(hash · bucketCount / 2³²), in C (u64)hash * bucketCount >> 32. Exact up to 2²¹ buckets
- * (3.3 million connections), the limit of a double's 53 bits.
+ * (3.3 million connections), the limit of a double's 53 bits. `scale`: `bucketScale(bucketCount)`.
  */
-export function bucketOf(hash: number, bucketCount: number): number {
-  return ((hash >>> 0) * (bucketCount / 4294967296)) >>> 0;
+export function bucketOf(hash: number, scale: number): number {
+  return ((hash >>> 0) * scale) | 0;
+}
+
+/** bucketCount / 2³², without a rounding. */
+export function bucketScale(bucketCount: number): number {
+  return bucketCount / 4294967296;
 }

@@ -161,7 +161,16 @@ export const SERVER_CELL = {
   identity: 14, // hash of vip name and server name, so that another process finds its cell again
   designated: 15, // requests designated, total
 } as const;
-export const SERVER_STATE = { free: 0, up: 1, slowStart: 2, suspect: 3, down: 4, draining: 5, disabled: 6, inactive: 7 } as const;
+export const SERVER_STATE = {
+  free: 0,
+  up: 1,
+  slowStart: 2,
+  suspect: 3,
+  down: 4,
+  draining: 5,
+  disabled: 6,
+  inactive: 7,
+} as const;
 export const SERVER_REASON = { configured: 0, command: 1, removed: 2 } as const;
 export const VIP_CELL = {
   state: 0, // 0 free, 1 used
@@ -235,9 +244,13 @@ export class TableMemory {
   readonly servers: Int32Array;
   readonly vips: Int32Array;
 
-  constructor(readonly buffer: ArrayBuffer | SharedArrayBuffer, connections: number) {
+  constructor(
+    readonly buffer: ArrayBuffer | SharedArrayBuffer,
+    connections: number,
+  ) {
     const l = tableLayout(connections);
-    if (buffer.byteLength < l.length) throw new RangeError(`table memory: ${buffer.byteLength} bytes, ${l.length} needed`);
+    if (buffer.byteLength < l.length)
+      throw new RangeError(`table memory: ${buffer.byteLength} bytes, ${l.length} needed`);
     this.layout = l;
     const words = (offset: number, count: number) => new Int32Array(buffer, offset, count);
     this.header = words(l.header, PAGE_LENGTH / 4);
@@ -278,8 +291,10 @@ export function formatTable(memory: TableMemory, hashSeed: number, bootId: Int32
   h[HEADER.hashSeed] = hashSeed | 0;
   h[HEADER.totalPages] = l.length / PAGE_LENGTH;
   h.set(bootId, HEADER.bootId);
-  for (let i = 0; i < l.recordCount; i++) records[i * RECORD_WORDS + RECORD.sessions] = i + 1 < l.recordCount ? i + 2 : 0;
-  for (let i = 0; i < l.sessionCount; i++) sessions[i * SESSION_WORDS + SESSION.next] = i + 1 < l.sessionCount ? i + 2 : 0;
+  for (let i = 0; i < l.recordCount; i++)
+    records[i * RECORD_WORDS + RECORD.sessions] = i + 1 < l.recordCount ? i + 2 : 0;
+  for (let i = 0; i < l.sessionCount; i++)
+    sessions[i * SESSION_WORDS + SESSION.next] = i + 1 < l.sessionCount ? i + 2 : 0;
   h[HEADER.freeRecord] = l.recordCount > 0 ? 1 : 0;
   h[HEADER.freeSession] = l.sessionCount > 0 ? 1 : 0;
   Atomics.store(h, HEADER.magic, LAYOUT_MAGIC);

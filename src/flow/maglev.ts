@@ -13,7 +13,11 @@ export const MAGLEV_NONE = 0xffff;
  * Fills a table with positions 0 … identities.length − 1. `identities`: one 32-bit word for each server, made from its
  * name, so that the table depends on names and weights alone and not on the order of the configuration. Weight ≤ 0: none.
  */
-export function buildMaglev(identities: Int32Array, weights: Int32Array, into: Uint16Array = new Uint16Array(MAGLEV_SIZE)): Uint16Array {
+export function buildMaglev(
+  identities: Int32Array,
+  weights: Int32Array,
+  into: Uint16Array = new Uint16Array(MAGLEV_SIZE),
+): Uint16Array {
   into.fill(MAGLEV_NONE);
   const order = Array.from(identities.keys())
     .filter((i) => weights[i] > 0)

@@ -144,9 +144,11 @@ export class NextHopTable {
     const w = this.#words;
     const at = index * NEXT_HOP_WORDS;
     return (
-      ((w[at + NEXT_HOP.macLow] >>> 8) & 0xff) === port
-      && w[at + NEXT_HOP.address + 3] === (a3 | 0) && w[at + NEXT_HOP.address + 2] === (a2 | 0)
-      && w[at + NEXT_HOP.address + 1] === (a1 | 0) && w[at + NEXT_HOP.address] === (a0 | 0)
+      ((w[at + NEXT_HOP.macLow] >>> 8) & 0xff) === port &&
+      w[at + NEXT_HOP.address + 3] === (a3 | 0) &&
+      w[at + NEXT_HOP.address + 2] === (a2 | 0) &&
+      w[at + NEXT_HOP.address + 1] === (a1 | 0) &&
+      w[at + NEXT_HOP.address] === (a0 | 0)
     );
   }
 

@@ -58,7 +58,11 @@ export class RecordPool {
     this.freeSessions(index);
     const at = index * RECORD_WORDS;
     const records = this.#records;
-    Atomics.store(records, at + RECORD.state, recordState((records[at + RECORD.state] >>> 16) + 1, 0, RECORD_STATE.free));
+    Atomics.store(
+      records,
+      at + RECORD.state,
+      recordState((records[at + RECORD.state] >>> 16) + 1, 0, RECORD_STATE.free),
+    );
     records[at + RECORD.sessions] = this.#header[HEADER.freeRecord];
     this.#header[HEADER.freeRecord] = index + 1;
     Atomics.sub(this.#header, HEADER.recordsUsed, 1);
@@ -205,8 +209,10 @@ export class RecordPool {
       let words = records;
       let link = at + RECORD.sessions;
       for (let next = words[link] - 1; next >= 0; next = words[link] - 1) {
-        const usable = next < this.sessionCount && reached[next] === 0
-          && sessions[next * SESSION_WORDS + SESSION.state] !== SESSION_STATE.free;
+        const usable =
+          next < this.sessionCount &&
+          reached[next] === 0 &&
+          sessions[next * SESSION_WORDS + SESSION.state] !== SESSION_STATE.free;
         if (!usable) {
           words[link] = 0; // the half-done change was here; what hung behind it was free or belongs to another record
           break;

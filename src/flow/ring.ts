@@ -24,7 +24,11 @@ export class FrameRing {
   }
 
   /** Over `byteLength(slots)` bytes of the buffer, zeroed for a new ring. `byteOffset`: a multiple of 4. */
-  constructor(buffer: SharedArrayBuffer, byteOffset: number, readonly slots: number) {
+  constructor(
+    buffer: SharedArrayBuffer,
+    byteOffset: number,
+    readonly slots: number,
+  ) {
     const length = FrameRing.byteLength(slots);
     this.#words = new Int32Array(buffer, byteOffset, length / 4);
     this.#bytes = new Uint8Array(buffer, byteOffset, length);

@@ -59,7 +59,10 @@ export class RouteTable {
     };
     let previous = -1;
     for (const row of order) {
-      const twin = previous >= 0 && snapshot.lengths[previous] === snapshot.lengths[row] && compare(first, previous, first, row) === 0;
+      const twin =
+        previous >= 0 &&
+        snapshot.lengths[previous] === snapshot.lengths[row] &&
+        compare(first, previous, first, row) === 0;
       if (twin) continue;
       while (open.length > 0 && compare(last, open.at(-1) as number, first, row) < 0) close();
       emit(first, row, row);
@@ -83,10 +86,13 @@ export class RouteTable {
       const middle = (low + high) >>> 1;
       const at = middle * 4;
       const below =
-        starts[at] !== w0 ? starts[at] < w0
-        : starts[at + 1] !== w1 ? starts[at + 1] < w1
-        : starts[at + 2] !== w2 ? starts[at + 2] < w2
-        : starts[at + 3] <= w3;
+        starts[at] !== w0
+          ? starts[at] < w0
+          : starts[at + 1] !== w1
+            ? starts[at + 1] < w1
+            : starts[at + 2] !== w2
+              ? starts[at + 2] < w2
+              : starts[at + 3] <= w3;
       if (below) low = middle;
       else high = middle;
     }

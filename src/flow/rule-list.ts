@@ -82,7 +82,8 @@ export function ruleInputs(
     }),
     protocols: rule.protocols.map(({ tunnel, number }) => ({
       number,
-      services: tunnel === null ? [] : vips.filter((vip) => vip.protocols.includes(tunnel)).map((vip) => service(vip, tunnel)),
+      services:
+        tunnel === null ? [] : vips.filter((vip) => vip.protocols.includes(tunnel)).map((vip) => service(vip, tunnel)),
     })),
   }));
 }
@@ -121,7 +122,8 @@ export class RuleList {
       for (const prefix of rule.to) add(KIND_TO, ...masked(prefix));
       for (const vip of rule.vips) {
         const transports = [...new Set(vip.services.map((service) => service.ipProtocol))];
-        if (transports.length > VIP_TRANSPORTS) throw new RangeError(`firewall: a VIP of ${transports.length} IP protocols`);
+        if (transports.length > VIP_TRANSPORTS)
+          throw new RangeError(`firewall: a VIP of ${transports.length} IP protocols`);
         while (transports.length < VIP_TRANSPORTS) transports.push(NO_TRANSPORT);
         add(KIND_VIP, ...vip.words, ...transports);
         for (const service of vip.services) add(KIND_VIP_SERVICE, ...service.words, service.ipProtocol, service.port);
@@ -148,9 +150,16 @@ export class RuleList {
    * when it cannot be seen (a later fragment): then a test of the port holds in a deny rule and fails in an allow rule.
    */
   evaluate(
-    s0: number, s1: number, s2: number, s3: number,
-    d0: number, d1: number, d2: number, d3: number,
-    ipProtocol: number, port: number,
+    s0: number,
+    s1: number,
+    s2: number,
+    s3: number,
+    d0: number,
+    d1: number,
+    d2: number,
+    d3: number,
+    ipProtocol: number,
+    port: number,
   ): number {
     const tests = this.#tests;
     for (let rule = 0; rule < this.count; rule++) {
@@ -175,8 +184,10 @@ export class RuleList {
               break;
             case KIND_VIP_SERVICE:
             case KIND_SERVICE:
-              matches = same(tests, at, d0, d1, d2, d3)
-                && ipProtocol === tests[at + 4] && this.#portMatches(tests[at + 5], port, rule);
+              matches =
+                same(tests, at, d0, d1, d2, d3) &&
+                ipProtocol === tests[at + 4] &&
+                this.#portMatches(tests[at + 5], port, rule);
               break;
             default:
               matches = ipProtocol === tests[at];
@@ -214,8 +225,10 @@ function masked(prefix: RulePrefix): number[] {
 
 function within(tests: Int32Array, at: number, a0: number, a1: number, a2: number, a3: number): boolean {
   return (
-    (a3 & tests[at + 7]) === tests[at + 3] && (a2 & tests[at + 6]) === tests[at + 2]
-    && (a1 & tests[at + 5]) === tests[at + 1] && (a0 & tests[at + 4]) === tests[at]
+    (a3 & tests[at + 7]) === tests[at + 3] &&
+    (a2 & tests[at + 6]) === tests[at + 2] &&
+    (a1 & tests[at + 5]) === tests[at + 1] &&
+    (a0 & tests[at + 4]) === tests[at]
   );
 }
 

@@ -18,7 +18,10 @@ export class SpinLock {
   readonly #pillow = new Int32Array(new SharedArrayBuffer(4));
 
   /** `deadlineMs`: a waiter gives up after so long; longer than supervision needs to notice a death. */
-  constructor(memory: TableMemory, readonly deadlineMs = 10_000) {
+  constructor(
+    memory: TableMemory,
+    readonly deadlineMs = 10_000,
+  ) {
     this.#header = memory.header;
   }
 

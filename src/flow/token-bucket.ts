@@ -47,8 +47,13 @@ export class TokenBuckets {
     for (let way = set; way < set + WAYS; way++) {
       const at = way * 4;
       const w = this.#addresses;
-      if (w[at + 3] === (a3 | 0) && w[at + 2] === (a2 | 0) && w[at + 1] === (a1 | 0) && w[at] === (a0 | 0)
-        && this.#asked[way] !== -Infinity) {
+      if (
+        w[at + 3] === (a3 | 0) &&
+        w[at + 2] === (a2 | 0) &&
+        w[at + 1] === (a1 | 0) &&
+        w[at] === (a0 | 0) &&
+        this.#asked[way] !== -Infinity
+      ) {
         slot = way;
         break;
       }

@@ -12,7 +12,12 @@ describe("document 003's example", () => {
   it('gives the first request to 10.10.1.2, and of three requests one to 10.10.1.1 and two to 10.10.1.2', () => {
     const farm = newFarm('weighted-round-robin', [1, 2]); // 10.10.1.1 weight 1, 10.10.1.2 weight 2
     expect(times(6, () => farm.next(0xc0800a05)).map((i) => `10.10.1.${i + 1}`)).toEqual([
-      '10.10.1.2', '10.10.1.1', '10.10.1.2', '10.10.1.2', '10.10.1.1', '10.10.1.2',
+      '10.10.1.2',
+      '10.10.1.1',
+      '10.10.1.2',
+      '10.10.1.2',
+      '10.10.1.1',
+      '10.10.1.2',
     ]);
   });
 });
@@ -28,7 +33,9 @@ describe('sequences', () => {
     farm.next();
     farm.cells.setState(farm.servers[1], SERVER_STATE.down, SERVER_REASON.configured, 0);
     expect(times(3, farm.next)).toEqual([2, 0, 2]);
-    farm.designator.setPlan({ vips: [{ index: farm.vip, algorithm: 'round-robin', servers: farm.servers.slice(0, 2) }] });
+    farm.designator.setPlan({
+      vips: [{ index: farm.vip, algorithm: 'round-robin', servers: farm.servers.slice(0, 2) }],
+    });
     expect(times(2, farm.next)).toEqual([0, 0]);
   });
 
@@ -108,51 +115,64 @@ describe.each(ALGORITHMS)('%s', (algorithm) => {
       farm.cells.addHalfOpen(server, 1);
     }
     for (const server of farm.servers) farm.cells.setWeight(server, 0);
-    expect(farm.designator.peek(farm.vip, 0, 0, 0xffff, 1, 1)).toEqual({ server: -1, reason: 'no server of the VIP may take a new tunnel' });
+    expect(farm.designator.peek(farm.vip, 0, 0, 0xffff, 1, 1)).toEqual({
+      server: -1,
+      reason: 'no server of the VIP may take a new tunnel',
+    });
   });
 
   it('makes the same sequence whichever shard is asked', () => {
-    const events = fc.array(fc.record({ shard: fc.nat(2), client: fc.nat(5), down: fc.option(fc.nat(2), { freq: 6 }) }), { maxLength: 60 });
+    const events = fc.array(
+      fc.record({ shard: fc.nat(2), client: fc.nat(5), down: fc.option(fc.nat(2), { freq: 6 }) }),
+      { maxLength: 60 },
+    );
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 3, maxLength: 3 }), events, (weights, steps) => {
-        const [one, three] = [newFarm(algorithm, weights), newFarm(algorithm, weights)];
-        const shards = [0, 1, 2].map((shard) => new Designator(three.memory, undefined, undefined, shard));
-        for (const shard of shards) shard.setPlan(three.plan);
-        for (const { shard, client, down } of steps) {
-          if (down !== null) {
-            for (const farm of [one, three]) {
-              const server = farm.servers[down];
-              const state = farm.cells.state(server) === SERVER_STATE.up ? SERVER_STATE.down : SERVER_STATE.up;
-              farm.cells.setState(server, state, SERVER_REASON.configured, 0);
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 3, maxLength: 3 }),
+        events,
+        (weights, steps) => {
+          const [one, three] = [newFarm(algorithm, weights), newFarm(algorithm, weights)];
+          const shards = [0, 1, 2].map((shard) => new Designator(three.memory, undefined, undefined, shard));
+          for (const shard of shards) shard.setPlan(three.plan);
+          for (const { shard, client, down } of steps) {
+            if (down !== null) {
+              for (const farm of [one, three]) {
+                const server = farm.servers[down];
+                const state = farm.cells.state(server) === SERVER_STATE.up ? SERVER_STATE.down : SERVER_STATE.up;
+                farm.cells.setState(server, state, SERVER_REASON.configured, 0);
+              }
             }
+            const expected = one.next(client, 1);
+            const server = shards[shard].designate(three.vip, 0, 0, 0xffff, client, 1);
+            expect(three.servers.indexOf(server)).toBe(expected);
+            if (server >= 0) for (const farm of [one, three]) farm.cells.addHalfOpen(farm.servers[expected], 1);
           }
-          const expected = one.next(client, 1);
-          const server = shards[shard].designate(three.vip, 0, 0, 0xffff, client, 1);
-          expect(three.servers.indexOf(server)).toBe(expected);
-          if (server >= 0) for (const farm of [one, three]) farm.cells.addHalfOpen(farm.servers[expected], 1);
-        }
-      }),
+        },
+      ),
       { numRuns: Math.ceil(RUNS / 4) },
     );
   });
 });
 
 describe('designation by real threads', () => {
-  it.each(['round-robin', 'weighted-round-robin', 'least-recent-use'])('%s: two workers make the sequence of one', async (algorithm) => {
-    const rounds = 3000;
-    const alone = newFarm(algorithm, [1, 2, 4]);
-    const expected = times(2 * rounds, () => alone.servers[alone.next()]);
-    const memory = newSharedMemory(64);
-    const { plan, cells, servers } = newFarm(algorithm, [1, 2, 4], memory);
-    const log = new SharedArrayBuffer((2 * rounds + 1) * 4);
-    const data = { buffer: memory.buffer, connections: 64, plan, rounds, log };
-    const file = new URL('designate.thread.ts', import.meta.url);
-    await Promise.all([0, 1].map((shard) => inThread(file, { ...data, shard })));
-    const sequence = new Int32Array(log);
-    expect(sequence[0]).toBe(2 * rounds);
-    expect([...sequence.subarray(1)]).toEqual(expected);
-    expect([...servers].reduce((sum, server) => sum + cells.get(server, SERVER_CELL.designated), 0)).toBe(2 * rounds);
-  });
+  it.each(['round-robin', 'weighted-round-robin', 'least-recent-use'])(
+    '%s: two workers make the sequence of one',
+    async (algorithm) => {
+      const rounds = 3000;
+      const alone = newFarm(algorithm, [1, 2, 4]);
+      const expected = times(2 * rounds, () => alone.servers[alone.next()]);
+      const memory = newSharedMemory(64);
+      const { plan, cells, servers } = newFarm(algorithm, [1, 2, 4], memory);
+      const log = new SharedArrayBuffer((2 * rounds + 1) * 4);
+      const data = { buffer: memory.buffer, connections: 64, plan, rounds, log };
+      const file = new URL('designate.thread.ts', import.meta.url);
+      await Promise.all([0, 1].map((shard) => inThread(file, { ...data, shard })));
+      const sequence = new Int32Array(log);
+      expect(sequence[0]).toBe(2 * rounds);
+      expect([...sequence.subarray(1)]).toEqual(expected);
+      expect([...servers].reduce((sum, server) => sum + cells.get(server, SERVER_CELL.designated), 0)).toBe(2 * rounds);
+    },
+  );
 });
 
 describe('designator', () => {
@@ -160,7 +180,9 @@ describe('designator', () => {
     expect(ALGORITHM_NAMES.toSorted()).toEqual(ALGORITHMS.toSorted());
     const farm = newFarm('maglev', [1]);
     for (const algorithm of ['random', 'toString']) {
-      expect(() => farm.designator.setPlan({ vips: [{ index: 0, algorithm, servers: farm.servers }] })).toThrow(RangeError);
+      expect(() => farm.designator.setPlan({ vips: [{ index: 0, algorithm, servers: farm.servers }] })).toThrow(
+        RangeError,
+      );
     }
     expect(farm.next()).toBe(0); // the plan before stays
   });

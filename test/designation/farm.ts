@@ -19,7 +19,11 @@ export function newFarm(algorithm: string, weights: readonly number[], memory = 
   const cells = new ServerTable(memory);
   const vip = cells.ensureVip(cellIdentity('access'), 0, 1701);
   const servers = Int32Array.from(weights, (weight, i) =>
-    cells.ensureServer(cellIdentity('access', `lns${i + 1}`), { vip, address: i + 1, port: 1701, nextHop: 0, weight }, 0),
+    cells.ensureServer(
+      cellIdentity('access', `lns${i + 1}`),
+      { vip, address: i + 1, port: 1701, nextHop: 0, weight },
+      0,
+    ),
   );
   const plan = { vips: [{ index: vip, algorithm, servers }] };
   const designator = new Designator(memory, cells);

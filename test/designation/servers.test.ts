@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { ServerTable, cellIdentity } from '../../src/designation/servers.js';
-import { HEADER, RECORD, RECORD_STATE, SERVER_CELL, SERVER_LIMIT, SERVER_REASON, SERVER_STATE, VIP_LIMIT } from '../../src/flow/layout.js';
+import {
+  HEADER,
+  RECORD,
+  RECORD_STATE,
+  SERVER_CELL,
+  SERVER_LIMIT,
+  SERVER_REASON,
+  SERVER_STATE,
+  VIP_LIMIT,
+} from '../../src/flow/layout.js';
 import { RecordPool, recordState } from '../../src/flow/record-pool.js';
 import { newMemory } from '../flow/memory.js';
 
@@ -13,12 +22,22 @@ describe('server cells', () => {
     const a = cells.ensureServer(cellIdentity('v', 'a'), PLACE, 10);
     const b = cells.ensureServer(cellIdentity('v', 'b'), PLACE, 10);
     expect(a).not.toBe(b);
-    expect([cells.state(a), cells.weight(a), cells.get(a, SERVER_CELL.load), cells.get(a, SERVER_CELL.since)]).toEqual([SERVER_STATE.up, 3, -1, 10]);
+    expect([cells.state(a), cells.weight(a), cells.get(a, SERVER_CELL.load), cells.get(a, SERVER_CELL.since)]).toEqual([
+      SERVER_STATE.up,
+      3,
+      -1,
+      10,
+    ]);
     cells.setState(a, SERVER_STATE.draining, SERVER_REASON.command, 20);
     cells.addEstablished(a, 2);
     const again = new ServerTable(memory);
     expect(again.ensureServer(cellIdentity('v', 'a'), { ...PLACE, weight: 9 }, 30)).toBe(a);
-    expect([again.state(a), again.weight(a), again.tunnels(a), again.get(a, SERVER_CELL.since)]).toEqual([SERVER_STATE.draining, 9, 2, 20]);
+    expect([again.state(a), again.weight(a), again.tunnels(a), again.get(a, SERVER_CELL.since)]).toEqual([
+      SERVER_STATE.draining,
+      9,
+      2,
+      20,
+    ]);
     again.releaseServer(a);
     expect(again.findServer(cellIdentity('v', 'a'))).toBe(-1);
     expect(again.ensureServer(cellIdentity('v', 'c'), PLACE, 40)).toBe(a);
@@ -61,12 +80,19 @@ describe('server cells', () => {
     cells.addHalfOpen(a, 77);
     memory.header[HEADER.halfOpen] = -3;
     cells.recount();
-    const counts = (i: number) => [SERVER_CELL.halfOpen, SERVER_CELL.established, SERVER_CELL.sessions].map((field) => cells.get(i, field));
+    const counts = (i: number) =>
+      [SERVER_CELL.halfOpen, SERVER_CELL.established, SERVER_CELL.sessions].map((field) => cells.get(i, field));
     expect([counts(a), counts(b), memory.header[HEADER.halfOpen]]).toEqual([[1, 1, 2], [0, 1, 1], 1]);
   });
 
   it('have identities that tell names apart and are never 0', () => {
-    const names = [['a', 'bc'], ['ab', 'c'], ['abc', ''], ['', 'abc'], ['a', 'bc ']] as const;
+    const names = [
+      ['a', 'bc'],
+      ['ab', 'c'],
+      ['abc', ''],
+      ['', 'abc'],
+      ['a', 'bc '],
+    ] as const;
     const identities = new Set(names.map(([vip, server]) => cellIdentity(vip, server)));
     expect(identities.size).toBe(names.length);
     expect(identities.has(0)).toBe(false);

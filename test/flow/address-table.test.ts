@@ -10,7 +10,11 @@ describe('address table', () => {
     const vip = table.ensure(0, 0, 0xffff, 0xc8c86401, ADDRESS_ROLE.vip);
     const six = table.ensure(0x20010db8, 0, 0, 0xffffffff, ADDRESS_ROLE.server);
     expect(table.ensure(0, 0, 0xffff, 0xc8c86401, ADDRESS_ROLE.server)).toBe(vip);
-    expect([table.family(vip), table.family(six), table.role(vip)]).toEqual([4, 6, ADDRESS_ROLE.vip | ADDRESS_ROLE.server]);
+    expect([table.family(vip), table.family(six), table.role(vip)]).toEqual([
+      4,
+      6,
+      ADDRESS_ROLE.vip | ADDRESS_ROLE.server,
+    ]);
     expect([0, 1, 2, 3].map((w) => table.word(six, w) >>> 0)).toEqual([0x20010db8, 0, 0, 0xffffffff]);
     expect(table.indexOf(0, 0, 0xffff, 0xc8c86401)).toBe(-1);
     table.refresh();

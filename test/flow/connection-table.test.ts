@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConnectionTable, QUARANTINE_MS } from '../../src/flow/connection-table.js';
-import { HASHED, HASHED_FINGERPRINT, bucketOf, hashKey } from '../../src/flow/hash.js';
+import {
+  bucketOf,
+  bucketScale,
+  fingerprintOf,
+  firstHash,
+  hashAddress,
+  hashRest,
+  secondHash,
+} from '../../src/flow/hash.js';
 import {
   BUCKET_SLOTS,
   ENTRY,
@@ -72,7 +80,9 @@ describe('connection table', () => {
     const version = memory.entries[at + ENTRY.version];
     table.update(slot, 11, 12, 13, 14);
     expect(memory.entries[at + ENTRY.version]).toBe(version + 2);
-    expect([table.targetOf(slot), table.portsOf(slot), table.recordOf(slot), table.flagsOf(slot)]).toEqual([11, 12, 13, 14]);
+    expect([table.targetOf(slot), table.portsOf(slot), table.recordOf(slot), table.flagsOf(slot)]).toEqual([
+      11, 12, 13, 14,
+    ]);
     expect([table.packets(slot), table.bytes(slot)]).toEqual([8589934591, 5]);
     table.setFlags(slot, 8);
     expect([table.recordOf(slot), table.flagsOf(slot)]).toEqual([13, 8]);
@@ -109,7 +119,12 @@ describe('connection table', () => {
     }
   });
 
-  it.each([[100_000, false], [100_000, true], [1_000_000, false], [1_000_000, true]])(
+  it.each([
+    [100_000, false],
+    [100_000, true],
+    [1_000_000, false],
+    [1_000_000, true],
+  ])(
     'places %i entries at load 0.8 (random keys: %s)',
     (entries, random) => {
       const memory = newMemory(entries / 2);
@@ -164,12 +179,16 @@ describe('connection table', () => {
     const memory = newMemory(64);
     const table = new ConnectionTable(memory);
     const wanted = keyOf(1);
-    const first = hashKey(wanted, 0, memory.header[HEADER.hashSeed]);
-    const print = HASHED[HASHED_FINGERPRINT];
-    const start = bucketOf(first, memory.layout.bucketCount) * BUCKET_SLOTS;
+    const seed = memory.header[HEADER.hashSeed];
+    const x = hashAddress(wanted, 0, seed);
+    const y = hashRest(wanted, 0, seed);
+    const first = firstHash(x, y);
+    const print = fingerprintOf(first, secondHash(x, y));
+    const start = bucketOf(first, bucketScale(memory.layout.bucketCount)) * BUCKET_SLOTS;
     const slot = table.insert(wanted, 0, 0, 0, 1, 0, 0);
     // A stranger with the same fingerprint stands before it, in the other slots of both buckets.
-    for (let other = start; other < start + BUCKET_SLOTS; other++) if (other !== slot) memory.fingerprints[other] = print;
+    for (let other = start; other < start + BUCKET_SLOTS; other++)
+      if (other !== slot) memory.fingerprints[other] = print;
     const slots = new Int32Array(2);
     const keys = Int32Array.from([...wanted, ...keyOf(2)]);
     table.findMany(keys, 2, slots);
@@ -177,7 +196,11 @@ describe('connection table', () => {
   });
 
   it('agrees with a Map whatever is done to it', () => {
-    type Model = { live: Map<number, { slot: number; record: number }>; removed: { slot: number; at: number }[]; now: number };
+    type Model = {
+      live: Map<number, { slot: number; record: number }>;
+      removed: { slot: number; at: number }[];
+      now: number;
+    };
     const command = fc.oneof(
       { weight: 5, arbitrary: fc.record({ do: fc.constant('insert' as const), key: fc.nat(60) }) },
       { weight: 3, arbitrary: fc.record({ do: fc.constant('remove' as const), key: fc.nat(60) }) },
@@ -227,7 +250,10 @@ describe('connection table', () => {
 
 describe('adoption after a crash', () => {
   /** Stops a writer before its n-th store to shared memory by making a copy of the memory there. */
-  function crashes(prepare: (table: ConnectionTable) => number, act: (table: ConnectionTable, slot: number) => void): TableMemory[] {
+  function crashes(
+    prepare: (table: ConnectionTable) => number,
+    act: (table: ConnectionTable, slot: number) => void,
+  ): TableMemory[] {
     const states: TableMemory[] = [];
     for (let stop = 0; ; stop++) {
       const memory = newMemory(16);
@@ -286,18 +312,25 @@ describe('adoption after a crash', () => {
       if (memory.fingerprints[slot] === FINGERPRINT_REMOVED) expect(table.isLive(slot)).toBe(false);
     }
     // Whatever was left behind does not stand in the way of the same key.
-    for (const i of [1, 2]) if (!keys.includes(i)) expect(table.insert(keyOf(i), 0, 0, 0, 0, 0, 10_200)).toBeGreaterThanOrEqual(0);
+    for (const i of [1, 2])
+      if (!keys.includes(i)) expect(table.insert(keyOf(i), 0, 0, 0, 0, 0, 10_200)).toBeGreaterThanOrEqual(0);
     return { table, keys };
   }
 
   it('frees an entry at any step of its insertion and keeps the others', () => {
-    const states = crashes((table) => table.insert(keyOf(1), 0, 1, 1, 1, 1, 0), (table) => table.insert(keyOf(2), 0, 2, 2, 2, 2, 0));
+    const states = crashes(
+      (table) => table.insert(keyOf(1), 0, 1, 1, 1, 1, 0),
+      (table) => table.insert(keyOf(2), 0, 2, 2, 2, 2, 0),
+    );
     expect(states.length).toBeGreaterThanOrEqual(5);
     for (const memory of states) expect(survivors(memory).keys).toEqual([1]);
   });
 
   it('keeps an updated entry whole or not at all', () => {
-    const states = crashes((table) => table.insert(keyOf(1), 0, 1, 1, 1, 1, 0), (table, slot) => table.update(slot, 2, 2, 2, 2));
+    const states = crashes(
+      (table) => table.insert(keyOf(1), 0, 1, 1, 1, 1, 0),
+      (table, slot) => table.update(slot, 2, 2, 2, 2),
+    );
     expect(states.length).toBe(2);
     const whole = survivors(states[0]);
     expect(whole.keys).toEqual([1]);
@@ -306,7 +339,10 @@ describe('adoption after a crash', () => {
   });
 
   it('ends a removal at any step of it', () => {
-    const states = crashes((table) => table.insert(keyOf(1), 0, 1, 1, 1, 1, 0), (table, slot) => table.remove(slot, 9_990));
+    const states = crashes(
+      (table) => table.insert(keyOf(1), 0, 1, 1, 1, 1, 0),
+      (table, slot) => table.remove(slot, 9_990),
+    );
     expect(states.length).toBeGreaterThanOrEqual(4);
     expect(states.map((memory) => survivors(memory).keys)).toEqual(states.map((_, step) => (step === 0 ? [1] : [])));
   });

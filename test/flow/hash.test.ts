@@ -1,9 +1,28 @@
 import { describe, expect, it } from 'vitest';
-import { HASHED, HASHED_FINGERPRINT, HASHED_SECOND, bucketOf, fourthHash, hashKey, ownerSlot, thirdHash } from '../../src/flow/hash.js';
+import {
+  bucketOf,
+  bucketScale,
+  fingerprintOf,
+  firstHash,
+  fourthHash,
+  hashAddress,
+  hashRest,
+  ownerSlot,
+  secondHash,
+  thirdHash,
+} from '../../src/flow/hash.js';
 import { FINGERPRINT_FIRST, KEY_WORDS, OWNER_SLOT_COUNT } from '../../src/flow/layout.js';
 import { numbers, realisticKey } from './memory.js';
 
-/** The C text of `hashKey`'s comment, word for word, with u32 as BigInt. */
+/** [first, second, fingerprint] */
+function hashes(keys: Int32Array, base: number, seed: number): [number, number, number] {
+  const x = hashAddress(keys, base, seed);
+  const y = hashRest(keys, base, seed);
+  const [first, second] = [firstHash(x, y), secondHash(x, y)];
+  return [first, second, fingerprintOf(first, second)];
+}
+
+/** The C text of the comment in hash.ts, word for word, with u32 as BigInt. */
 function twin(k: readonly number[], seedWord: number): { h1: number; h2: number; fingerprint: number } {
   const M = 0xffffffffn;
   const u = (x: bigint) => x & M;
@@ -34,20 +53,19 @@ describe('hash of a key', () => {
     for (let i = 0; i < 2000; i++) {
       const key = Int32Array.from({ length: KEY_WORDS + 2 }, next);
       const seed = next();
-      const first = hashKey(key, 2, seed);
+      const actual = hashes(key, 2, seed);
       const expected = twin([...key.subarray(2)], seed);
-      expect([first >>> 0, HASHED[HASHED_SECOND] >>> 0, HASHED[HASHED_FINGERPRINT] >>> 0]).toEqual([
-        expected.h1, expected.h2, expected.fingerprint,
-      ]);
-      expect(HASHED[HASHED_FINGERPRINT] >>> 0).toBeGreaterThanOrEqual(FINGERPRINT_FIRST);
+      expect(actual.map((h) => h >>> 0)).toEqual([expected.h1, expected.h2, expected.fingerprint]);
+      expect(actual[2] >>> 0).toBeGreaterThanOrEqual(FINGERPRINT_FIRST);
     }
   });
 
   it('keeps known values, which C++ and BPF are held against', () => {
     const key = Int32Array.of(0, 0, 0xffff, 0xc0800a05, (1701 << 16) | 1701, 42, (1 << 16) | (1 << 8) | 1);
-    const first = hashKey(key, 0, 0x12345678);
-    const second = HASHED[HASHED_SECOND];
-    expect([first, second, HASHED[HASHED_FINGERPRINT], thirdHash(first, second), fourthHash(first, second)].map((h) => h >>> 0)).toMatchInlineSnapshot(`
+    const [first, second, print] = hashes(key, 0, 0x12345678);
+    expect(
+      [first, second, print, thirdHash(first, second), fourthHash(first, second)].map((h) => h >>> 0),
+    ).toMatchInlineSnapshot(`
       [
         2411212786,
         2480894937,
@@ -69,10 +87,10 @@ describe('hash of a key', () => {
       const changed = new Float64Array(64);
       for (let round = 0; round < rounds; round++) {
         for (let w = 0; w < KEY_WORDS; w++) key[w] = next();
-        const first = hashKey(key, 0, 5);
-        const second = HASHED[HASHED_SECOND];
+        const before = hashes(key, 0, 5);
         key[bit >>> 5] ^= 1 << (bit & 31);
-        const [x, y] = [first ^ hashKey(key, 0, 5), second ^ HASHED[HASHED_SECOND]];
+        const after = hashes(key, 0, 5);
+        const [x, y] = [before[0] ^ after[0], before[1] ^ after[1]];
         for (let i = 0; i < 32; i++) {
           changed[i] += (x >>> i) & 1;
           changed[32 + i] += (y >>> i) & 1;
@@ -93,8 +111,9 @@ describe('hash of a key', () => {
       const counts = [new Int32Array(buckets), new Int32Array(buckets)];
       for (let i = 0; i < keys; i++) {
         realisticKey(i, key, 0);
-        counts[0][bucketOf(hashKey(key, 0, seed), buckets)]++;
-        counts[1][bucketOf(HASHED[HASHED_SECOND], buckets)]++;
+        const [first, second] = hashes(key, 0, seed);
+        counts[0][bucketOf(first, bucketScale(buckets))]++;
+        counts[1][bucketOf(second, bucketScale(buckets))]++;
       }
       for (const column of counts) {
         // χ² with 4095 degrees of freedom: mean 4095, standard deviation 90.
@@ -110,12 +129,15 @@ describe('bucket of a hash', () => {
     const next = numbers(17);
     for (const buckets of [4, 5, 625_000, 2 ** 21 - 1, 2 ** 21]) {
       for (const hash of [0, -1, 0x7fffffff, -0x80000000, ...Array.from({ length: 500 }, next)]) {
-        expect(bucketOf(hash, buckets)).toBe(Number((BigInt(hash >>> 0) * BigInt(buckets)) >> 32n));
+        expect(bucketOf(hash, bucketScale(buckets))).toBe(Number((BigInt(hash >>> 0) * BigInt(buckets)) >> 32n));
       }
       // The hashes at which the bucket changes.
       for (let bucket = 1; bucket < Math.min(buckets, 300); bucket++) {
         const edge = Number(((BigInt(bucket) << 32n) + BigInt(buckets) - 1n) / BigInt(buckets));
-        expect([bucketOf(edge | 0, buckets), bucketOf((edge - 1) | 0, buckets)]).toEqual([bucket, bucket - 1]);
+        expect([bucketOf(edge | 0, bucketScale(buckets)), bucketOf((edge - 1) | 0, bucketScale(buckets))]).toEqual([
+          bucket,
+          bucket - 1,
+        ]);
       }
     }
   });

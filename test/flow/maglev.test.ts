@@ -26,7 +26,10 @@ describe('maglev table', () => {
     const ids = identities(4);
     const order = [2, 0, 3, 1];
     const table = buildMaglev(ids, Int32Array.of(1, 2, 3, 4));
-    const shuffled = buildMaglev(Int32Array.from(order, (i) => ids[i]), Int32Array.from(order, (i) => i + 1));
+    const shuffled = buildMaglev(
+      Int32Array.from(order, (i) => ids[i]),
+      Int32Array.from(order, (i) => i + 1),
+    );
     expect(shuffled.every((position, i) => order[position] === table[i])).toBe(true);
   });
 
@@ -44,7 +47,10 @@ describe('maglev table', () => {
   });
 
   it('spreads the tunnels of one client and neighbouring clients evenly', () => {
-    for (const place of [(i: number) => maglevPlace(0, 0, 0xffff, 0x0a000001, i), (i: number) => maglevPlace(0, 0, 0xffff, 0x0a000000 + i, 1)]) {
+    for (const place of [
+      (i: number) => maglevPlace(0, 0, 0xffff, 0x0a000001, i),
+      (i: number) => maglevPlace(0, 0, 0xffff, 0x0a000000 + i, 1),
+    ]) {
       const table = buildMaglev(identities(4), Int32Array.of(1, 1, 1, 1));
       const counts = [0, 0, 0, 0];
       for (let i = 1; i <= 4000; i++) counts[table[place(i)]]++;

@@ -16,7 +16,10 @@ describe('next-hop table', () => {
     const elsewhere = table.ensure(1, 0, 0, 0xffff, 0x0a000001);
     expect(elsewhere).not.toBe(index);
     const other = new NextHopTable(memory);
-    expect([other.find(0, 0, 0, 0xffff, 0x0a000001), other.find(1, 0, 0, 0xffff, 0x0a000001)]).toEqual([index, elsewhere]);
+    expect([other.find(0, 0, 0, 0xffff, 0x0a000001), other.find(1, 0, 0, 0xffff, 0x0a000001)]).toEqual([
+      index,
+      elsewhere,
+    ]);
     expect([other.port(index), other.port(elsewhere), other.state(index)]).toEqual([0, 1, NEXT_HOP_STATE.unresolved]);
     expect([0, 1, 2, 3].map((w) => other.addressWord(index, w))).toEqual([0, 0, 0xffff, 0x0a000001]);
     expect(table.count()).toBe(2);
@@ -39,7 +42,11 @@ describe('next-hop table', () => {
     expect([table.mac(index, out), ...out]).toEqual([true, ...MAC]);
     expect([table.confirmed(index), table.port(index), table.state(index)]).toEqual([12, 1, NEXT_HOP_STATE.resolved]);
     expect(table.setUnresolved(index)).toBe(true);
-    expect([table.mac(index, out), table.port(index), table.state(index)]).toEqual([false, 1, NEXT_HOP_STATE.unresolved]);
+    expect([table.mac(index, out), table.port(index), table.state(index)]).toEqual([
+      false,
+      1,
+      NEXT_HOP_STATE.unresolved,
+    ]);
     expect(table.find(1, 0xfe800000, 0, 0, -1)).toBe(index);
   });
 
@@ -80,7 +87,10 @@ describe('next-hop table', () => {
     memory.header[HEADER.nextHopsUsed] = 0;
     expect(table.adopt()).toEqual({ kept: 2, repaired: 2 });
     expect([table.count(), table.state(whole), table.state(torn), table.state(half)]).toEqual([
-      2, NEXT_HOP_STATE.resolved, NEXT_HOP_STATE.unresolved, NEXT_HOP_STATE.free,
+      2,
+      NEXT_HOP_STATE.resolved,
+      NEXT_HOP_STATE.unresolved,
+      NEXT_HOP_STATE.free,
     ]);
     expect(table.adopt()).toEqual({ kept: 2, repaired: 0 });
   });

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { HEADER, RECORD, RECORD_STATE, RECORD_WORDS, SESSION, SESSION_STATE, SESSION_WORDS, type TableMemory } from '../../src/flow/layout.js';
+import {
+  HEADER,
+  RECORD,
+  RECORD_STATE,
+  RECORD_WORDS,
+  SESSION,
+  SESSION_STATE,
+  SESSION_WORDS,
+  type TableMemory,
+} from '../../src/flow/layout.js';
 import { RecordPool, recordState } from '../../src/flow/record-pool.js';
 import { RUNS, newMemory } from './memory.js';
 
@@ -74,9 +83,14 @@ describe('record pool', () => {
             expect(pool.sessionByClientId(record, ended)).toBe(-1);
           }
           for (const [index, list] of model) {
-            expect([pool.state(index), pool.protocol(index), pool.sessionsOf(index)]).toEqual([RECORD_STATE.halfOpen, 3, list.length]);
+            expect([pool.state(index), pool.protocol(index), pool.sessionsOf(index)]).toEqual([
+              RECORD_STATE.halfOpen,
+              3,
+              list.length,
+            ]);
             const ids: number[] = [];
-            for (let s = pool.firstSession(index); s >= 0; s = pool.nextSession(s)) ids.push(pool.sessionWord(s, SESSION.clientId));
+            for (let s = pool.firstSession(index); s >= 0; s = pool.nextSession(s))
+              ids.push(pool.sessionWord(s, SESSION.clientId));
             expect(ids).toEqual(list);
           }
           check(memory, pool);

@@ -9,33 +9,37 @@ const newRing = (slots: number) => new FrameRing(new SharedArrayBuffer(FrameRing
 describe('frame ring', () => {
   it('agrees with a queue of limited length', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 5 }), fc.array(fc.option(fc.nat(RING_FRAME_LENGTH + 2)), { maxLength: 60 }), (slots, steps) => {
-        const ring = newRing(slots);
-        const queue: { length: number; fill: number }[] = [];
-        const meta = new Int32Array(3);
-        const out = new Uint8Array(RING_FRAME_LENGTH + 3);
-        let refused = 0;
-        for (const [step, length] of steps.entries()) {
-          if (length !== null) {
-            const fits = queue.length < slots && length <= RING_FRAME_LENGTH;
-            const frame = new Uint8Array(length + 4).fill((step % 255) + 1);
-            expect(ring.push(frame, 2, length, 1, step)).toBe(fits);
-            if (fits) queue.push({ length, fill: step });
-            else refused++;
-          } else {
-            const expected = queue.shift();
-            out.fill(0);
-            expect(ring.pop(out, 2, meta)).toBe(expected !== undefined);
-            if (expected === undefined) continue;
-            expect([...meta]).toEqual([expected.length, 1, expected.fill]);
-            const frame = out.subarray(2, 2 + expected.length);
-            expect(frame.every((byte) => byte === (expected.fill % 255) + 1)).toBe(true);
-            expect([out[1], out[2 + expected.length]]).toEqual([0, 0]);
+      fc.property(
+        fc.integer({ min: 1, max: 5 }),
+        fc.array(fc.option(fc.nat(RING_FRAME_LENGTH + 2)), { maxLength: 60 }),
+        (slots, steps) => {
+          const ring = newRing(slots);
+          const queue: { length: number; fill: number }[] = [];
+          const meta = new Int32Array(3);
+          const out = new Uint8Array(RING_FRAME_LENGTH + 3);
+          let refused = 0;
+          for (const [step, length] of steps.entries()) {
+            if (length !== null) {
+              const fits = queue.length < slots && length <= RING_FRAME_LENGTH;
+              const frame = new Uint8Array(length + 4).fill((step % 255) + 1);
+              expect(ring.push(frame, 2, length, 1, step)).toBe(fits);
+              if (fits) queue.push({ length, fill: step });
+              else refused++;
+            } else {
+              const expected = queue.shift();
+              out.fill(0);
+              expect(ring.pop(out, 2, meta)).toBe(expected !== undefined);
+              if (expected === undefined) continue;
+              expect([...meta]).toEqual([expected.length, 1, expected.fill]);
+              const frame = out.subarray(2, 2 + expected.length);
+              expect(frame.every((byte) => byte === (expected.fill % 255) + 1)).toBe(true);
+              expect([out[1], out[2 + expected.length]]).toEqual([0, 0]);
+            }
+            expect(ring.pending()).toBe(queue.length);
+            expect(ring.refused()).toBe(refused);
           }
-          expect(ring.pending()).toBe(queue.length);
-          expect(ring.refused()).toBe(refused);
-        }
-      }),
+        },
+      ),
       { numRuns: RUNS },
     );
   });
@@ -70,7 +74,8 @@ describe('frame ring', () => {
         continue;
       }
       const length = 4 + (i % 300);
-      if (meta[RING_META.length] !== length || meta[RING_META.ingress] !== (i & 1) || meta[RING_META.flags] !== (i & 3)) wrong++;
+      if (meta[RING_META.length] !== length || meta[RING_META.ingress] !== (i & 1) || meta[RING_META.flags] !== (i & 3))
+        wrong++;
       if (view.getUint32(0) !== i || (length > 4 && out[length - 1] !== (i & 0xff))) wrong++;
       i++;
     }

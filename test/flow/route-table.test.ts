@@ -30,7 +30,18 @@ function naive(rows: readonly Row[], address: readonly number[]): number {
 }
 
 // Few different words, so that prefixes nest, meet and repeat.
-const word = fc.constantFrom(0, 1, 0xffff, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, 0x0a000000, 0x0a010000, 0x0a010100);
+const word = fc.constantFrom(
+  0,
+  1,
+  0xffff,
+  0x7fffffff,
+  0x80000000,
+  0xfffffffe,
+  0xffffffff,
+  0x0a000000,
+  0x0a010000,
+  0x0a010100,
+);
 const words = fc.tuple(word, word, word, word);
 const v4 = word.map((w) => [0, 0, 0xffff, w] as const);
 const row = fc.oneof(
@@ -41,13 +52,17 @@ const row = fc.oneof(
 describe('route table', () => {
   it('agrees with a search through all rows', () => {
     fc.assert(
-      fc.property(fc.array(row, { maxLength: 25 }), fc.array(fc.oneof(words, v4), { minLength: 1, maxLength: 20 }), (rows, addresses) => {
-        const table = new RouteTable(snapshot(rows));
-        for (const a of addresses) {
-          expect(table.lookup(a[0], a[1], a[2], a[3])).toBe(naive(rows, a));
-          expect(table.lookup(a[0] | 0, a[1] | 0, a[2] | 0, a[3] | 0)).toBe(naive(rows, a));
-        }
-      }),
+      fc.property(
+        fc.array(row, { maxLength: 25 }),
+        fc.array(fc.oneof(words, v4), { minLength: 1, maxLength: 20 }),
+        (rows, addresses) => {
+          const table = new RouteTable(snapshot(rows));
+          for (const a of addresses) {
+            expect(table.lookup(a[0], a[1], a[2], a[3])).toBe(naive(rows, a));
+            expect(table.lookup(a[0] | 0, a[1] | 0, a[2] | 0, a[3] | 0)).toBe(naive(rows, a));
+          }
+        },
+      ),
       { numRuns: RUNS },
     );
   });
@@ -73,7 +88,10 @@ describe('route table', () => {
 
   it('takes 100,000 routes', () => {
     const next = numbers(9);
-    const rows = Array.from({ length: 100_000 }, () => ({ words: [0, 0, 0xffff, next()], length: 96 + 8 + ((next() >>> 0) % 25) }));
+    const rows = Array.from({ length: 100_000 }, () => ({
+      words: [0, 0, 0xffff, next()],
+      length: 96 + 8 + ((next() >>> 0) % 25),
+    }));
     const table = new RouteTable(snapshot(rows));
     const masked = (w: number, length: number) => (length === 96 ? 0 : w & (-1 << (128 - length))) >>> 0;
     const byLength = new Map<string, number>();
@@ -85,7 +103,8 @@ describe('route table', () => {
     for (let i = 0; i < 20_000; i++) {
       const address = i % 2 === 0 ? next() : rows[i].words[3];
       let expected = -1;
-      for (let length = 128; length >= 96 && expected < 0; length--) expected = byLength.get(`${length}/${masked(address, length)}`) ?? -1;
+      for (let length = 128; length >= 96 && expected < 0; length--)
+        expected = byLength.get(`${length}/${masked(address, length)}`) ?? -1;
       if (table.lookup(0, 0, 0xffff, address) !== expected) wrong++;
     }
     expect(wrong).toBe(0);

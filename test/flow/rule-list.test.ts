@@ -19,7 +19,14 @@ const TRANSPORTS: Record<string, { ipProtocol: number; hasPorts: boolean }> = {
 };
 const transportOf = (protocol: string) => TRANSPORTS[protocol];
 const list = (rules: readonly NamedRule[]) => new RuleList(structuredClone(ruleInputs(rules, VIPS, transportOf)));
-const rule = (tests: Partial<NamedRule> = {}): NamedRule => ({ action: 'deny', from: [], to: [], vips: [], protocols: [], ...tests });
+const rule = (tests: Partial<NamedRule> = {}): NamedRule => ({
+  action: 'deny',
+  from: [],
+  to: [],
+  vips: [],
+  protocols: [],
+  ...tests,
+});
 
 interface Packet {
   readonly from: Words;
@@ -53,14 +60,23 @@ function naive(rules: readonly NamedRule[], p: Packet): number {
         return taken.length === 0 || taken.some((protocol) => isService(vip, protocol, deny));
       }) &&
       anyOf(r.protocols, ({ tunnel, number }) =>
-        tunnel === null ? number === p.protocol : VIPS.some((vip) => vip.protocols.includes(tunnel) && isService(vip, tunnel, deny)),
+        tunnel === null
+          ? number === p.protocol
+          : VIPS.some((vip) => vip.protocols.includes(tunnel) && isService(vip, tunnel, deny)),
       )
     );
   });
 }
 
 const address = fc.constantFrom<Words>(
-  v4(0xc8c86401), v4(0xc8c86402), v4(0x0a000001), v4(0x0a800001), v4(0xffffffff), [0x20010db8, 0, 0, 1], [0x20010db8, 0, 0, 2], [0, 0, 0, 0],
+  v4(0xc8c86401),
+  v4(0xc8c86402),
+  v4(0x0a000001),
+  v4(0x0a800001),
+  v4(0xffffffff),
+  [0x20010db8, 0, 0, 1],
+  [0x20010db8, 0, 0, 2],
+  [0, 0, 0, 0],
 );
 const prefix = fc.record({ words: address, length: fc.constantFrom(0, 1, 32, 96, 97, 104, 120, 127, 128) });
 const anyRule: fc.Arbitrary<NamedRule> = fc.record({
@@ -86,11 +102,15 @@ const packet = fc.record({
 describe('rule list', () => {
   it('agrees with the rules as they read', () => {
     fc.assert(
-      fc.property(fc.array(anyRule, { maxLength: 6 }), fc.array(packet, { minLength: 1, maxLength: 12 }), (rules, packets) => {
-        const compiled = list(rules);
-        for (const p of packets) expect(evaluate(compiled, p)).toBe(naive(rules, p));
-        rules.forEach((r, i) => expect(compiled.denies(i)).toBe(r.action === 'deny'));
-      }),
+      fc.property(
+        fc.array(anyRule, { maxLength: 6 }),
+        fc.array(packet, { minLength: 1, maxLength: 12 }),
+        (rules, packets) => {
+          const compiled = list(rules);
+          for (const p of packets) expect(evaluate(compiled, p)).toBe(naive(rules, p));
+          rules.forEach((r, i) => expect(compiled.denies(i)).toBe(r.action === 'deny'));
+        },
+      ),
       { numRuns: RUNS * 3 },
     );
   });
@@ -112,7 +132,10 @@ describe('rule list', () => {
   });
 
   it('never lets a packet of unknown port through by a test of its port', () => {
-    for (const [action, row] of [['deny', 0], ['allow', -1]] as const) {
+    for (const [action, row] of [
+      ['deny', 0],
+      ['allow', -1],
+    ] as const) {
       const rules = list([rule({ action, protocols: [{ tunnel: 'l2tp', number: null }] })]);
       expect(evaluate(rules, { from: v4(1), to: v4(0xc8c86401), protocol: 17, port: -1 })).toBe(row);
     }

@@ -10,7 +10,15 @@ describe('spin lock', () => {
     const rounds = 100_000;
     const cell = 20;
     await Promise.all(
-      [0, 1].map((shard) => inThread(new URL('spin-lock.thread.ts', import.meta.url), { buffer: memory.buffer, connections: 4, shard, rounds, cell })),
+      [0, 1].map((shard) =>
+        inThread(new URL('spin-lock.thread.ts', import.meta.url), {
+          buffer: memory.buffer,
+          connections: 4,
+          shard,
+          rounds,
+          cell,
+        }),
+      ),
     );
     expect(memory.records[cell]).toBe(2 * rounds);
     expect(memory.header[HEADER.lock]).toBe(0);

@@ -11,7 +11,11 @@ const newWheel = (now: number, buckets = 8) => new TimerWheel(newWords(), 3, 1, 
 describe('timer wheel', () => {
   it('agrees with a list of deadlines, also beyond its reach and after long pauses', () => {
     const command = fc.oneof(
-      fc.record({ do: fc.constant('schedule' as const), item: fc.nat(ITEMS - 1), seconds: fc.integer({ min: -3, max: 40 }) }),
+      fc.record({
+        do: fc.constant('schedule' as const),
+        item: fc.nat(ITEMS - 1),
+        seconds: fc.integer({ min: -3, max: 40 }),
+      }),
       fc.record({ do: fc.constant('cancel' as const), item: fc.nat(ITEMS - 1), seconds: fc.constant(0) }),
       fc.record({ do: fc.constant('advance' as const), item: fc.nat(6), seconds: fc.oneof(fc.nat(3), fc.nat(30)) }),
     );

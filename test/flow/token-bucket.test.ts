@@ -7,20 +7,25 @@ describe('token buckets', () => {
   it('admit what one bucket for each source would', () => {
     const step = fc.record({ source: fc.nat(3), wait: fc.constantFrom(0, 0, 0.125, 1, 10) });
     fc.assert(
-      fc.property(fc.constantFrom(1, 4), fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 80 }), (rate, burst, steps) => {
-        const buckets = new TokenBuckets({ rate, burst, capacity: 4 });
-        const model = new Map<number, { tokens: number; at: number }>();
-        let now = 100;
-        for (const { source, wait } of steps) {
-          now += wait;
-          const known = model.get(source) ?? { tokens: burst, at: now };
-          const tokens = Math.min(burst, known.tokens + (now - known.at) * rate);
-          const admitted = tokens >= 1;
-          model.set(source, { tokens: admitted ? tokens - 1 : tokens, at: now });
-          expect(buckets.take(0, 0, 0xffff, source, now)).toBe(admitted);
-        }
-        expect(buckets.replaced).toBe(0);
-      }),
+      fc.property(
+        fc.constantFrom(1, 4),
+        fc.integer({ min: 1, max: 5 }),
+        fc.array(step, { maxLength: 80 }),
+        (rate, burst, steps) => {
+          const buckets = new TokenBuckets({ rate, burst, capacity: 4 });
+          const model = new Map<number, { tokens: number; at: number }>();
+          let now = 100;
+          for (const { source, wait } of steps) {
+            now += wait;
+            const known = model.get(source) ?? { tokens: burst, at: now };
+            const tokens = Math.min(burst, known.tokens + (now - known.at) * rate);
+            const admitted = tokens >= 1;
+            model.set(source, { tokens: admitted ? tokens - 1 : tokens, at: now });
+            expect(buckets.take(0, 0, 0xffff, source, now)).toBe(admitted);
+          }
+          expect(buckets.replaced).toBe(0);
+        },
+      ),
       { numRuns: RUNS },
     );
   });
