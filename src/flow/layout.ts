@@ -4,7 +4,7 @@
  * Every segment is an array of equal items whose size is a power of two, starting at a page, so that each one can be
  * a mmapable BPF array without change. All words are 32 bit, host byte order; addresses and ports are stored as the
  * numbers that their network-order bytes spell (10.10.1.1 is 0x0a0a0101). IPv4 addresses are IPv4-mapped
- * (0, 0, 0xffff, a). `native/layout.h` says the same to C++; `test/flow/layout.test.ts` compares the two.
+ * (0, 0, 0xffff, a). `native/layout.h` says the same to C++; `test/native/layout.test.ts` compares the two.
  */
 
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
