@@ -19,12 +19,17 @@
 namespace td {
 namespace {
 
+std::string text(Napi::Value value, const char* name) {
+  if (!value.IsString()) throw Napi::TypeError::New(value.Env(), std::string(name) + ": a string is needed");
+  return value.As<Napi::String>().Utf8Value();
+}
+
 /// sdNotify(message): true when sent, false without $NOTIFY_SOCKET. Node has no AF_UNIX datagram socket.
 Napi::Value sd_notify(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const char* path = std::getenv("NOTIFY_SOCKET");
   if (path == nullptr || (path[0] != '/' && path[0] != '@')) return Napi::Boolean::New(env, false);
-  const std::string message = info[0].ToString();
+  const std::string message = text(info[0], "message");
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::size_t length = std::strlen(path);
@@ -41,16 +46,18 @@ Napi::Value sd_notify(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value pin_thread(const Napi::CallbackInfo& info) {
-  const int cpu = info[0].ToNumber().Int32Value();
-  if (cpu < 0 || cpu >= CPU_SETSIZE) throw Napi::RangeError::New(info.Env(), "no such CPU");
+  const auto cpu = integer(info[0], "cpu", CPU_SETSIZE - 1);
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0) throw make_error(info.Env(), "sched_setaffinity to CPU " + std::to_string(cpu), errno);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0)
+    throw make_error(info.Env(), "sched_setaffinity to CPU " + std::to_string(cpu), errno);
   return info.Env().Undefined();
 }
 
-Napi::Value thread_id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(syscall(SYS_gettid))); }
+Napi::Value thread_id(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(syscall(SYS_gettid)));
+}
 
 double clock_seconds(clockid_t id) {
   timespec now{};
@@ -58,21 +65,26 @@ double clock_seconds(clockid_t id) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-Napi::Value thread_cpu_nanos(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), clock_seconds(CLOCK_THREAD_CPUTIME_ID) * 1e9); }
-Napi::Value monotonic_seconds(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), clock_seconds(CLOCK_MONOTONIC)); }
+Napi::Value thread_cpu_nanos(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), clock_seconds(CLOCK_THREAD_CPUTIME_ID) * 1e9);
+}
+Napi::Value monotonic_seconds(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), clock_seconds(CLOCK_MONOTONIC));
+}
 
 /// interfaceInfo(name): { index, mac, mtu, up }. Throws ENODEV when there is no such interface.
 Napi::Value interface_info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::string name = info[0].ToString();
+  const std::string name = text(info[0], "name");
   ifreq request{};
-  if (name.empty() || name.size() >= sizeof request.ifr_name) throw make_error(env, "interface name \"" + name + "\"", EINVAL);
+  if (name.empty() || name.size() >= sizeof request.ifr_name)
+    throw make_error(env, "interface name \"" + name + "\"", EINVAL);
   const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (fd.get() < 0) throw make_error(env, "socket", errno);
   auto ask = [&](unsigned long what) {
     request = ifreq{};
     std::memcpy(request.ifr_name, name.data(), name.size());
-    if (ioctl(fd.get(), what, &request) != 0) throw make_error(env, "interface " + name, errno);
+    if (ioctl(fd.get(), what, &request) != 0) throw make_error(env, "ioctl on interface " + name, errno);
   };
   auto result = Napi::Object::New(env);
   ask(SIOCGIFINDEX);
@@ -97,12 +109,17 @@ Napi::Value event_fd(const Napi::CallbackInfo& info) {
 Napi::Value signal_event_fd(const Napi::CallbackInfo& info) {
   const uint64_t one = 1;
   // A full counter means that the reader has not looked yet: it is awake already.
-  if (write(info[0].ToNumber().Int32Value(), &one, sizeof one) < 0 && errno != EAGAIN) throw make_error(info.Env(), "eventfd write", errno);
+  const int fd = descriptor(info[0]);
+  if (write(fd, &one, sizeof one) < 0 && errno != EAGAIN) {
+    throw make_error(info.Env(), "write to eventfd " + std::to_string(fd), errno);
+  }
   return info.Env().Undefined();
 }
 
 Napi::Value close_fd(const Napi::CallbackInfo& info) {
-  ::close(info[0].ToNumber().Int32Value());
+  const int fd = descriptor(info[0]);
+  // Not repeated after EINTR: Linux has closed it by then.
+  if (::close(fd) != 0 && errno != EINTR) throw make_error(info.Env(), "close " + std::to_string(fd), errno);
   return info.Env().Undefined();
 }
 
@@ -111,7 +128,7 @@ Napi::Value exit_now(const Napi::CallbackInfo& info) { _exit(info[0].ToNumber().
 }  // namespace
 
 void init_system(Napi::Env env, Napi::Object exports) {
-  exports.Set("version", "0.1.0");
+  exports.Set("version", TD_VERSION);
   exports.Set("sdNotify", Napi::Function::New(env, sd_notify, "sdNotify"));
   exports.Set("pinThread", Napi::Function::New(env, pin_thread, "pinThread"));
   exports.Set("threadId", Napi::Function::New(env, thread_id, "threadId"));

@@ -27,6 +27,8 @@ class UniqueFd {
     fd_ = -1;
   }
   [[nodiscard]] int get() const noexcept { return fd_; }
+  /// Gives the descriptor away.
+  int release() noexcept { return std::exchange(fd_, -1); }
 
  private:
   int fd_ = -1;
