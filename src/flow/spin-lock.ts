@@ -61,6 +61,18 @@ export class SpinLock {
     return true;
   }
 
+  /**
+   * `repair` for a supervisor that has something to put in order before anybody else gets in: the lock passes from the
+   * dead shard to `shard` without being free in between. Returns whether it did; the caller releases it.
+   */
+  takeOver(deadShard: number, shard: number): boolean {
+    const word = Atomics.load(this.#header, HEADER.lock);
+    if (word === 0 || (word & 0xff) !== deadShard + 1) return false;
+    if (Atomics.compareExchange(this.#header, HEADER.lock, word, this.#word(shard)) !== word) return false;
+    Atomics.add(this.#header, HEADER.lockRepairs, 1);
+    return true;
+  }
+
   /** After a crash of the whole process: frees the lock, whoever held it. Returns whether anybody did. */
   adopt(): boolean {
     if (Atomics.exchange(this.#header, HEADER.lock, 0) === 0) return false;

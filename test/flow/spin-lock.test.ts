@@ -51,6 +51,16 @@ describe('spin lock', () => {
     expect([lock.adopt(), lock.adopt(), memory.header[HEADER.lockRepairs]]).toEqual([true, false, 2]);
   });
 
+  it('passes from a dead shard to the supervisor without being free in between', () => {
+    const memory = newMemory(4);
+    const lock = new SpinLock(memory);
+    lock.acquire(2);
+    expect(lock.takeOver(1, SHARD_LIMIT)).toBe(false);
+    expect(lock.takeOver(2, SHARD_LIMIT)).toBe(true);
+    expect([lock.holder(), memory.header[HEADER.lockRepairs]]).toEqual([SHARD_LIMIT, 1]);
+    expect([lock.release(2), lock.release(SHARD_LIMIT), lock.takeOver(2, SHARD_LIMIT)]).toEqual([false, true, false]);
+  });
+
   it('gives up, naming the holder, when the lock is not had within the deadline', () => {
     const memory = newMemory(4);
     const lock = new SpinLock(memory, 5);
