@@ -8,7 +8,7 @@ import type { AddressWords, ConfigProblem, Protocol } from './compiled.js';
 import { parseDuration } from './durations.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
-import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parsePrefix, parseUnicast } from './values.js';
+import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, notAvailable, parsePrefix, parseUnicast } from './values.js';
 
 /** RFC 2661 §5.7 and §5.8: 1 + 2 + 4 + 8 + 8 + 8 seconds of retransmission. */
 const RETRANSMISSION_CYCLE_SECONDS = 31;
@@ -36,10 +36,19 @@ export function checkRelations(source: ConfigSource): ConfigProblem[] {
   checkServers(vips, say);
   checkRules(source.data, vips, say);
   checkLimits(source.data, say);
+  checkHealth(source.data, say);
   return problems;
 }
 
 type Say = (severity: ConfigProblem['severity'], path: Path, message: string) => void;
+
+/** Accepted, because a file may be shared with a version that probes; said, because nothing here does. */
+function checkHealth(data: unknown, say: Say): void {
+  const active = (data as { health?: { active?: unknown } } | null)?.health?.active;
+  if (active === undefined || active === null || active === false) return;
+  if ((active as { enabled?: unknown }).enabled === false) return;
+  say('warning', ['health', 'active'], `${notAvailable('active health checking')}: servers are not probed`);
+}
 
 function checkVips(vips: readonly KnownVip[], say: Say): void {
   const names = new Map<string, Path>();

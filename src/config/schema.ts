@@ -184,15 +184,10 @@ const tunnelRequestRate = z
 
 const active = z.union([
   z.literal(false),
-  z
-    .strictObject({
-      enabled: z.boolean().optional().describe('False keeps the settings and turns probing off.'),
-      every: duration(0.1, 3600).optional().describe('Time between probes.'),
-    })
-    .superRefine((value, context) => {
-      if (value.enabled !== false)
-        context.addIssue({ code: 'custom', message: notAvailable('active health checking'), input: value });
-    }),
+  z.strictObject({
+    enabled: z.boolean().optional().describe('False keeps the settings and turns probing off.'),
+    every: duration(0.1, 3600).optional().describe('Time between probes.'),
+  }),
 ]);
 
 /** Sections are optional and all their keys have defaults, so that an absent section means the same as an empty one. */
@@ -234,7 +229,7 @@ export const configSchema = z.strictObject({
   }).describe('The firewall.'),
   health: section({
     passive: z.boolean().default(true).describe('Learn the health of servers from the traffic that crosses.'),
-    active: active.optional().describe('Probe servers. Not in this version.'),
+    active: active.optional().describe('Probe servers. Read and checked, with a warning: this version does not probe.'),
   }).describe('Health of servers.'),
   control: section({
     socket: text(parseSocketPath)

@@ -234,11 +234,6 @@ describe('refused, with a reason', () => {
       'vips.0.reply: reply nat is not available in this version',
     ],
     [
-      'active health',
-      withTop({ health: { active: { every: '5s' } } }),
-      'health.active: active health checking is not available in this version',
-    ],
-    [
       'rule protocol',
       withTop({ firewall: { rules: [{ allow: { protocol: 'pptp' } }] } }),
       'firewall.rules.0.allow.protocol: protocol pptp is not available in this version',
@@ -301,6 +296,7 @@ describe('refused, with a reason', () => {
   });
 
   test('what the contract has and costs nothing is accepted', () => {
+    expect(problemsOf(withTop({ health: { active: { every: '5s' } } }))).toMatchObject([{ severity: 'warning', path: 'health.active' }]);
     expect(problemsOf(withTop({ io: 'packet', offload: true, health: { passive: true, active: false } }))).toEqual([]);
     expect(problemsOf(withTop({ health: { active: { enabled: false, every: '5s' } } }))).toEqual([]);
     expect(problemsOf(withTop({ offload: false, health: { passive: false } }))).toEqual([]);
