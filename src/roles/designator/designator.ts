@@ -264,8 +264,7 @@ export class DesignatorProcess {
   #crashed(shard: number, error: Error, restarts: number): void {
     const { memory } = this.table;
     const lock = new SpinLock(memory);
-    if (lock.repair(shard)) {
-      lock.acquire(SHARD_LIMIT);
+    if (lock.takeOver(shard, SHARD_LIMIT)) {
       new RecordPool(memory).adopt();
       lock.release(SHARD_LIMIT);
     }

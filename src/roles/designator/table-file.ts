@@ -6,10 +6,8 @@ import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { DesignatorError } from '../../errors.js';
-import { ConnectionTable } from '../../flow/connection-table.js';
+import { adoptTable } from '../../flow/adoption.js';
 import { formatTable, HEADER, inspectTable, LAYOUT_VERSION, TableMemory, tableLayout } from '../../flow/layout.js';
-import { RecordPool } from '../../flow/record-pool.js';
-import { SpinLock } from '../../flow/spin-lock.js';
 import type { NativeAddon } from '../../io/native.js';
 
 export interface OpenedTable {
@@ -54,10 +52,10 @@ export function openTableFile(addon: NativeAddon, file: string | null, connectio
   if (condition === 'adoptable') {
     const nowMs = Math.floor(addon.monotonicSeconds() * 1000) | 0;
     Atomics.add(memory.header, HEADER.generation, 1);
-    new SpinLock(memory).adopt();
-    const table = new ConnectionTable(memory).adopt(nowMs);
-    const adopted = new RecordPool(memory).adopt().records;
-    return { memory, fd, length, file, adopted, story: `adopted ${adopted} tunnels, ${table.kept} entries; freed ${table.freed} half-written entries` };
+    const found = adoptTable(memory, nowMs);
+    const freed = found.freedEntries + found.freedRecords;
+    story = `adopted ${found.tunnels} tunnels, ${found.sessions} sessions; freed ${freed} half-written pieces`;
+    return { memory, fd, length, file, adopted: found.tunnels, story };
   }
   if (condition === 'other-layout') story = `new table: ${file} has another layout than version ${LAYOUT_VERSION}`;
   if (condition === 'other-boot') story = 'new table: the old one is of another boot';
