@@ -121,7 +121,9 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
   constructor(options: HostNetworkOptions) {
     super();
     this.#logger = options.logger;
-    this.#open = options.openNetlink ?? ((protocol, groups, onReadable) => new (native().NetlinkSocket)(protocol, groups, onReadable));
+    this.#open =
+      options.openNetlink ??
+      ((protocol, groups, onReadable) => new (native().NetlinkSocket)(protocol, groups, onReadable));
     const oneArm = options.outside.name === options.inside.name;
     this.#interfaces = oneArm ? [options.outside] : [options.outside, options.inside];
     this.#links = this.#interfaces.map(() => null);
@@ -184,7 +186,10 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     const link = this.#links[port];
     if (link === null || link === undefined || !link.up) return;
     try {
-      this.#query.useNeighbour(link.index, words.map((word) => word >>> 0));
+      this.#query.useNeighbour(
+        link.index,
+        words.map((word) => word >>> 0),
+      );
     } catch (error) {
       this.#logger.warn({ err: error, port }, 'the kernel was not asked for a neighbour');
     }
@@ -213,7 +218,10 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     if (type === RTM_NEWNEIGH || type === RTM_DELNEIGH) return this.#neighbourChanged(type, body);
     if (type === RTM_NEWLINK || type === RTM_DELLINK) {
       const link = readLink(body);
-      const ours = link === null || this.#portOf.has(link.index) || this.#interfaces.some(({ name, device }) => name === link.name || device === link.name);
+      const ours =
+        link === null ||
+        this.#portOf.has(link.index) ||
+        this.#interfaces.some(({ name, device }) => name === link.name || device === link.name);
       if (ours) this.#stale.links = true;
       // The kernel takes IPv4 routes away with their link without a word about each.
       this.#stale.routes = true;
@@ -260,7 +268,7 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
           if (this.#stopped) return;
           this.#stale.links = this.#stale.addresses = this.#stale.routes = this.#stale.neighbours = true;
           this.#notBefore = performance.now() + RETRY_MS;
-          this.#logger.error({ err: error }, 'the host\'s network could not be read; trying again');
+          this.#logger.error({ err: error }, "the host's network could not be read; trying again");
         })
         .finally(() => {
           this.#running = null;
@@ -283,18 +291,23 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
 
   async #dump(type: number, family: number, restart: () => void, each: (body: DataView) => void): Promise<void> {
     const query = this.#query;
-    if (query === null) throw new DesignatorError('TD_UNAVAILABLE', 'the host\'s network is no longer followed');
+    if (query === null) throw new DesignatorError('TD_UNAVAILABLE', "the host's network is no longer followed");
     await query.dump(type, family, restart, each);
-    if (this.#stopped) throw new DesignatorError('TD_UNAVAILABLE', 'the host\'s network is no longer followed');
+    if (this.#stopped) throw new DesignatorError('TD_UNAVAILABLE', "the host's network is no longer followed");
   }
 
   async #readLinks(first: boolean): Promise<void> {
     this.#stale.links = false;
     const byName = new Map<string, LinkMessage>();
-    await this.#dump(RTM_GETLINK, AF_UNSPEC, () => byName.clear(), (body) => {
-      const link = readLink(body);
-      if (link !== null) byName.set(link.name, link);
-    });
+    await this.#dump(
+      RTM_GETLINK,
+      AF_UNSPEC,
+      () => byName.clear(),
+      (body) => {
+        const link = readLink(body);
+        if (link !== null) byName.set(link.name, link);
+      },
+    );
     this.#portOf.clear();
     this.#interfaces.forEach((wanted, port) => {
       const device = byName.get(wanted.device);
@@ -321,7 +334,8 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     const now = facts(link);
     const then = facts(before);
     if (link === null && before !== null) this.#logger.error({ interface: name }, 'the interface is gone');
-    else if (link !== null && !now.up && (first || then.up)) this.#logger.warn({ interface: name }, 'the interface is down');
+    else if (link !== null && !now.up && (first || then.up))
+      this.#logger.warn({ interface: name }, 'the interface is down');
     if (!first && (now.up !== then.up || now.mac !== then.mac || now.mtu !== then.mtu)) this.emit('link', now);
   }
 
@@ -336,11 +350,16 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
   async #readAddresses(): Promise<void> {
     this.#stale.addresses = false;
     let found: { port: number; words: Words }[] = [];
-    await this.#dump(RTM_GETADDR, AF_UNSPEC, () => (found = []), (body) => {
-      const address = readAddress(body);
-      const port = address === null ? undefined : this.#portOf.get(address.index);
-      if (address !== null && port !== undefined) found.push({ port, words: address.words });
-    });
+    await this.#dump(
+      RTM_GETADDR,
+      AF_UNSPEC,
+      () => (found = []),
+      (body) => {
+        const address = readAddress(body);
+        const port = address === null ? undefined : this.#portOf.get(address.index);
+        if (address !== null && port !== undefined) found.push({ port, words: address.words });
+      },
+    );
     this.#addresses = found;
   }
 
@@ -349,12 +368,17 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     const found = new Map<string, Neighbour>();
     this.#newer = new Set();
     try {
-      await this.#dump(RTM_GETNEIGH, AF_UNSPEC, () => found.clear(), (body) => {
-        const told = readNeighbour(body);
-        const port = told === null ? undefined : this.#portOf.get(told.index);
-        if (told === null || told.mac === null || port === undefined || found.size >= NEIGHBOUR_LIMIT) return;
-        found.set(keyOf(port, told.words), { port, words: told.words, mac: told.mac });
-      });
+      await this.#dump(
+        RTM_GETNEIGH,
+        AF_UNSPEC,
+        () => found.clear(),
+        (body) => {
+          const told = readNeighbour(body);
+          const port = told === null ? undefined : this.#portOf.get(told.index);
+          if (told === null || told.mac === null || port === undefined || found.size >= NEIGHBOUR_LIMIT) return;
+          found.set(keyOf(port, told.words), { port, words: told.words, mac: told.mac });
+        },
+      );
       for (const [key, known] of this.#neighbours) {
         if (!found.has(key) && !this.#newer.has(key)) this.#setNeighbour(key, { ...known, mac: null });
       }
@@ -369,15 +393,24 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     const routes: RouteMessage[] = [];
     for (const family of [AF_INET, AF_INET6]) {
       const already = routes.length;
-      await this.#dump(RTM_GETROUTE, family, () => (routes.length = already), (body) => {
-        const route = readRoute(body);
-        if (route === null || !isForwarding(route)) return;
-        if (routes.length < ROUTE_LIMIT) routes.push(route);
-        else this.lost.routes++;
-      });
+      await this.#dump(
+        RTM_GETROUTE,
+        family,
+        () => (routes.length = already),
+        (body) => {
+          const route = readRoute(body);
+          if (route === null || !isForwarding(route)) return;
+          if (routes.length < ROUTE_LIMIT) routes.push(route);
+          else this.lost.routes++;
+        },
+      );
     }
-    if (routes.length === ROUTE_LIMIT) this.#logger.error({ limit: ROUTE_LIMIT }, 'the host has more routes than are taken');
-    this.emit('routes', routeSnapshot(routes, (index) => this.#portOf.get(index) ?? -1));
+    if (routes.length === ROUTE_LIMIT)
+      this.#logger.error({ limit: ROUTE_LIMIT }, 'the host has more routes than are taken');
+    this.emit(
+      'routes',
+      routeSnapshot(routes, (index) => this.#portOf.get(index) ?? -1),
+    );
   }
 }
 

@@ -46,7 +46,11 @@ export class NetlinkQuery {
       const outcome = await this.#once(type, family, each);
       if (outcome === 'whole' || (outcome === 'disturbed' && attempt === ATTEMPTS)) return;
       if (outcome !== 'disturbed') {
-        throw new DesignatorError('TD_UNAVAILABLE', `rtnetlink refuses a dump (errno ${outcome})`, { type, family, errno: outcome });
+        throw new DesignatorError('TD_UNAVAILABLE', `rtnetlink refuses a dump (errno ${outcome})`, {
+          type,
+          family,
+          errno: outcome,
+        });
       }
     }
   }

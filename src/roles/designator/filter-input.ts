@@ -1,23 +1,33 @@
-/** What the host's drop filter has to know: the configuration, and servers that it no longer names but tunnels use. */
+/** What the host's filter has to know, out of the configuration and what it is bound to. */
 import type { CompiledConfig } from '../../config/compiled.js';
-import type { FilterInput } from '../../io/host-filter.js';
+import { ruleInputs } from '../../flow/rule-list.js';
+import type { HostFilterInput } from '../../io/host-filter.js';
+import { DESCRIPTORS } from '../../tunnels/index.js';
 import type { Binding } from './binding.js';
 
-const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
-
-/** `floating`: address index << 16 | port. */
-export function filterInput(config: CompiledConfig, binding: Binding, floating: Iterable<number>): FilterInput {
-  const addressOf = new Map(binding.servers.map((server) => [server.address, server.text]));
+/**
+ * VIPs and servers are the bound ones: those that the configuration no longer names are filtered until their last tunnel
+ * has gone. `floatingPlaces`: address index << 16 | port, of tunnels whose server answers from another port.
+ */
+export function filterInput(
+  config: CompiledConfig,
+  binding: Binding,
+  floatingPlaces: ReadonlySet<number>,
+): HostFilterInput {
+  const textOf = new Map(binding.servers.map((server) => [server.address, server.text]));
   return {
     outside: config.outside,
     inside: config.inside,
-    vips: binding.vips.map((vip) => ({ address: vip.text, family: familyOf(vip.text), port: vip.port, name: vip.name })),
-    servers: binding.servers.map((server) => ({ address: server.text, family: familyOf(server.text), port: server.port })),
-    denyByDefault: config.firewall.default === 'deny',
-    rules: config.firewall.rules,
-    floating: [...floating].flatMap((place) => {
-      const address = addressOf.get(place >>> 16);
+    vips: binding.vips.map(({ text, port }) => ({ address: text, port })),
+    servers: binding.servers.map(({ text, port }) => ({ address: text, port })),
+    floating: [...floatingPlaces].flatMap((place) => {
+      const address = textOf.get(place >>> 16);
       return address === undefined ? [] : [{ address, port: place & 0xffff }];
     }),
+    rules: ruleInputs(config.firewall.rules, config.vips, (protocol) => {
+      const descriptor = DESCRIPTORS.get(protocol);
+      return { ipProtocol: descriptor?.ipProtocol ?? 0, hasPorts: descriptor?.hasPorts ?? false };
+    }),
+    denyByDefault: config.firewall.default === 'deny',
   };
 }
