@@ -10,6 +10,7 @@ class Addon : public Napi::Addon<Addon> {
     td::init_system(env, exports);
     td::init_table(env, exports);
     td::init_rewriter(env, exports);
+    td::init_twin(env, exports);
     td::init_packet_ring(env, exports);
     td::init_netlink(env, exports);
   }

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DesignatorError } from '../errors.js';
+import type { TableLayout } from '../flow/layout.js';
 import type { FrameColumns } from './port.js';
 
 /** Byte offsets of the table segments that the rewriter reads (from `tableLayout`). */
@@ -81,6 +82,30 @@ export interface PacketRing {
   close(): void;
 }
 
+export interface DecisionTwinOptions {
+  readonly frames: ArrayBuffer;
+  readonly columns: FrameColumns;
+  /** What each frame is, as in `Batch.kind`; BATCH_CAPACITY items at least. */
+  readonly kinds: Uint8Array;
+  /** Rows of KEY_WORDS words, as in `Batch.keys`; BATCH_CAPACITY rows at least. */
+  readonly keys: Int32Array;
+  /** The whole table memory and where its segments lie. */
+  readonly buffer: ArrayBuffer | SharedArrayBuffer;
+  readonly layout: TableLayout;
+  /** Where VIPs listen and servers answer: address index and port. */
+  readonly vips: readonly { readonly address: number; readonly port: number }[];
+  readonly servers: readonly { readonly address: number; readonly port: number }[];
+}
+
+/** The decision (classify and recall) in C++ over the same table, for benchmarks and tests. L2TPv2 only. */
+export interface DecisionTwin {
+  /**
+   * Fills `verdict`, `kinds` and `keys` for columns [0, count); returns how many frames got an entry. Frames on ports
+   * that neither a VIP nor a server is known by become KIND_HOST.
+   */
+  decide(count: number): number;
+}
+
 /** Raw rtnetlink socket on the main thread; `onReadable` is called from the event loop. */
 export interface NetlinkSocket {
   send(message: Uint8Array): void;
@@ -103,6 +128,9 @@ export interface NativeAddon {
   signalEventFd(fd: number): void;
   Rewriter: new (options: RewriterOptions) => Rewriter;
   PacketRing: new (options: PacketRingOptions) => PacketRing;
+  DecisionTwin: new (options: DecisionTwinOptions) => DecisionTwin;
+  /** First, second, fingerprint, third, fourth hash and owner slot of `keys[0 … 6]`, as C++ computes them (unsigned). */
+  hashKey(keys: Int32Array, seed: number): number[];
   NetlinkSocket: new (protocol: number, groups: number, onReadable: () => void) => NetlinkSocket;
   /** sd_notify(3): true when sent, false when there is no NOTIFY_SOCKET. */
   sdNotify(message: string): boolean;

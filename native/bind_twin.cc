@@ -1,0 +1,106 @@
+// class DecisionTwin and hashKey: the TypeScript decision's yardstick.
+#include <memory>
+
+#include "bind_options.h"
+#include "bindings.h"
+#include "hash.h"
+#include "twin.h"
+
+namespace td {
+namespace {
+
+class DecisionTwin : public Napi::ObjectWrap<DecisionTwin> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "DecisionTwin", {InstanceMethod<&DecisionTwin::Decide>("decide")});
+  }
+
+  explicit DecisionTwin(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DecisionTwin>(info) {
+    const Napi::Object options = options_of(info, "DecisionTwin");
+    const Napi::Value frames = options.Get("frames");
+    frames_ = buffer_bytes(frames, "frames");
+    hold_.keep(frames);
+    columns_ = read_columns(object(options, "columns"), &hold_);
+    const Napi::Value kinds = options.Get("kinds");
+    kinds_ = typed<uint8_t>(kinds, "kinds", TD_BATCH_CAPACITY).data();
+    hold_.keep(kinds);
+    const Napi::Value keys = options.Get("keys");
+    keys_ = reinterpret_cast<uint32_t*>(typed<int32_t>(keys, "keys", TD_BATCH_CAPACITY * TD_KEY_WORDS).data());
+    hold_.keep(keys);
+    const Napi::Value buffer = options.Get("buffer");
+    const auto memory = buffer_bytes(buffer, "buffer");
+    hold_.keep(buffer);
+    const Napi::Object layout = object(options, "layout");
+    LookupView view;
+    view.bucket_count = number(layout, "bucketCount", 1U << 30);
+    if (view.bucket_count == 0) throw Napi::RangeError::New(info.Env(), "layout.bucketCount: more than 0 is needed");
+    const uint64_t slots = uint64_t{view.bucket_count} * TD_BUCKET_SLOTS;
+    view.header = read_segment(layout, "header", memory, 1, TD_PAGE_LENGTH / 4);
+    view.fingerprints = read_segment(layout, "fingerprints", memory, slots, 1);
+    view.entries = read_segment(layout, "entries", memory, slots, TD_ENTRY_WORDS);
+    const uint32_t* addresses = read_segment(layout, "addresses", memory, TD_ADDRESS_LIMIT, TD_ADDRESS_WORDS);
+    std::vector<KnownPlace> places;
+    read_places(options, "vips", true, addresses, places);
+    read_places(options, "servers", false, addresses, places);
+    decision_ = std::make_unique<Decision>(view, places);
+  }
+
+ private:
+  static void read_places(const Napi::Object& options, const char* name, bool is_vip, const uint32_t* addresses,
+                          std::vector<KnownPlace>& places) {
+    const Napi::Value value = options.Get(name);
+    if (!value.IsArray()) throw Napi::TypeError::New(options.Env(), std::string(name) + ": an array is needed");
+    const auto array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); i++) {
+      const Napi::Value item = array.Get(i);
+      if (!item.IsObject()) throw Napi::TypeError::New(options.Env(), std::string(name) + "[]: an object is needed");
+      KnownPlace place{};
+      place.address_index = static_cast<uint16_t>(number(item.As<Napi::Object>(), "address", TD_ADDRESS_LIMIT - 1));
+      place.port = static_cast<uint16_t>(number(item.As<Napi::Object>(), "port", 0xffff));
+      place.is_vip = is_vip;
+      std::memcpy(place.address, addresses + std::size_t{place.address_index} * TD_ADDRESS_WORDS, sizeof place.address);
+      places.push_back(place);
+    }
+  }
+
+  Napi::Value Decide(const Napi::CallbackInfo& info) {
+    const uint32_t count = frame_count(info[0], TD_BATCH_CAPACITY);
+    hold_.check(info.Env());
+    return Napi::Number::New(info.Env(), decision_->decide(frames_, columns_, kinds_, keys_, count));
+  }
+
+  std::span<const uint8_t> frames_;
+  Columns columns_;
+  uint8_t* kinds_ = nullptr;
+  uint32_t* keys_ = nullptr;
+  BufferHold hold_;
+  std::unique_ptr<Decision> decision_;
+};
+
+/// hashKey(keys, seed): [first, second, fingerprint, third, fourth, owner slot] of the first 7 words, as unsigned
+/// numbers.
+Napi::Value hash_key(const Napi::CallbackInfo& info) {
+  const auto keys = typed<int32_t>(info[0], "keys", TD_KEY_WORDS);
+  const uint32_t seed = info[1].ToNumber().Uint32Value();
+  uint32_t words[TD_KEY_WORDS];
+  std::memcpy(words, keys.data(), sizeof words);
+  const td_hashed h = td_hash_key(words, seed);
+  const uint32_t values[] = {h.first,
+                             h.second,
+                             h.fingerprint,
+                             td_third_hash(h.first, h.second),
+                             td_fourth_hash(h.first, h.second),
+                             td_owner_slot(words[0], words[1], words[2], words[3])};
+  auto result = Napi::Array::New(info.Env(), std::size(values));
+  for (uint32_t i = 0; i < std::size(values); i++) result.Set(i, Napi::Number::New(info.Env(), values[i]));
+  return result;
+}
+
+}  // namespace
+
+void init_twin(Napi::Env env, Napi::Object exports) {
+  exports.Set("DecisionTwin", DecisionTwin::define(env));
+  exports.Set("hashKey", Napi::Function::New(env, hash_key, "hashKey"));
+}
+
+}  // namespace td
