@@ -43,7 +43,9 @@ const ARROWS: Readonly<Record<string, { code: readonly string[]; types?: readonl
       'gateway',
     ],
   },
-  cli: { code: ['errors', 'config', 'ops', 'roles'] },
+  // The laboratory of `designator demo` and of the end-to-end tests: it starts programs, ours among them.
+  demo: { code: ['errors', 'wire', 'tunnels'] },
+  cli: { code: ['errors', 'config', 'ops', 'roles', 'demo'] },
   main: { code: ['cli'] },
   index: { code: ['errors', 'config', 'ops', 'roles'] },
 };
@@ -243,6 +245,7 @@ describe('tests', () => {
     ['src/main.ts', 'test/cli/main.test.ts starts it'],
     ['src/roles/', 'composition; test/e2e starts the appliance'],
     ['src/workers/', 'threads of the appliance; test/e2e starts it'],
+    ['src/io/packet.ts', 'needs rights; every end-to-end test sends its packets through it'],
   ];
 
   test('every module with code is imported by a test, or by a neighbour that is', () => {

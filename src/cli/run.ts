@@ -26,14 +26,14 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
   const { loadConfig, readConfig } = await import('../config/load.js');
   const file = resolve(context.cwd, options.config);
   const { config, warnings } = loadConfig(file, { shownAs: options.config });
-  const [{ DesignatorProcess }, { DesignatorAppliance }, { startControlApi }, { createLogger, flushLogger, logReady }, { diffConfigs }, { native }] =
+  const [{ DesignatorProcess }, { DesignatorAppliance }, { startControlApi }, { createLogger, flushLogger, logReady }, { diffConfigs }, { exitNow, notify, notifyReloading }] =
     await Promise.all([
       import('../roles/designator/designator.js'),
       import('../roles/designator/appliance.js'),
       import('../ops/control-api.js'),
       import('../ops/log.js'),
       import('../config/diff.js'),
-      import('../io/native.js'),
+      import('../roles/service.js'),
     ]);
   const logger = createLogger(config.log.level);
   for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration');
@@ -54,7 +54,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
       // A thread that hangs in native code cannot be joined: an ordinary exit would hang with it.
       logger.fatal({ err: error }, 'cannot go on');
       flushLogger(logger);
-      native().exitNow(error instanceof DesignatorError ? error.exitStatus : EXIT.internal);
+      exitNow(error instanceof DesignatorError ? error.exitStatus : EXIT.internal);
     },
     reload: async (current) => {
       const { config: next, problems, placeOf } = readConfig(file, { shownAs: options.config });
@@ -68,11 +68,11 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
   forget.push(
     context.onSignal('SIGHUP', () => {
       if (!designator.ready()) return logger.warn({}, 'SIGHUP before the start was complete: nothing to reload');
-      native().sdNotify(`RELOADING=1\nMONOTONIC_USEC=${Math.floor(native().monotonicSeconds() * 1e6)}`);
+      notifyReloading();
       designator
         .reload()
         .catch((error: unknown) => logger.error({ err: error }, 'reload failed'))
-        .finally(() => native().sdNotify('READY=1'));
+        .finally(() => notify('READY=1'));
     }),
   );
   // First the socket: a second designator on it must not touch the first one's interfaces.
@@ -89,7 +89,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     const started = designator.start();
     const first = await Promise.race([started.then(() => 'started' as const), ended]);
     if (first === 'started') {
-      watchdog = startWatchdog(context, () => appliance.unhealthy() === null, (message) => native().sdNotify(message));
+      watchdog = startWatchdog(context, () => appliance.unhealthy() === null, notify);
       logReady(logger, {
         vips: config.vips.length,
         shards: designator.shards,
@@ -100,14 +100,14 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
         http: api.httpAddress,
         tunnels: designator.table.adopted,
       });
-      native().sdNotify(`READY=1\nSTATUS=${config.vips.length} VIPs on ${designator.shards} shards`);
+      notify(`READY=1\nSTATUS=${config.vips.length} VIPs on ${designator.shards} shards`);
       await ended;
     }
     logger.info({}, 'ending');
-    native().sdNotify('STOPPING=1');
+    notify('STOPPING=1');
   } finally {
     if (watchdog !== null) clearInterval(watchdog);
-    const late = setTimeout(() => native().exitNow(EXIT.internal), STOP_LIMIT_MS);
+    const late = setTimeout(() => exitNow(EXIT.internal), STOP_LIMIT_MS);
     await api.close();
     await designator.stop();
     clearTimeout(late);
