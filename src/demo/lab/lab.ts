@@ -1,0 +1,138 @@
+/**
+ * Network namespaces with wires between them and programs in them, which leave nothing behind. Names begin with
+ * `td<pid>-<number>-`, so that what a killed process has left is known by its dead pid and swept away by the next lab.
+ */
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DesignatorError } from '../../errors.js';
+import { type Environment, tryCommand } from './command.js';
+import type { Daemon } from './daemon.js';
+import { Namespace } from './namespace.js';
+
+const OWN = /^td(\d+)-\d+-/;
+const RUN_NETNS = '/run/netns';
+/** Programs that were asked to end get so long before they are killed. */
+const GRACE_MS = 1500;
+
+export interface LabOptions {
+  /** Of the process that this lab belongs to. */
+  readonly pid: number;
+  readonly env: Environment;
+}
+
+/** A bridge and the namespace that it is in. */
+export interface Bridge {
+  readonly namespace: Namespace;
+  readonly name: string;
+}
+
+let labs = 0;
+
+export class Lab {
+  /** For configurations, sockets and logs; removed at the end. */
+  readonly folder: string;
+  readonly env: Environment;
+  readonly namespaces: Namespace[] = [];
+  readonly daemons: Daemon[] = [];
+  readonly #prefix: string;
+  #wires = 0;
+  #closing: Promise<void> | null = null;
+
+  private constructor(options: LabOptions) {
+    this.#prefix = `td${options.pid}-${++labs}-`;
+    this.env = options.env;
+    this.folder = join(tmpdir(), this.#prefix.slice(0, -1));
+    rmSync(this.folder, { recursive: true, force: true });
+    mkdirSync(this.folder, { recursive: true, mode: 0o755 });
+  }
+
+  /** Errors: TD_NO_PERMISSION without root, TD_UNAVAILABLE where no namespace can be made. */
+  static async open(options: LabOptions): Promise<Lab> {
+    const problem = labProblem();
+    if (problem !== null) throw new DesignatorError('TD_NO_PERMISSION', problem);
+    await sweep(options.env);
+    return new Lab(options);
+  }
+
+  async namespace(short: string): Promise<Namespace> {
+    const name = this.#prefix + short;
+    const { status, stderr } = await tryCommand(this.env, 'ip', ['netns', 'add', name]);
+    if (status !== 0) {
+      throw new DesignatorError('TD_UNAVAILABLE', `cannot make a network namespace: ${stderr.trim()}`, { name });
+    }
+    const namespace = new Namespace(name, short, this.env, (daemon) => this.daemons.push(daemon));
+    this.namespaces.push(namespace);
+    await namespace.ip('link set lo up');
+    return namespace;
+  }
+
+  /** A switch: a bridge without spanning tree in a namespace of its own. */
+  async bridge(short: string): Promise<Bridge> {
+    const namespace = await this.namespace(short);
+    await namespace.ip('link add br0 type bridge stp_state 0 forward_delay 0', 'link set br0 up');
+    return { namespace, name: 'br0' };
+  }
+
+  /**
+   * A wire from a bridge to an interface with these addresses (`192.0.2.1/24`, `2001:db8::1/64`). `checksums`: the
+   * endpoint writes real checksums, as a frame that comes from a network card has them. Default true.
+   */
+  async plug(
+    bridge: Bridge,
+    to: Namespace,
+    name: string,
+    addresses: readonly string[] = [],
+    { checksums = true, mac }: { readonly checksums?: boolean; readonly mac?: string } = {},
+  ): Promise<void> {
+    const wire = `p${++this.#wires}`;
+    const address = mac === undefined ? '' : `address ${mac} `;
+    await bridge.namespace.ip(`link add ${wire} type veth peer name ${name} ${address}netns ${to.name}`, `link set ${wire} master ${bridge.name} up`);
+    if (checksums) await to.run('ethtool', ['-K', name, 'tx', 'off']);
+    await to.ip(
+      `link set ${name} up`,
+      ...addresses.map((text) => `addr add ${text} dev ${name}${text.includes(':') ? ' nodad' : ''}`),
+    );
+  }
+
+  /** Ends all programs and removes all that was made. May be called twice; never throws. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const daemon of this.daemons) if (daemon.running) daemon.signal('SIGTERM');
+    await Promise.race([Promise.all(this.daemons.map((daemon) => daemon.ended)), sleep(GRACE_MS)]);
+    for (const namespace of this.namespaces.reverse()) await removeNamespace(this.env, namespace.name);
+    await Promise.race([Promise.all(this.daemons.map((daemon) => daemon.ended)), sleep(GRACE_MS)]);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Why there can be no lab here, or null. */
+export function labProblem(): string | null {
+  return userInfo().uid === 0 ? null : 'needs root: it makes network namespaces (CAP_NET_ADMIN, CAP_SYS_ADMIN)';
+}
+
+/** Removes labs of processes that are gone. */
+async function sweep(env: Environment): Promise<void> {
+  if (!existsSync(RUN_NETNS)) return;
+  const dead = (name: string): boolean => {
+    const pid = OWN.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  };
+  for (const name of readdirSync(RUN_NETNS).filter(dead)) await removeNamespace(env, name);
+  for (const name of readdirSync(tmpdir()).filter((text) => /^td\d+-\d+$/.test(text) && dead(`${text}-`))) {
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+/** All that still runs in it is ours, started there by a lab. */
+async function removeNamespace(env: Environment, name: string): Promise<void> {
+  const { stdout } = await tryCommand(env, 'ip', ['netns', 'pids', name]);
+  const pids = stdout.split('\n').filter(Boolean);
+  if (pids.length > 0) await tryCommand(env, 'kill', ['-KILL', ...pids]);
+  await tryCommand(env, 'ip', ['netns', 'del', name]);
+}
