@@ -10,6 +10,7 @@ import { Directory } from '../../dataplane/directory.js';
 import { Firewall } from '../../dataplane/firewall.js';
 import { handOverLength } from '../../dataplane/hand-over.js';
 import type { Plan, ShardNotice } from '../../dataplane/plan.js';
+import { solicitation } from '../../dataplane/neighbour-solicitation.js';
 import { announce } from '../../dataplane/responder.js';
 import { Designator } from '../../designation/designate.js';
 import { ServerTable } from '../../designation/servers.js';
@@ -27,6 +28,7 @@ import { CaptureHub } from '../../ops/capture.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
+import { isIpv4 } from '../../wire/address.js';
 import { newControl } from '../../workers/control.js';
 import { ShardPool } from '../../workers/pool.js';
 import type { ShardTask } from '../../workers/shard-task.js';
@@ -132,7 +134,7 @@ export class DesignatorProcess {
     this.commands = new ServerCommands(memory, this.binding, now, (server) => this.#pool.broadcast({ type: 'release', server }));
     this.#network = new HostNetwork({ outside: options.config.outside, inside: options.config.inside, logger: options.logger });
     this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()));
-    this.#neighbours = new NeighbourKeeper(memory, this.#network);
+    this.#neighbours = new NeighbourKeeper(memory, { resolve: (port, words) => this.#resolve(port, words) });
     this.#floating = new FloatingKeeper(
       new AddressTable(memory),
       this.#filter,
@@ -306,6 +308,18 @@ export class DesignatorProcess {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
     }
     this.#pool.broadcast({ type: 'routes', routes });
+  }
+
+  /** By the host where it can; on a VLAN that the host has no device for, by a question of our own. */
+  #resolve(port: number, words: readonly [number, number, number, number]): void {
+    if (!this.#network.needsOwnResolution(port)) return this.#network.resolve(port, words);
+    const outside = port === PORT_OUTSIDE;
+    const mac = this.addon.interfaceInfo(outside ? this.config.outside.device : this.config.inside.device).mac;
+    const v4 = isIpv4(words[0], words[1], words[2]);
+    // Outside a VIP asks; inside no address is ours, so the question is a probe (RFC 5227 §2.1).
+    const own = outside ? this.config.vips.find((vip) => (vip.family === 4) === v4)?.words : undefined;
+    const source = own ?? (v4 ? ([0, 0, 0xffff, 0] as const) : ([0, 0, 0, 0] as const));
+    this.#pool.message(0, { type: 'transmit', frames: [{ port, frame: solicitation(words, source, mac) }] });
   }
 
   #announceVips(): void {
