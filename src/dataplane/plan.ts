@@ -51,7 +51,7 @@ export type ShardMessage =
   | { readonly type: 'floating-forget'; readonly ports: readonly number[] /* no longer registered */ }
   | { readonly type: 'capture'; readonly captures: readonly CaptureFilter[] }
   | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
-  | { readonly type: 'release'; readonly server: number /* close every tunnel of this server cell */ }
+  | { readonly type: 'release'; readonly server: number /* end every tunnel of this server cell */ }
   | { readonly type: 'crash' };
 
 /** Shard → main thread. */

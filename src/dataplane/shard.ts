@@ -5,7 +5,7 @@
 import { Designator } from '../designation/designate.js';
 import { ServerTable } from '../designation/servers.js';
 import { ConnectionTable } from '../flow/connection-table.js';
-import { RECORD, RECORD_WORDS, SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
+import { RECORD, RECORD_STATE, RECORD_WORDS, SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
 import { NextHopTable } from '../flow/next-hop-table.js';
 import { RecordPool } from '../flow/record-pool.js';
 import type { FrameRing } from '../flow/ring.js';
@@ -22,6 +22,7 @@ import { classify } from './classify.js';
 import { ClientHops } from './client-hops.js';
 import { COUNTER } from './counters.js';
 import { Directory } from './directory.js';
+import { Farewell } from './farewell.js';
 import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
 import type { HandOver } from './hand-over.js';
@@ -61,6 +62,7 @@ export class Shard {
   readonly #ageing: Ageing;
   readonly #review: Review;
   readonly #local: Local;
+  readonly #farewell: Farewell;
   readonly #capture: CaptureTap;
   #directory: Directory | null = null;
   #lastSecond = -1;
@@ -83,6 +85,7 @@ export class Shard {
     this.#ageing = new Ageing(shard, this.store, wheel);
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall);
     this.#local = new Local(options.macs, this.#hops.table, statistics);
+    this.#farewell = new Farewell(this.store, this.#hops.table, options.macs);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
       shard,
@@ -167,7 +170,7 @@ export class Shard {
         for (const { port, frame } of message.frames) this.#local.queue(port, frame);
         return;
       case 'release':
-        return this.#releaseServer(message.server);
+        return this.#endTunnels(message.server);
       case 'crash':
         throw new Error('crash asked for');
     }
@@ -192,12 +195,15 @@ export class Shard {
     return adopted;
   }
 
-  #releaseServer(server: number): void {
-    const nowMs = Math.floor(this.#o.port.clock[0] * 1000) | 0;
+  /** Both ends of a server's tunnels are told that they end; the mapping stays for their acknowledgements. */
+  #endTunnels(server: number): void {
+    if (this.#directory === null) return;
     for (let record = 0; record < this.#o.memory.layout.recordCount; record++) {
-      if (this.store.state(record) === 0 || this.store.serverIndex(record) !== server || !this.#ageing.owns(record)) continue;
-      this.#ageing.wheel.cancel(record);
-      this.store.release(record, nowMs);
+      const state = this.store.state(record);
+      if (state === RECORD_STATE.free || state === RECORD_STATE.closing) continue;
+      if (this.store.serverIndex(record) !== server || !this.#ageing.owns(record)) continue;
+      for (const { port, frame } of this.#farewell.frames(record, this.#directory)) this.#local.queue(port, frame);
+      this.#tracker.close(record);
     }
   }
 

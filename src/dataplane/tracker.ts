@@ -328,6 +328,11 @@ export class Tracker {
     }
   }
 
+  /** Ends a tunnel of this shard's own, for another reason than a message. */
+  close(record: number): void {
+    this.#closing(record);
+  }
+
   /** The mapping stays for a full retransmission cycle (RFC 2661 §5.7), then the wheel releases it. */
   #closing(record: number): void {
     if (this.#p.store.state(record) === RECORD_STATE.closing) return;

@@ -6,6 +6,7 @@ import type { ServerTable } from '../designation/servers.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
   ENTRY,
+  ENTRY_WORDS,
   FLAG_DECREMENT_TTL,
   FLAG_DENIED,
   FLAG_REWRITE_CHANNEL,
@@ -54,6 +55,8 @@ const NO_PORTS = 0;
 export class TunnelStore {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
+  /** The entries as 64-bit words, for their counters. */
+  readonly #wide: BigUint64Array;
 
   constructor(
     readonly memory: TableMemory,
@@ -64,6 +67,7 @@ export class TunnelStore {
     readonly servers: ServerTable,
   ) {
     this.#records = memory.records;
+    this.#wide = new BigUint64Array(memory.buffer, memory.layout.entries, (memory.layout.slotCount * ENTRY_WORDS) / 2);
   }
 
   // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,6 +243,12 @@ export class TunnelStore {
   forgetRequest(record: number, nowMs: number): void {
     const slot = this.word(record, RECORD.entryHalfOpen) - 1;
     if (slot < 0) return;
+    const forward = this.word(record, RECORD.entryForward) - 1;
+    // What the request's entry counted stays part of the tunnel's sums.
+    if (forward >= 0) {
+      Atomics.add(this.#wide, (forward * ENTRY_WORDS + ENTRY.packets) / 2, BigInt(this.table.packets(slot)));
+      Atomics.add(this.#wide, (forward * ENTRY_WORDS + ENTRY.bytes) / 2, BigInt(this.table.bytes(slot)));
+    }
     this.table.remove(slot, nowMs);
     this.#set(record, RECORD.entryHalfOpen, 0);
   }

@@ -100,6 +100,12 @@ export interface TunnelDescriptor {
    * nobody knows yet): does this look like the protocol and like nothing else? May not throw on any bytes.
    */
   looksLike?(view: DataView, offset: number, end: number): boolean;
+  /**
+   * The payload (behind the L4 header) of a message that ends a tunnel, as its other end would send it: `channel` is the
+   * receiver's id, `assigned` the apparent sender's, `ns` and `nr` continue its dialogue. Allocates. Absent: the protocol
+   * has no such message.
+   */
+  endMessage?(channel: number, assigned: number, ns: number, nr: number): Uint8Array;
   /** One line of text for logs and captures, of any packet, malformed ones too. Allocates; never throws. */
   describe?(view: DataView, offset: number, end: number): string;
 }

@@ -294,3 +294,22 @@ describe('bad input', () => {
     expect(h.rows.tunnels()).toEqual([]);
   });
 });
+
+describe('a drain whose deadline has come', () => {
+  test('ends the server’s tunnels in both ends’ name and leaves others alone', () => {
+    const h = new Harness({ algorithm: 'round-robin' });
+    connect(h, { id: 7 }, 99);
+    connect(h, { id: 8 }, 100);
+    const before = h.ports[0].sent.length;
+    const first = h.rows.tunnels().find((row) => row.clientTunnelId === 7)?.server as string;
+    const index = h.binding.servers.find((server) => server.name === first)?.index as number;
+    h.tell({ type: 'release', server: index });
+    h.settle();
+    const sent = h.ports[0].sent.slice(before).map((out) => [out.port, describeFrame(out.frame)]);
+    expect(sent).toHaveLength(2);
+    expect(sent[0][1]).toMatch(/200\.200\.100\.1:1701 > 192\.128\.10\.5:1701 .*StopCCN.*tid 7/);
+    expect(sent[1][1]).toMatch(/192\.128\.10\.5:1701 > 10\.10\.1\..:1701 .*StopCCN.*tid 99/);
+    expect(sent.map(([port]) => port)).toEqual([PORT_OUTSIDE, PORT_INSIDE]);
+    expect(h.rows.tunnels().map((row) => [row.clientTunnelId, row.state]).sort()).toEqual([[7, 'closing'], [8, 'established']]);
+  });
+});

@@ -6,6 +6,7 @@
  */
 import type { TunnelDescriptor } from '../descriptor.js';
 import { CLASS_CONTROL, CLASS_CONTROL_UNBOUND, CLASS_DATA } from '../descriptor.js';
+import { AVP_ASSIGNED_TUNNEL_ID, AVP_RESULT_CODE } from './avp-table.js';
 import { avpVendor, checkAvp, isMessageType } from './avp.js';
 import {
   CONTROL_HEADER_LENGTH,
@@ -25,13 +26,16 @@ import {
   VERSION_MASK,
 } from './header.js';
 import { MALFORMED_REASONS, TRUNCATED, TUNNEL_ZERO } from './malformed.js';
-import { formatPacket } from './message.js';
+import { STOPCCN } from './message-table.js';
+import { buildMessage, formatPacket } from './message.js';
 import { assignedTunnelIdOffset, observe } from './observer.js';
 
 const UDP_HEADER_LENGTH = 8;
 const UDP_LENGTH = 4;
 const IPPROTO_UDP = 17;
 export const L2TP_PORT = 1701;
+/** StopCCN result code 6: the requester is being shut down (RFC 2661 §4.4.2). */
+const SHUTTING_DOWN = 6;
 
 /**
  * End of the UDP payload, or −1 when UDP's own length cannot be. The IP payload may be longer than UDP says (padding),
@@ -126,6 +130,14 @@ export const l2tp: TunnelDescriptor = {
     if (first === messageEnd) return messageEnd === last && tunnelId(view, payload) !== 0;
     const length = checkAvp(view, first, messageEnd);
     return length > 0 && isMessageType(view, first, length) && avpVendor(view, first) === 0;
+  },
+
+  endMessage(channel, assigned, ns, nr) {
+    const avps = [
+      { type: AVP_ASSIGNED_TUNNEL_ID, value: assigned },
+      { type: AVP_RESULT_CODE, value: { result: SHUTTING_DOWN } },
+    ];
+    return buildMessage({ type: STOPCCN, tunnel: channel, session: 0, ns, nr, avps });
   },
 
   describe(view, offset, end) {
