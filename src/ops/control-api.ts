@@ -149,6 +149,17 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
     });
   });
 
+  // Not for operators: answers only where the process was started with TD_TEST_COMMANDS=1.
+  const crashQuery = { type: 'object', required: ['shard'], properties: { shard: { type: 'integer', minimum: 0 } } };
+  app.post<{ Querystring: { shard: number } }>(
+    '/v1/test/crash',
+    { schema: { hide: true, querystring: crashQuery } },
+    async (request) => {
+      appliance.crashShard(request.query.shard);
+      return {};
+    },
+  );
+
   interface CaptureQuery {
     tunnel?: number;
     client?: string;

@@ -220,7 +220,9 @@ export class FakeAppliance implements Appliance {
     return this.hub.open(filter);
   }
 
-  crashShard(): void {}
+  crashShard(): void {
+    if (this.failure !== null) throw this.failure;
+  }
 }
 
 /** Rows made while they are taken; `made` tells how far the reader got. */

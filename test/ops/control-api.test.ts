@@ -41,6 +41,14 @@ describe('routes of the socket', () => {
     expect(answer.json()).toEqual(rows());
   });
 
+  test('a crash for tests is asked for by the number of a shard', async () => {
+    expect((await post('/v1/test/crash?shard=1')).json()).toEqual({});
+    expect((await post('/v1/test/crash?shard=x')).status).toBe(400);
+    appliance.failure = new DesignatorError('TD_NOT_FOUND', 'no running shard 9');
+    expect((await post('/v1/test/crash?shard=9')).status).toBe(404);
+    expect((await get('/openapi.json')).json().paths['/v1/test/crash']).toBeUndefined();
+  });
+
   test.each([
     ['?vip=access&server=lns1', [12, 13]],
     ['?client=192.128.10.5:1701', [11, 12]],

@@ -38,14 +38,14 @@ export async function buildTopology(lab: Lab): Promise<Topology> {
 export async function addClient(lab: Lab, wan: Bridge, short: string, address: string): Promise<Namespace> {
   const client = await lab.namespace(short);
   await lab.plug(wan, client, 'eth0', [`${address}/24`, `2001:db8:10::${lastPart(address)}/64`]);
-  await client.ip(`route add default via ${WAN_GATEWAY}`, '-6 route add default via 2001:db8:10::1');
+  await client.ip(`route add default via ${WAN_GATEWAY}`, 'route add default via 2001:db8:10::1');
   return client;
 }
 
 export async function addServer(lab: Lab, lan: Bridge, short: string, address: string): Promise<Namespace> {
   const server = await lab.namespace(short);
   await lab.plug(lan, server, 'eth0', [`${address}/24`, `2001:db8:1::${lastPart(address)}/64`]);
-  await server.ip(`route add default via ${LAN_GATEWAY}`, '-6 route add default via 2001:db8:1::fe');
+  await server.ip(`route add default via ${LAN_GATEWAY}`, 'route add default via 2001:db8:1::fe');
   return server;
 }
 
