@@ -238,7 +238,8 @@ export class DesignatorProcess {
             { device: sameDevice ? 0 : 1, vlan: config.inside.vlan, mac: mac(config.inside.device) },
           ],
       oneArm,
-      fanoutGroup: this.#o.processId & 0x7fff,
+      // A group per device: two ids a process, so that a neighbour's do not fall between.
+      fanoutGroup: (this.#o.processId * 2) & 0xfffe,
       cpu: this.#o.pin ? shard % availableParallelism() : -1,
       plan: this.#plan,
       routes: this.#routes as RouteSnapshot,
