@@ -26,7 +26,16 @@ struct Input {
   uint32_t word() { return (byte() << 8) | byte(); }
 };
 
-enum Mode : uint32_t { kV6 = 1, kRepair = 2, kPartial = 4, kPadded = 8, kZeroChecksum = 16, kSetL2tp = 32 };
+enum Mode : uint32_t {
+  kV6 = 1,
+  kRepair = 2,
+  kPartial = 4,
+  kPadded = 8,
+  kZeroChecksum = 16,
+  kSetL2tp = 32,
+  kPoke = 64,  // two bytes of the repaired frame are set to anything
+  kCut = 128,  // its end is cut off
+};
 
 /// Makes an arbitrary frame one whose lengths and checksums are right, so that more than its header is reached.
 void repair(Bytes& frame, uint32_t mode, uint32_t protocol) {
@@ -67,7 +76,8 @@ void repair(Bytes& frame, uint32_t mode, uint32_t protocol) {
   if ((mode & kZeroChecksum) != 0) put16(&frame[s.checksum], 0);
 }
 
-/// What a rewritten frame must have been, found independently of the core.
+/// What a rewritten frame must have been, found independently of the core. Only whole packets and first fragments can
+/// be.
 Shape shape_of(const Bytes& frame, bool& fragment) {
   Shape s;
   fragment = false;
@@ -79,7 +89,8 @@ Shape shape_of(const Bytes& frame, bool& fragment) {
     s.l4 = 54;
     while (s.protocol == 0 || s.protocol == 43 || s.protocol == 44 || s.protocol == 60) {
       if (s.protocol == 44) {
-        fragment = fragment || (frame[s.l4 + 3] & 1) != 0;
+        fragment = (frame[s.l4 + 3] & 1) != 0;
+        MUST((get16(&frame[s.l4 + 2]) & 0xfff8) == 0);
         s.protocol = frame[s.l4];
         s.l4 += 8;
       } else {
@@ -93,8 +104,10 @@ Shape shape_of(const Bytes& frame, bool& fragment) {
     s.protocol = frame[23];
     s.l4 = 14 + (frame[14] & 15U) * 4;
     fragment = (frame[20] & 0x20) != 0;
+    MUST((get16(&frame[20]) & 0x1fff) == 0);
   }
   s.end = ip_end;
+  MUST(s.l4 <= ip_end && ip_end <= frame.size());
   if (s.protocol == 17) {
     s.checksum = s.l4 + 6;
     if (!fragment) s.end = s.l4 + get16(&frame[s.l4 + 4]);
@@ -133,8 +146,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   }
   table->hop(1, 0x02112233, 0x4455, odd % 16 == 3 ? in.byte() : 1, TD_NEXT_HOP_STATE_RESOLVED);
 
+  const uint32_t pokes[4] = {in.byte(), in.byte(), in.byte(), in.byte()};
+  const std::size_t cut = in.byte();
+
   Bytes before(in.at, in.at + in.left);
   if ((mode & kRepair) != 0) repair(before, mode, protocol);
+  if ((mode & kPoke) != 0 && !before.empty()) {
+    before[pokes[0] % before.size()] = static_cast<uint8_t>(pokes[1]);
+    before[pokes[2] % before.size()] = static_cast<uint8_t>(pokes[3]);
+  }
+  if ((mode & kCut) != 0) before.resize(before.size() - std::min(cut, before.size()));
   const uint64_t packets = table->counter(0, TD_ENTRY_PACKETS);
   const uint64_t bytes = table->counter(0, TD_ENTRY_BYTES);
   const bool partial = (mode & kPartial) != 0;
