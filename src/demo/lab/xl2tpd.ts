@@ -8,9 +8,10 @@ import { closeSync, constants, existsSync, openSync, writeFileSync, writeSync } 
 import { join } from 'node:path';
 import { LabError } from './command.js';
 import type { Daemon } from './daemon.js';
+import { hdlcFrame, octalText } from './hdlc.js';
 import type { Lab } from './lab.js';
 import type { Namespace } from './namespace.js';
-import { hdlcFrame, octalText } from './hdlc.js';
+
 import { waitFor } from './wait.js';
 
 const PPPD = '/usr/sbin/pppd';
