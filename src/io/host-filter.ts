@@ -11,6 +11,7 @@ import {
   renderRemoval,
   tableName,
 } from './host-filter-text.js';
+import { type FilterGuard, guardTable } from './host-filter-guard.js';
 import { runNft } from './host-nft.js';
 
 export { type FilterPlace, type HostFilterInput, renderHostFilter, tableName } from './host-filter-text.js';
@@ -20,6 +21,10 @@ export interface HostFilterOptions {
   readonly prefix?: readonly string[];
   /** Runs a script of nft; default: nft(8). */
   readonly run?: (script: string) => Promise<void>;
+  /** Watches over the table; default: by the kernel's notices, and not at all with a `prefix` or a `run`. */
+  readonly guard?: (table: string, onGone: () => void) => FilterGuard;
+  /** Somebody took the table away. null: it is back; else it could not be written again. */
+  readonly onLost?: (error: Error | null) => void;
 }
 
 /** What waits for the next run. */
@@ -42,12 +47,18 @@ export class HostFilter {
   #installed = false;
   #next: Batch | null = null;
   #tail: Promise<void> = Promise.resolve();
+  readonly #openGuard: HostFilterOptions['guard'];
+  readonly #onLost: (error: Error | null) => void;
+  #guard: FilterGuard | null = null;
 
   constructor(input: HostFilterInput, options: HostFilterOptions = {}) {
     this.table = tableName(input.outside);
     this.#run = options.run ?? ((script) => runNft(script, options.prefix));
     this.#input = input;
     this.#places = byKey(input.floating);
+    this.#openGuard =
+      options.guard ?? (options.prefix === undefined && options.run === undefined ? guardTable : undefined);
+    this.#onLost = options.onLost ?? (() => {});
   }
 
   /** Writes the table, in place of one that a dead process left. Errors as of `runNft`. */
@@ -87,6 +98,11 @@ export class HostFilter {
     return batch.done;
   }
 
+  #restore(): void {
+    if (!this.#installed) return;
+    this.install().then(() => this.#onLost(null), this.#onLost);
+  }
+
   #change(places: readonly FilterPlace[], wanted: boolean): Promise<void> {
     if (places.length === 0) return Promise.resolve();
     const batch = this.#batch();
@@ -115,10 +131,13 @@ export class HostFilter {
     const whole = (): Promise<void> => this.#run(renderHostFilter({ ...this.#input, floating: [...after.values()] }));
     if (batch.removed) {
       this.#installed = false;
+      this.#guard?.close();
+      this.#guard = null;
       await this.#run([...renderRemoval(this.table), ''].join('\n'));
     } else if (batch.whole) {
       await whole();
       this.#installed = true;
+      this.#guard ??= this.#openGuard?.(this.table, () => this.#restore()) ?? null;
     } else if (this.#installed) {
       const script = difference(this.table, before, after);
       // Somebody may have flushed the ruleset: then the elements have no table, and the table is written anew.

@@ -1,4 +1,7 @@
 /** The host's filter on a router that would answer and forward everything: what it takes away, and what it leaves. */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompiledRule } from '../../src/config/compiled.js';
 import { ruleInputs } from '../../src/flow/rule-list.js';
@@ -52,6 +55,9 @@ const BASE: HostFilterInput = {
   denyByDefault: false,
 };
 const DATA = l2tpData({ tunnel: 7, session: 1, payload: 'ff030021' });
+
+/** HostFilter as the product has it: it watches over its own namespace. */
+const GUARDED = path.resolve(import.meta.dirname, '../helpers/host-filter-child.ts');
 
 let lab: HostLab;
 let client: Watch;
@@ -238,6 +244,25 @@ describe('with the filter', () => {
       expect(await passed('server', [fromServer(`${SERVER}:6000`, `${CLIENT}:4000`, DATA)])).toEqual([false]);
       expect(await passed('client', TO_VIP)).toEqual(all(TO_VIP, false));
     });
+  });
+
+  test('a table that somebody flushed comes back by itself', async () => {
+    const words = ['netns', 'exec', lab.router, process.execPath, '--import', 'tsx', GUARDED];
+    const child = spawn('ip', words, { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      child.stdin.write(JSON.stringify(BASE) + '\n');
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+      expect((await lines.next()).value).toBe('installed');
+      lab.inRouter('nft flush ruleset');
+      expect((await lines.next()).value).toBe('restored');
+      expect(await passed('client', TO_VIP)).toEqual(all(TO_VIP, false));
+      child.stdin.end();
+      expect((await lines.next()).value).toBe('removed');
+      expect((await lines.next()).done).toBe(true); // nothing keeps the process alive
+      expect(await passed('client', TO_VIP)).toEqual(all(TO_VIP, true));
+    } finally {
+      child.kill('SIGKILL');
+    }
   });
 
   test('remove restores the host, install after a crash replaces what is there', async () => {

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { ruleInputs, type NamedRule } from '../../src/flow/rule-list.js';
 import { HostFilter, type HostFilterInput, renderHostFilter, tableName } from '../../src/io/host-filter.js';
+import { guardTable } from '../../src/io/host-filter-guard.js';
 import { runNft } from '../../src/io/host-nft.js';
 import { parseAddress } from '../../src/wire/address.js';
+import * as build from '../helpers/netlink-builder.js';
+import { concat } from '../helpers/packet-builder.js';
 
 const side = (name: string) => ({ name, device: name.split('.')[0], vlan: Number(name.split('.')[1] ?? 0) });
 const BASE: HostFilterInput = {
@@ -305,6 +308,82 @@ describe('runs', () => {
     expect(nft.scripts).toEqual(['add table netdev designator_wan0\ndelete table netdev designator_wan0\n']);
     await filter.addServerPorts([place(6000)]);
     expect(nft.scripts.length).toBe(1);
+  });
+});
+
+describe('the guard', () => {
+  const notice = (type: number, table: string, family = 5): Uint8Array =>
+    build.message((10 << 8) | type, concat([family, 0, 0, 0], build.name(1, table)));
+  const generation = build.message((10 << 8) | 15, [0, 0, 0, 0]);
+
+  /** What it does with a list of datagrams: how often it says that table t is gone. */
+  function told(...datagrams: (Uint8Array | Error)[]): number {
+    let times = 0;
+    let readable = (): void => {};
+    const receive = (): Uint8Array | null => {
+      const next = datagrams.shift();
+      if (next instanceof Error) throw next;
+      return next ?? null;
+    };
+    const open = (_protocol: number, _groups: number, onReadable: () => void) => {
+      readable = onReadable;
+      return { send: () => {}, receive, close: () => {} };
+    };
+    guardTable('t', () => times++, open);
+    readable();
+    return times;
+  }
+
+  test('tells when a transaction leaves no table, and of no other table', () => {
+    expect(told(notice(2, 't'), generation)).toBe(1);
+    expect(told(concat(notice(2, 'a'), notice(2, 't'), generation), concat(notice(2, 'a'), generation))).toBe(1);
+    expect(told(notice(2, 'u'), generation)).toBe(0);
+    expect(told(notice(2, 't', 2), generation)).toBe(0);
+  });
+
+  test('a replacement is no loss, also when its notices come apart', () => {
+    expect(told(notice(2, 't'), notice(0, 't'), generation)).toBe(0);
+    expect(told(notice(2, 't'))).toBe(0);
+  });
+
+  test('lost and damaged notices do no harm', () => {
+    expect(told(new Error('ENOBUFS'), notice(2, 't'), generation)).toBe(1);
+    const whole = notice(2, 't');
+    for (let length = 0; length < 24; length++) {
+      const cut = whole.slice(0, length);
+      if (length >= 4) cut[0] = length;
+      expect(told(cut, generation)).toBe(0);
+    }
+  });
+
+  test('the table is written again, until it is removed', async () => {
+    const nft = new Nft();
+    const lost: (Error | null)[] = [];
+    let gone = (): void => {};
+    let closed = 0;
+    const filter = new HostFilter(BASE, {
+      run: nft.run,
+      onLost: (error) => lost.push(error),
+      guard: (table, onGone) => {
+        expect(table).toBe('designator_wan0');
+        gone = onGone;
+        return { close: () => closed++ };
+      },
+    });
+    void filter.install();
+    await nft.finish();
+    gone();
+    await nft.finish();
+    expect([nft.scripts.length, lost]).toEqual([2, [null]]);
+    gone();
+    await nft.finish(new Error('no'));
+    expect(lost[1]?.message).toBe('no');
+    void filter.remove();
+    await nft.finish();
+    expect(closed).toBe(1);
+    gone();
+    await nft.finish();
+    expect(nft.scripts.length).toBe(4);
   });
 });
 
