@@ -7,6 +7,9 @@ constexpr uint32_t kNet = static_cast<uint32_t>(SKF_NET_OFF);
 constexpr uint32_t kOwnerMultiplier = 0x9e3779b1;    // src/flow/hash.ts, ownerSlot
 constexpr uint32_t kSessionMultiplier = 0x85ebca6b;  // any odd number that spreads ids
 constexpr uint32_t kOwnerSlots = 1024;
+constexpr uint32_t kIpsecPort = 4500;
+constexpr uint32_t kUdpLength = 8;
+constexpr uint32_t kShortLength = 6;  // of the shortest L2TPv2 header
 
 /// Assembles with labels: jumps are written by name and resolved at the end.
 class Assembler {
@@ -28,7 +31,9 @@ class Assembler {
   std::vector<sock_filter> finish() {
     for (const Fix& fix : fixes_) {
       const std::size_t next = fix.at + 1;
-      auto distance = [&](int name) { return name < 0 ? 0U : static_cast<uint32_t>(labels_[static_cast<std::size_t>(name)] - next); };
+      auto distance = [&](int name) {
+        return name < 0 ? 0U : static_cast<uint32_t>(labels_[static_cast<std::size_t>(name)] - next);
+      };
       if (fix.no == -2) {
         code_[fix.at].k = distance(fix.yes);
       } else {
@@ -54,7 +59,7 @@ enum Label { kV4, kV6, kUdp, kMix, kLong, kHash, kNothing };
 }  // namespace
 
 std::vector<sock_filter> fanout_program(FanoutRole role, uint32_t shards) {
-  const bool source = role == FanoutRole::kOutside;
+  const bool source = role != FanoutRole::kInside;
   Assembler a;
   a.op(BPF_LD | BPF_B | BPF_ABS, kNet);
   a.op(BPF_ALU | BPF_RSH | BPF_K, 4);
@@ -84,17 +89,23 @@ std::vector<sock_filter> fanout_program(FanoutRole role, uint32_t shards) {
   a.jump(BPF_JEQ, 17, -1, kHash);
   a.op(BPF_LDX | BPF_IMM, 40);
 
-  a.label(kUdp);  // X: length of the IP header; the L2TP message begins 8 bytes behind it
-  a.op(BPF_LD | BPF_H | BPF_IND, kNet + 8);
-  a.jump(BPF_JSET, 0x8000, kHash, -1);  // control: to the owner
-  a.op(BPF_LD | BPF_H | BPF_IND, kNet + 8);
-  a.op(BPF_ALU | BPF_AND | BPF_K, 0x400f);
+  a.label(kUdp);  // X: length of the IP header
+  // ESP in UDP (RFC 3948) begins with an SPI, which may well look like a version 2 with ids that change with each
+  // packet.
+  a.op(BPF_LD | BPF_H | BPF_IND, kNet);
+  a.jump(BPF_JEQ, kIpsecPort, kHash, -1);
+  a.op(BPF_LD | BPF_H | BPF_IND, kNet + 2);
+  a.jump(BPF_JEQ, kIpsecPort, kHash, -1);
+  a.op(BPF_LD | BPF_H | BPF_IND, kNet + 4);
+  a.jump(BPF_JGE, kUdpLength + kShortLength, -1, kHash);
+  a.op(BPF_LD | BPF_H | BPF_IND, kNet + kUdpLength);
+  a.op(BPF_ALU | BPF_AND | BPF_K, 0xc00f);  // T, L and version (RFC 2661 §3.1)
   a.jump(BPF_JEQ, 0x4002, kLong, -1);
-  a.jump(BPF_JEQ, 0x0002, -1, kHash);
-  a.op(BPF_LD | BPF_W | BPF_IND, kNet + 10);
+  a.jump(BPF_JEQ, 0x0002, -1, kHash);  // not data of version 2: to the owner
+  a.op(BPF_LD | BPF_W | BPF_IND, kNet + kUdpLength + 2);
   a.go(kMix);
   a.label(kLong);
-  a.op(BPF_LD | BPF_W | BPF_IND, kNet + 12);
+  a.op(BPF_LD | BPF_W | BPF_IND, kNet + kUdpLength + 4);
   a.label(kMix);  // A: tunnel id and session id
   a.op(BPF_ALU | BPF_MUL | BPF_K, kSessionMultiplier);
   a.op(BPF_MISC | BPF_TAX, 0);

@@ -8,25 +8,32 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 
 #include "checksum.h"
-#include "fanout.h"
 
+// Newer than some distributions' headers.
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
+#endif
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
 #endif
 
 namespace td {
 namespace {
 
 constexpr std::size_t kScratchLength = static_cast<std::size_t>(TD_SCRATCH_SLOTS) * TD_SCRATCH_SLOT_LENGTH;
-constexpr uint32_t kRetireMs = 1;       // a block that is not full is handed over after this long
+constexpr uint32_t kRetireMs = 1;  // a block that is not full is handed over after this long; the kernel's least
+constexpr uint32_t kFrameSize = 2048;
 constexpr int kSendBuffer = 16 << 20;
-constexpr int kPartsPerFrame = 3;       // MACs, VLAN tag, the rest
+constexpr std::size_t kPartsPerFrame = 3;  // MACs, VLAN tag, the rest
+constexpr double kCheckSeconds = 1;
+constexpr std::size_t kOffsetLimit = 0x7fffffff;  // columns hold signed 32-bit offsets
 
 double monotonic() noexcept {
   timespec now{};
@@ -34,12 +41,8 @@ double monotonic() noexcept {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-tpacket_block_desc* block_at(uint8_t* ring, uint32_t block_length, uint32_t block) noexcept {
-  return reinterpret_cast<tpacket_block_desc*>(ring + static_cast<std::size_t>(block) * block_length);
-}
-
-uint32_t block_status(const tpacket_block_desc* block) noexcept {
-  return std::atomic_ref<uint32_t>(const_cast<uint32_t&>(block->hdr.bh1.block_status)).load(std::memory_order_acquire);
+std::atomic_ref<uint32_t> block_status(uint8_t* block) noexcept {
+  return std::atomic_ref<uint32_t>(reinterpret_cast<tpacket_block_desc*>(block)->hdr.bh1.block_status);
 }
 
 template <typename T>
@@ -47,7 +50,37 @@ void set_option(int fd, int level, int name, const T& value, const std::string& 
   if (setsockopt(fd, level, name, &value, sizeof value) != 0) throw SystemError{what, errno};
 }
 
+UniqueFd packet_socket(const std::string& device) {
+  // Protocol 0: nothing arrives before bind says what should.
+  UniqueFd fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd.get() < 0) throw SystemError{"socket(AF_PACKET) for " + device, errno};
+  return fd;
+}
+
+void bind_socket(int fd, unsigned interface, uint16_t protocol, const std::string& device) {
+  sockaddr_ll address{};
+  address.sll_family = AF_PACKET;
+  address.sll_protocol = htons(protocol);
+  address.sll_ifindex = static_cast<int>(interface);
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    throw SystemError{"bind of a packet socket to " + device, errno};
+  }
+}
+
+void join_fanout(int fd, int group, FanoutRole role, uint32_t shards, const std::string& device) {
+  constexpr int kKind = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+  set_option(fd, SOL_PACKET, PACKET_FANOUT, group | kKind << 16, "PACKET_FANOUT on " + device);
+  std::vector<sock_filter> program = fanout_program(role, shards);
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  set_option(fd, SOL_PACKET, PACKET_FANOUT_DATA, filter, "PACKET_FANOUT_DATA on " + device);
+}
+
 }  // namespace
+
+void probe_packet_socket() {
+  const UniqueFd fd = packet_socket("a probe");
+  set_option(fd.get(), SOL_PACKET, PACKET_VERSION, static_cast<int>(TPACKET_V3), "PACKET_VERSION");
+}
 
 RingMemory::RingMemory(std::size_t length) : length_(length) {
   void* base = mmap(nullptr, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -57,7 +90,10 @@ RingMemory::RingMemory(std::size_t length) : length_(length) {
 
 RingMemory::~RingMemory() { munmap(base_, length_); }
 
-void RingMemory::detach() noexcept { mmap(base_, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0); }
+void RingMemory::detach() noexcept {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  mmap(base_, length_, PROT_READ | PROT_WRITE, kFlags, -1, 0);
+}
 
 PacketRing::PacketRing(const RingOptions& options)
     : block_length_(options.block_length),
@@ -66,10 +102,14 @@ PacketRing::PacketRing(const RingOptions& options)
       wake_fd_(options.wake_fd),
       ports_(options.ports) {
   const std::size_t ring_length = static_cast<std::size_t>(block_length_) * block_count_;
+  if (ring_length == 0 || ring_length > (kOffsetLimit - kScratchLength) / options.devices.size()) {
+    throw SystemError{"receive rings of " + std::to_string(ring_length) + " bytes each", EINVAL};
+  }
   scratch_offset_ = ring_length * options.devices.size();
   memory_ = std::make_shared<RingMemory>(scratch_offset_ + kScratchLength);
   uint8_t* scratch = memory_->bytes().data() + scratch_offset_;
-  if (mmap(scratch, kScratchLength, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0) == MAP_FAILED) {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE;
+  if (mmap(scratch, kScratchLength, PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) {
     throw SystemError{"mmap of scratch memory", errno};
   }
   devices_.resize(options.devices.size());
@@ -77,76 +117,73 @@ PacketRing::PacketRing(const RingOptions& options)
   outboxes_.resize(devices_.size());
   for (Outbox& outbox : outboxes_) {
     outbox.messages.resize(TD_COLUMN_LENGTH);
-    outbox.parts.resize(static_cast<std::size_t>(TD_COLUMN_LENGTH) * kPartsPerFrame);
+    outbox.parts.resize(TD_COLUMN_LENGTH * kPartsPerFrame);
   }
   tags_.resize(ports_.size() * 4);
   for (std::size_t p = 0; p < ports_.size(); p++) {
     store16(&tags_[p * 4], ETH_P_8021Q);
     store16(&tags_[p * 4 + 2], ports_[p].vlan);
   }
-  finished_.reserve(static_cast<std::size_t>(block_count_) * devices_.size());
 }
 
 void PacketRing::open_device(const RingDeviceOptions& wanted, std::size_t index, const RingOptions& options) {
   Device& device = devices_[index];
-  device.name = wanted.name;
-  const unsigned interface = if_nametoindex(wanted.name.c_str());
-  if (interface == 0) throw SystemError{"no interface " + wanted.name, errno};
-  // Protocol 0 until everything is set: no packet must get into a socket that is not in its fan-out group yet.
-  device.receive = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (device.receive.get() < 0) throw SystemError{"socket(AF_PACKET)", errno};
+  const std::string& name = device.name = wanted.name;
+  device.interface = if_nametoindex(name.c_str());
+  if (device.interface == 0) throw SystemError{"interface " + name, errno};
+
+  device.receive = packet_socket(name);
   const int fd = device.receive.get();
-  set_option(fd, SOL_PACKET, PACKET_VERSION, static_cast<int>(TPACKET_V3), "PACKET_VERSION");
-  set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
+  set_option(fd, SOL_PACKET, PACKET_VERSION, static_cast<int>(TPACKET_V3), "PACKET_VERSION for " + name);
+  set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING for " + name);
   tpacket_req3 request{};
   request.tp_block_size = block_length_;
   request.tp_block_nr = block_count_;
-  request.tp_frame_size = 2048;
-  request.tp_frame_nr = block_length_ / 2048 * block_count_;
+  request.tp_frame_size = kFrameSize;
+  request.tp_frame_nr = block_length_ / kFrameSize * block_count_;
   request.tp_retire_blk_tov = kRetireMs;
-  set_option(fd, SOL_PACKET, PACKET_RX_RING, request, "PACKET_RX_RING on " + wanted.name);
+  set_option(fd, SOL_PACKET, PACKET_RX_RING, request, "PACKET_RX_RING for " + name);
   const std::size_t ring_length = static_cast<std::size_t>(block_length_) * block_count_;
   device.ring = memory_->bytes().data() + ring_length * index;
-  if (mmap(device.ring, ring_length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED) {
-    throw SystemError{"mmap of the receive ring of " + wanted.name, errno};
+  constexpr int kFlags = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
+  if (mmap(device.ring, ring_length, PROT_READ | PROT_WRITE, kFlags, fd, 0) == MAP_FAILED) {
+    throw SystemError{"mmap of the receive ring of " + name, errno};
   }
-  sockaddr_ll address{};
-  address.sll_family = AF_PACKET;
-  address.sll_protocol = htons(ETH_P_ALL);
-  address.sll_ifindex = static_cast<int>(interface);
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) throw SystemError{"bind to " + wanted.name, errno};
-  if (options.fanout_group >= 0) {
-    // Group ids are one namespace per network namespace: a group per device.
+  if (options.fanout_group < 0 || options.shards <= 1) {
+    bind_socket(fd, device.interface, ETH_P_ALL, name);
+  } else {
+    // A bound socket gets every frame until it is in its group. A filter keeps them out meanwhile: they are the other
+    // members', and two of us would forward them.
+    sock_filter nothing{BPF_RET | BPF_K, 0, 0, 0};
+    set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, sock_fprog{1, &nothing}, "SO_ATTACH_FILTER for " + name);
+    bind_socket(fd, device.interface, ETH_P_ALL, name);
+    // The groups of a network namespace have one number space: one group per device.
     const int group = (options.fanout_group + static_cast<int>(index)) & 0xffff;
-    set_option(fd, SOL_PACKET, PACKET_FANOUT, group | (PACKET_FANOUT_CBPF << 16), "PACKET_FANOUT on " + wanted.name);
-    std::vector<sock_filter> program = fanout_program(wanted.role == 1 ? FanoutRole::kInside : FanoutRole::kOutside, options.shards);
-    const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
-    set_option(fd, SOL_PACKET, PACKET_FANOUT_DATA, filter, "PACKET_FANOUT_DATA on " + wanted.name);
+    join_fanout(fd, group, wanted.role, options.shards, name);
+    set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0, "SO_DETACH_FILTER for " + name);
   }
 
-  device.send = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (device.send.get() < 0) throw SystemError{"socket(AF_PACKET)", errno};
-  address.sll_protocol = 0;  // receives nothing
-  if (::bind(device.send.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) throw SystemError{"bind to " + wanted.name, errno};
-  set_option(device.send.get(), SOL_PACKET, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS");
-  // Without the right to force it the ordinary limit stays: slower bursts, nothing else.
+  device.send = packet_socket(name);
+  bind_socket(device.send.get(), device.interface, 0, name);  // protocol 0: receives nothing
+  set_option(device.send.get(), SOL_PACKET, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS for " + name);
+  // Without the right to force it the ordinary limit stays: smaller bursts, nothing else.
   if (setsockopt(device.send.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0) {
     setsockopt(device.send.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
   }
 }
 
-void PacketRing::bind(const TableView& table, const Columns& columns, const Counters& counters, double* clock) noexcept {
+void PacketRing::bind(const TableView& table, const Columns& columns, const Counters& counters,
+                      double* clock) noexcept {
   table_ = table;
   columns_ = columns;
   counters_ = counters;
   clock_ = clock;
-  read_clock();
+  clock_[0] = checked_at_ = monotonic();
 }
 
-void PacketRing::read_clock() noexcept { clock_[0] = monotonic(); }
-
 void PacketRing::rewrite(uint32_t received, uint32_t scratch) noexcept {
-  const RewriteContext context{table_, ports_.data(), static_cast<uint32_t>(ports_.size()), static_cast<uint32_t>(clock_[0])};
+  const auto ports = static_cast<uint32_t>(ports_.size());
+  const RewriteContext context{table_, ports_.data(), ports, static_cast<uint32_t>(monotonic())};
   rewrite_batch(context, memory_->bytes(), columns_, counters_, 0, received);
   rewrite_batch(context, memory_->bytes(), columns_, counters_, TD_BATCH_CAPACITY, scratch);
 }
@@ -159,19 +196,19 @@ void PacketRing::collect(uint32_t first, uint32_t count) noexcept {
     const uint8_t port = columns_.egress[i];
     const auto offset = static_cast<std::size_t>(static_cast<uint32_t>(columns_.offset[i]));
     const auto length = static_cast<std::size_t>(static_cast<uint32_t>(columns_.length[i]));
-    if (port >= ports_.size() || columns_.offset[i] < 0 || columns_.length[i] < 14 || offset + length > size) {
+    if (port >= ports_.size() || columns_.offset[i] < 0 || columns_.length[i] < ETH_HLEN || offset + length > size) {
       counters_.statistics[counters_.send_failed] += 1;
       continue;
     }
     Outbox& outbox = outboxes_[ports_[port].device];
-    iovec* parts = &outbox.parts[static_cast<std::size_t>(outbox.count) * kPartsPerFrame];
+    iovec* parts = &outbox.parts[outbox.count * kPartsPerFrame];
     std::size_t used = 1;
     if (ports_[port].vlan == 0) {
       parts[0] = {base + offset, length};
     } else {
-      parts[0] = {base + offset, 12};
-      parts[1] = {&tags_[static_cast<std::size_t>(port) * 4], 4};
-      parts[2] = {base + offset + 12, length - 12};
+      parts[0] = {base + offset, 2 * ETH_ALEN};
+      parts[1] = {&tags_[port * std::size_t{4}], 4};
+      parts[2] = {base + offset + 2 * ETH_ALEN, length - 2 * ETH_ALEN};
       used = 3;
     }
     msghdr& header = outbox.messages[outbox.count].msg_hdr;
@@ -184,36 +221,39 @@ void PacketRing::collect(uint32_t first, uint32_t count) noexcept {
 
 void PacketRing::flush(std::size_t index) noexcept {
   Outbox& outbox = outboxes_[index];
-  const int fd = devices_[index].send.get();
+  Device& device = devices_[index];
+  const int fd = device.send.get();
   uint32_t sent = 0;
-  uint32_t failed = 0;
+  uint64_t bytes = 0;
   bool retried = false;
   for (uint32_t at = 0; at < outbox.count;) {
     const int done = sendmmsg(fd, &outbox.messages[at], outbox.count - at, MSG_DONTWAIT);
     if (done > 0) {
-      for (uint32_t i = at; i < at + static_cast<uint32_t>(done); i++) counters_.statistics[counters_.bytes_sent] += outbox.messages[i].msg_len;
-      at += static_cast<uint32_t>(done);
+      for (const uint32_t end = at + static_cast<uint32_t>(done); at < end; at++) bytes += outbox.messages[at].msg_len;
       sent += static_cast<uint32_t>(done);
       continue;
     }
-    if (errno == EINTR) continue;
-    if ((errno == EAGAIN || errno == ENOBUFS) && !retried) {
-      // One bounded wait: a sender that never gets room must not stop the shard.
+    const int error = errno;
+    const bool full = error == EAGAIN || error == ENOBUFS;
+    if (full && !retried) {
+      // One bounded wait a turn: a device that never gets room must not stop the shard.
       retried = true;
       pollfd room{fd, POLLOUT, 0};
       poll(&room, 1, 1);
       continue;
     }
-    if (errno == EMSGSIZE || errno == EINVAL) {  // this frame's own fault
-      failed++;
+    // These concern the frame at hand: too long, no Ethernet, or the device had no room for just it. Everything else
+    // concerns the device, and the frames behind would fare no better.
+    if (error == EMSGSIZE || error == EINVAL || error == ENOBUFS || error == EINTR) {
       at++;
       continue;
     }
-    failed += outbox.count - at;
+    if (error == ENXIO || error == ENODEV) device.failed = true;
     break;
   }
   counters_.statistics[counters_.frames_sent] += sent;
-  counters_.statistics[counters_.send_failed] += failed;
+  counters_.statistics[counters_.bytes_sent] += static_cast<double>(bytes);
+  counters_.statistics[counters_.send_failed] += outbox.count - sent;
   outbox.count = 0;
 }
 
@@ -226,121 +266,142 @@ void PacketRing::send(uint32_t received, uint32_t scratch) noexcept {
 }
 
 void PacketRing::release_blocks() noexcept {
-  for (uint8_t* block : finished_) {
-    auto* header = reinterpret_cast<tpacket_block_desc*>(block);
-    std::atomic_ref<uint32_t>(header->hdr.bh1.block_status).store(TP_STATUS_KERNEL, std::memory_order_release);
+  for (Device& device : devices_) {
+    for (; device.finished > 0; device.finished--) {
+      const uint32_t block = (device.block + block_count_ - device.finished) % block_count_;
+      uint8_t* start = device.ring + static_cast<std::size_t>(block) * block_length_;
+      block_status(start).store(TP_STATUS_KERNEL, std::memory_order_release);
+    }
   }
-  finished_.clear();
 }
 
-uint32_t PacketRing::receive_from(Device& device, uint8_t index, uint32_t from, uint32_t room) {
-  uint32_t taken = 0;
+uint8_t PacketRing::port_of(uint8_t device, uint32_t status, uint32_t tci, uint32_t tpid) const noexcept {
+  uint32_t vlan = 0;
+  if ((status & TP_STATUS_VLAN_VALID) != 0) {
+    // A service tag (IEEE 802.1ad) is another number space than ours.
+    if ((status & TP_STATUS_VLAN_TPID_VALID) != 0 && tpid != ETH_P_8021Q) return TD_PORT_NONE;
+    vlan = tci & 0x0fff;
+  }
+  for (std::size_t p = 0; p < ports_.size(); p++) {
+    if (ports_[p].device == device && ports_[p].vlan == vlan) return static_cast<uint8_t>(p);
+  }
+  return TD_PORT_NONE;
+}
+
+uint32_t PacketRing::receive_from(Device& device, uint8_t index, uint32_t from, uint32_t room) noexcept {
   const uint8_t* base = memory_->bytes().data();
+  uint32_t taken = 0;
   while (taken < room) {
     if (device.left == 0) {
-      tpacket_block_desc* block = block_at(device.ring, block_length_, device.block);
-      if ((block_status(block) & TP_STATUS_USER) == 0) break;
-      // A block that was finished in this very turn is the kernel's only after the next send.
-      if (!finished_.empty() && finished_.size() >= block_count_) break;
-      device.left = block->hdr.bh1.num_pkts;
-      device.at = reinterpret_cast<const uint8_t*>(block) + block->hdr.bh1.offset_to_first_pkt;
-      if (device.left == 0) {
-        finished_.push_back(reinterpret_cast<uint8_t*>(block));
-        device.block = (device.block + 1) % block_count_;
-        continue;
-      }
+      // Once round: the next block is one that this turn has finished, still marked as ours.
+      if (device.finished == block_count_) break;
+      uint8_t* start = device.ring + static_cast<std::size_t>(device.block) * block_length_;
+      if ((block_status(start).load(std::memory_order_acquire) & TP_STATUS_USER) == 0) break;
+      const tpacket_hdr_v1& block = reinterpret_cast<const tpacket_block_desc*>(start)->hdr.bh1;
+      device.left = block.num_pkts;
+      device.at = start + block.offset_to_first_pkt;
     }
-    const auto* header = reinterpret_cast<const tpacket3_hdr*>(device.at);
-    const auto* link = reinterpret_cast<const sockaddr_ll*>(device.at + TPACKET_ALIGN(sizeof(tpacket3_hdr)));
-    if (link->sll_pkttype == PACKET_HOST || link->sll_pkttype == PACKET_BROADCAST || link->sll_pkttype == PACKET_MULTICAST) {
-      const uint32_t i = from + taken;
-      const uint16_t vlan = (header->tp_status & TP_STATUS_VLAN_VALID) != 0 ? static_cast<uint16_t>(header->hv1.tp_vlan_tci & 0x0fff) : 0;
-      uint8_t ingress = TD_PORT_NONE;
-      for (std::size_t p = 0; p < ports_.size(); p++) {
-        if (ports_[p].device == index && ports_[p].vlan == vlan) {
-          ingress = static_cast<uint8_t>(p);
-          break;
-        }
-      }
-      columns_.offset[i] = static_cast<int32_t>(device.at + header->tp_mac - base);
-      columns_.length[i] = static_cast<int32_t>(header->tp_snaplen);
-      columns_.ingress[i] = ingress;
-      columns_.flags[i] = (header->tp_status & TP_STATUS_CSUMNOTREADY) != 0 ? TD_FRAME_CHECKSUM_PARTIAL : 0;
-      columns_.verdict[i] = TD_VERDICT_DROP;
-      taken++;
-    }
-    device.left--;
     if (device.left > 0) {
+      const auto* header = reinterpret_cast<const tpacket3_hdr*>(device.at);
+      const auto* link = reinterpret_cast<const sockaddr_ll*>(device.at + TPACKET_ALIGN(sizeof(tpacket3_hdr)));
+      if (link->sll_pkttype <= PACKET_MULTICAST) {  // to us, to all, to many; not another host's, not our own
+        const uint32_t i = from + taken;
+        columns_.offset[i] = static_cast<int32_t>(device.at + header->tp_mac - base);
+        columns_.length[i] = static_cast<int32_t>(header->tp_snaplen);
+        columns_.egress[i] = TD_PORT_NONE;
+        columns_.ingress[i] = port_of(index, header->tp_status, header->hv1.tp_vlan_tci, header->hv1.tp_vlan_tpid);
+        columns_.flags[i] = (header->tp_status & TP_STATUS_CSUMNOTREADY) != 0 ? TD_FRAME_CHECKSUM_PARTIAL : 0;
+        columns_.verdict[i] = TD_VERDICT_DROP;
+        taken++;
+      }
       device.at += header->tp_next_offset;
-    } else {
-      finished_.push_back(reinterpret_cast<uint8_t*>(block_at(device.ring, block_length_, device.block)));
+      device.left--;
+    }
+    if (device.left == 0) {
+      device.finished++;
       device.block = (device.block + 1) % block_count_;
     }
   }
   return taken;
 }
 
-uint32_t PacketRing::receive(uint32_t room) {
-  uint32_t taken = 0;
+uint32_t PacketRing::receive() noexcept {
   const auto count = static_cast<uint8_t>(devices_.size());
+  uint32_t taken = 0;
   // No device may starve another: each gets its share first, then whoever has more fills the rest.
-  const uint32_t share = room / count;
-  for (uint8_t pass = 0; pass < 2; pass++) {
+  for (uint32_t room : {TD_BATCH_CAPACITY / uint32_t{count}, uint32_t{TD_BATCH_CAPACITY}}) {
     for (uint8_t n = 0; n < count; n++) {
       const auto index = static_cast<uint8_t>((first_device_ + n) % count);
-      const uint32_t limit = pass == 0 ? share : room - taken;
-      if (limit > 0 && taken < room) taken += receive_from(devices_[index], index, taken, std::min(limit, room - taken));
+      taken += receive_from(devices_[index], index, taken, std::min(room, TD_BATCH_CAPACITY - taken));
     }
     if (count == 1) break;
   }
   first_device_ = static_cast<uint8_t>((first_device_ + 1) % count);
+  // Blocks without a frame for us need not wait for the next send.
+  if (taken == 0) release_blocks();
   return taken;
 }
 
-void PacketRing::wait(uint32_t wait_ms) {
-  pollfd fds[9];
-  nfds_t count = 0;
-  for (const Device& device : devices_) fds[count++] = {device.receive.get(), POLLIN | POLLERR, 0};
-  if (wake_fd_ >= 0) fds[count++] = {wake_fd_, POLLIN, 0};
-  poll(fds, count, static_cast<int>(wait_ms));
-  if (wake_fd_ >= 0 && (fds[count - 1].revents & POLLIN) != 0) {
+void PacketRing::wait(uint32_t wait_ms) noexcept {
+  std::array<pollfd, kDeviceLimit + 1> fds{};
+  const std::size_t count = devices_.size();
+  for (std::size_t i = 0; i < count; i++) fds[i] = {devices_[i].receive.get(), POLLIN | POLLERR, 0};
+  fds[count] = {wake_fd_, POLLIN, 0};  // poll takes no notice of −1
+  if (poll(fds.data(), count + 1, static_cast<int>(wait_ms)) <= 0) return;
+  if ((fds[count].revents & POLLIN) != 0) {
     uint64_t drained = 0;
     [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &drained, sizeof drained);
   }
-  for (std::size_t i = 0; i < devices_.size(); i++) {
+  for (std::size_t i = 0; i < count; i++) {
     if ((fds[i].revents & POLLERR) == 0) continue;
+    // ENETDOWN: the link is down for a while, or the device has gone. Reading the error clears it; else every poll
+    // would return at once.
     int error = 0;
     socklen_t length = sizeof error;
     getsockopt(devices_[i].receive.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-    // ENETDOWN: the link is down for a while, or the device has gone for good.
-    if (error != 0 && if_nametoindex(devices_[i].name.c_str()) == 0) throw SystemError{"interface " + devices_[i].name + " has gone", ENODEV};
+    devices_[i].failed = true;
+  }
+}
+
+void PacketRing::check_devices() {
+  const bool due = clock_[0] - checked_at_ >= kCheckSeconds;
+  if (due) {
+    checked_at_ = clock_[0];
+    pull_statistics();
+  }
+  for (Device& device : devices_) {
+    if (!due && !device.failed) continue;
+    device.failed = false;
+    // By its index: the name may be given to another device, which these sockets would never hear of.
+    char name[IF_NAMESIZE];
+    if (if_indextoname(device.interface, name) == nullptr && (errno == ENXIO || errno == ENODEV)) {
+      throw SystemError{"interface " + device.name + " has gone", ENODEV};
+    }
   }
 }
 
 uint32_t PacketRing::turn(uint32_t received, uint32_t scratch, uint32_t wait_ms) {
-  if (devices_.empty()) throw SystemError{"the packet ring is closed", EBADF};
+  if (closed()) throw SystemError{"the packet ring is closed", EBADF};
   rewrite(received, scratch);
   send(received, scratch);
   release_blocks();
-  uint32_t taken = receive(TD_BATCH_CAPACITY);
-  if (taken == 0) {
-    if (spin_micros_ > 0 && wait_ms > 0) {
-      const double until = monotonic() + spin_micros_ * 1e-6;
-      while (taken == 0 && monotonic() < until) taken = receive(TD_BATCH_CAPACITY);
-    }
-    if (taken == 0 && wait_ms > 0) {
+  uint32_t taken = receive();
+  if (taken == 0 && wait_ms > 0) {
+    // A sleep and a wake-up cost several microseconds; under load the next frames are nearer than that.
+    const double until = monotonic() + spin_micros_ * 1e-6;
+    while (taken == 0 && monotonic() < until) taken = receive();
+    if (taken == 0) {
       wait(wait_ms);
-      taken = receive(TD_BATCH_CAPACITY);
+      taken = receive();
     }
   }
-  read_clock();
+  clock_[0] = monotonic();
   counters_.statistics[counters_.frames_received] += taken;
-  if (clock_[0] - statistics_at_ >= 1) pull_statistics();
+  check_devices();
   return taken;
 }
 
 void PacketRing::pull_statistics() noexcept {
-  statistics_at_ = clock_[0];
   for (const Device& device : devices_) {
     tpacket_stats_v3 statistics{};
     socklen_t length = sizeof statistics;
@@ -353,10 +414,10 @@ void PacketRing::pull_statistics() noexcept {
 }
 
 void PacketRing::close() noexcept {
-  if (devices_.empty()) return;
+  if (closed()) return;
   devices_.clear();
   outboxes_.clear();
-  finished_.clear();
+  // The mapping holds the receive sockets too: they leave their fan-out groups only when it goes.
   memory_->detach();
 }
 

@@ -64,9 +64,11 @@ export interface PacketRingOptions extends Omit<RewriterOptions, 'frames' | 'col
   readonly devices: readonly { readonly name: string; readonly role: 'outside' | 'inside' | 'both' }[];
   /** `group`: the same for all shards of a process, per device `group + index`; -1 no fan-out. `shards`: their number. */
   readonly fanout: { readonly group: number; readonly shards: number };
-  readonly blockLength?: number; // default 1 << 18
-  readonly blockCount?: number; // default 32 per device
-  /** Spin this long before poll, microseconds; default 20. */
+  /** Bytes, a multiple of 4096 (default 65536): a frame that does not fit is cut off. */
+  readonly blockLength?: number;
+  /** Per device (default 128): also the milliseconds that a shard may be away under light traffic. */
+  readonly blockCount?: number;
+  /** Spin this long before poll, microseconds; default 20, at most 10000. */
   readonly spinMicros?: number;
   /** Parent thread's wake-up: an eventfd that ends a poll early; -1 none. */
   readonly wakeFd?: number;
@@ -128,6 +130,8 @@ export interface NativeAddon {
   signalEventFd(fd: number): void;
   Rewriter: new (options: RewriterOptions) => Rewriter;
   PacketRing: new (options: PacketRingOptions) => PacketRing;
+  /** Throws with `code` when this thread may not have packet sockets: EPERM without CAP_NET_RAW. */
+  probePacketSocket(): void;
   DecisionTwin: new (options: DecisionTwinOptions) => DecisionTwin;
   /** First, second, fingerprint, third, fourth hash and owner slot of `keys[0 … 6]`, as C++ computes them (unsigned). */
   hashKey(keys: Int32Array, seed: number): number[];
