@@ -133,7 +133,12 @@ export class DesignatorProcess {
     );
     this.commands = new ServerCommands(memory, this.binding, now, (server) => this.#pool.broadcast({ type: 'release', server }));
     this.#network = new HostNetwork({ outside: options.config.outside, inside: options.config.inside, logger: options.logger });
-    this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()));
+    this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()), {
+      onLost: (error) =>
+        error === null
+          ? options.logger.warn({}, 'somebody removed the nftables table of the designator; it is back')
+          : options.logger.error({ err: error }, 'somebody removed the nftables table of the designator, and it cannot be written'),
+    });
     this.#neighbours = new NeighbourKeeper(memory, { resolve: (port, words) => this.#resolve(port, words) });
     this.#floating = new FloatingKeeper(
       new AddressTable(memory),
@@ -339,12 +344,27 @@ export class DesignatorProcess {
     this.#neighbours.tick();
     if (this.#ticks % 50 !== 0) return;
     void this.#floating.prune();
-    if (this.binding.hasEmptyRetired()) void this.#apply(this.config);
+    if (this.binding.hasEmptyRetired()) this.#forgetRetired();
+  }
+
+  /** Servers that the configuration no longer names and whose last tunnel has ended. */
+  #forgetRetired(): void {
+    const done = this.#reloading.then(() => this.#apply(this.config));
+    this.#reloading = done.catch((error: unknown) => this.#o.logger.error({ err: error }, 'retired servers could not be forgotten'));
   }
 
   // ── configuration ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async reload(): Promise<ReloadResult> {
+  /** One after the other: a second request waits for the first. */
+  reload(): Promise<ReloadResult> {
+    const next = this.#reloading.then(() => this.#reload());
+    this.#reloading = next.catch(() => {});
+    return next;
+  }
+
+  #reloading: Promise<unknown> = Promise.resolve();
+
+  async #reload(): Promise<ReloadResult> {
     const { logger } = this.#o;
     const { config, result } = await this.#o.reload(this.config);
     if (config === null) {
@@ -352,18 +372,31 @@ export class DesignatorProcess {
       for (const problem of result.problems) logger.error({ problem }, 'reload refused: the old configuration stays');
       return result;
     }
-    await this.#apply(config);
+    try {
+      await this.#apply(config);
+    } catch (error) {
+      this.reloads.failed++;
+      throw error;
+    }
     this.reloads.ok++;
     this.reloads.lastOkSeconds = Date.now() / 1000;
     logger.info({ changes: result.changes }, 'reloaded');
     return result;
   }
 
-  /** Filter before plan: what a new plan forwards the host must not see first. */
+  /** Filter before plan: what a new plan forwards the host must not see first. Without the filter nothing changes. */
   async #apply(config: CompiledConfig): Promise<void> {
+    const previous = this.config;
+    const now = (): number => Math.floor(this.addon.monotonicSeconds());
+    const plan = this.binding.bind(config, now());
+    try {
+      await this.#filter.update(filterInput(config, this.binding, this.rows.floatingPorts()));
+    } catch (error) {
+      this.#plan = this.binding.bind(previous, now());
+      throw error;
+    }
     this.config = config;
-    this.#plan = this.binding.bind(config, Math.floor(this.addon.monotonicSeconds()));
-    await this.#filter.update(filterInput(config, this.binding, this.rows.floatingPorts()));
+    this.#plan = plan;
     if (this.#routes !== null) this.#neighbours.setRoutes(this.#routes, this.binding.servers);
     this.designator.setPlan(this.#plan);
     this.#pool.broadcast({ type: 'plan', plan: this.#plan });
