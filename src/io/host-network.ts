@@ -82,8 +82,6 @@ export interface HostNetworkEvents {
   routes: [RouteSnapshot];
   neighbour: [Neighbour];
   link: [LinkFacts];
-  /** `resolve` where the host cannot: ask by a frame of our own (dataplane/neighbour-solicitation). */
-  solicit: [{ readonly port: number; readonly words: Words }];
 }
 
 /** Changes within this time make one snapshot. */
@@ -115,6 +113,8 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
   #running: Promise<void> | null = null;
   #notBefore = 0;
   #stopped = false;
+  /** The last question for a neighbour could not be sent: said once, not for each. */
+  #refused = false;
   /** Neighbours and routes beyond the limits, which were not taken. */
   readonly lost = { neighbours: 0, routes: 0 };
 
@@ -167,20 +167,19 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     return this.#addresses;
   }
 
-  /** The configured VLAN has no device, so the host has no neighbour table for it: `solicit` is emitted instead. */
+  /** The configured VLAN has no device, so the host has no neighbour table for it: ask by a frame of our own. */
   needsOwnResolution(port: number): boolean {
     const wanted = this.#interfaces[port];
     const link = this.#links[port];
     return wanted !== undefined && wanted.vlan !== 0 && link?.name !== wanted.name;
   }
 
-  /** Starts a resolution, or confirms what is known; what the host knows already is emitted at once. */
+  /**
+   * Starts a resolution, or confirms what is known; what the host knows already is emitted at once. Does nothing where
+   * `needsOwnResolution`.
+   */
   resolve(port: number, words: Readonly<Words>): void {
-    if (this.#stopped || this.#query === null) return;
-    if (this.needsOwnResolution(port)) {
-      this.emit('solicit', { port, words: [...words] });
-      return;
-    }
+    if (this.#stopped || this.#query === null || this.needsOwnResolution(port)) return;
     const known = this.#neighbours.get(keyOf(port, words));
     if (known !== undefined) this.emit('neighbour', known);
     const link = this.#links[port];
@@ -190,8 +189,10 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
         link.index,
         words.map((word) => word >>> 0),
       );
+      this.#refused = false;
     } catch (error) {
-      this.#logger.warn({ err: error, port }, 'the kernel was not asked for a neighbour');
+      if (!this.#refused) this.#logger.warn({ err: error, port }, 'the kernel cannot be asked for neighbours');
+      this.#refused = true;
     }
   }
 

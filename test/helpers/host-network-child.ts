@@ -36,7 +36,6 @@ network.on('routes', ({ prefixes, lengths, ports, gateways }) =>
 );
 network.on('neighbour', (neighbour) => tell('neighbour', readable(neighbour)));
 network.on('link', (link) => tell('link', link));
-network.on('solicit', ({ port, words }) => tell('solicit', { port, address: formatWords(words) }));
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const [command, port, address] = line.split(' ');
