@@ -49,7 +49,9 @@ function stamp() {
   }
   const { version } = JSON.parse(fs.readFileSync('package.json', 'utf8'));
   const api = require('node-addon-api/package.json').version;
-  hash.update([version, api, process.versions.modules, process.arch, process.env.TD_MARCH ?? '', nodedir ?? ''].join(' '));
+  hash.update(
+    [version, api, process.versions.modules, process.arch, process.env.TD_MARCH ?? '', nodedir ?? ''].join(' '),
+  );
   return hash.digest('hex');
 }
 
@@ -108,7 +110,10 @@ const steps = [
 ];
 const started = Date.now();
 for (const step of steps) {
-  const { status } = spawnSync(process.execPath, [nodeGyp, ...step], { stdio: ['ignore', 'ignore', 'inherit'], cwd: root });
+  const { status } = spawnSync(process.execPath, [nodeGyp, ...step], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    cwd: root,
+  });
   if (status !== 0) fail(70, `node-gyp ${step[0]} failed (exit ${status})`);
 }
 fs.writeFileSync(stampFile, before);

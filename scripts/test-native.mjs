@@ -69,7 +69,9 @@ function compile(compiler, flags, sources) {
 
 function link(compiler, flags, objects, name) {
   const program = path.join(OUT, name);
-  const { status } = spawnSync(compiler, [...flags, ...objects, '-lpthread', '-o', program], { stdio: ['ignore', 2, 2] });
+  const { status } = spawnSync(compiler, [...flags, ...objects, '-lpthread', '-o', program], {
+    stdio: ['ignore', 2, 2],
+  });
   return status === 0 ? program : null;
 }
 
@@ -96,7 +98,9 @@ function fuzzerRuntime() {
   const probe = path.join(OUT, 'probe.cc');
   const program = path.join(OUT, `probe.${process.pid}`);
   fs.writeFileSync(probe, 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n');
-  const { status } = spawnSync('clang++', ['-fsanitize=fuzzer,address,undefined', probe, '-o', program], { stdio: 'ignore' });
+  const { status } = spawnSync('clang++', ['-fsanitize=fuzzer,address,undefined', probe, '-o', program], {
+    stdio: 'ignore',
+  });
   fs.rmSync(program, { force: true });
   return status === 0;
 }
@@ -125,7 +129,8 @@ function fuzz() {
     fs.mkdirSync(corpus, { recursive: true });
     const crashes = `native/test/${name}.crashes`;
     const known = fs.existsSync(crashes) ? list(crashes, /./) : [];
-    const replay = known.length > 0 ? spawnSync(program, known, { stdio: ['ignore', 2, 2], env: environment }) : { status: 0 };
+    const replay =
+      known.length > 0 ? spawnSync(program, known, { stdio: ['ignore', 2, 2], env: environment }) : { status: 0 };
     const run = spawnSync(
       program,
       [
@@ -152,7 +157,8 @@ function fuzz() {
 }
 
 fs.mkdirSync(OUT, { recursive: true });
-if (spawnSync('g++', ['--version'], { stdio: 'ignore' }).status !== 0) cannot('not tested: g++ is missing (Debian: build-essential)');
+if (spawnSync('g++', ['--version'], { stdio: 'ignore' }).status !== 0)
+  cannot('not tested: g++ is missing (Debian: build-essential)');
 else if (fuzzOption === undefined) unitTests();
 fuzz();
 process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n`);

@@ -83,7 +83,7 @@ export const TABLE_REVERSE_HALF_OPEN = 4; // server → client request, keyB = t
 /** Flags of ENTRY.record. */
 export const FLAG_REWRITE_SOURCE = 1; // the new address replaces the source, else the destination
 export const FLAG_REWRITE_PORTS = 2; // ENTRY.ports are written into the UDP or TCP header
-export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serverChannel (forward) or RECORD.clientChannel (reverse)
+export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serverChannel (TABLE_FORWARD) or RECORD.virtualChannel (TABLE_REVERSE)
 export const FLAG_DENIED = 8; // the firewall of the present plan denies it: drop
 export const FLAG_DECREMENT_TTL = 16;
 export const FLAG_REWRITE_BOTH = 32; // the other address too: RECORD.otherAddress (document 001, `reply: nat`)

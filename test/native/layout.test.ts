@@ -26,7 +26,8 @@ function constants(module: object): Map<string, number> {
 function defines(file: string): Map<string, number> {
   const text = readFileSync(new URL(`../../native/${file}`, import.meta.url), 'utf8');
   const all = new Map<string, number>();
-  for (const [, name, value] of text.matchAll(/^#define TD_(\w+) \(?(-?(?:0x)?[0-9a-f]+)U?\)?$/gm)) all.set(name, Number(value));
+  for (const [, name, value] of text.matchAll(/^#define TD_(\w+) \(?(-?(?:0x)?[0-9a-f]+)U?\)?$/gm))
+    all.set(name, Number(value));
   return all;
 }
 

@@ -33,7 +33,10 @@ const error = (body: () => unknown): NodeJS.ErrnoException => {
 const inode = (fd: number): string => String(fs.fstatSync(fd).ino);
 /** How often this process has the file behind `fd` mapped. */
 const mappings = (fd: number): number =>
-  fs.readFileSync('/proc/self/maps', 'utf8').split('\n').filter((line) => line.split(/\s+/)[4] === inode(fd)).length;
+  fs
+    .readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .filter((line) => line.split(/\s+/)[4] === inode(fd)).length;
 
 describe('openTable', () => {
   test('makes a private file of the wanted length, once', () => {
@@ -220,7 +223,10 @@ describe('sdNotify', () => {
     delete process.env.NOTIFY_SOCKET;
     expect(addon.sdNotify('READY=1')).toBe(false);
   });
-  test.each([['a path', 'notify'], ['an abstract name', '@']])('reaches %s', async (_what, kind) => {
+  test.each([
+    ['a path', 'notify'],
+    ['an abstract name', '@'],
+  ])('reaches %s', async (_what, kind) => {
     // Node has no datagram sockets of the UNIX kind; python3 is there wherever the addon could be built.
     const { spawn } = await import('node:child_process');
     const address = kind === '@' ? `@${folder}` : path.join(folder, 'notify');
