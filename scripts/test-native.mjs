@@ -1,6 +1,7 @@
 // Tests of the native core without Node: native/test/*_test.cc with g++, then libFuzzer over native/test/*_fuzz.cc with
 // clang, all under ASan and UBSan. The last line is 'N passed, N failed, N skipped'.
-// node scripts/test-native.mjs [--fuzz[=SECONDS]] [NAME …]
+// node scripts/test-native.mjs [--fuzz[=SECONDS] | --addon] [NAME …]
+//   --addon: instead, test/native (vitest) over the addon built with the sanitizers
 //   NAME: only fuzz targets whose name contains it   --fuzz: no unit tests, 60 s for each target
 //   TD_FUZZ_SECONDS: for each target, 10 by default  TD_REQUIRE_LAB=1: what cannot run is a failure
 import { spawnSync } from 'node:child_process';
@@ -156,10 +157,53 @@ function fuzz() {
   }
 }
 
+/** The addon's own tests with its sanitised variant in a Node that has the sanitizer's runtime loaded first. */
+function addonTests() {
+  const build = spawnSync(process.execPath, ['scripts/build-native.mjs', '--sanitize=address'], {
+    stdio: ['ignore', 2, 2],
+  });
+  const library = (name) => spawnSync('gcc', [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim();
+  const report = path.join(OUT, `addon.${process.pid}.json`);
+  const run =
+    build.status === 0
+      ? spawnSync(
+          process.execPath,
+          [
+            'node_modules/vitest/vitest.mjs',
+            'run',
+            'test/native',
+            '--reporter=default',
+            '--reporter=json',
+            `--outputFile.json=${report}`,
+          ],
+          {
+            stdio: ['ignore', 2, 2],
+            env: {
+              ...environment,
+              TD_NATIVE_VARIANT: 'asan',
+              // libstdc++ goes with it, so that the sanitizer finds the __cxa_throw that it wraps.
+              LD_PRELOAD: `${library('libasan.so')} ${library('libstdc++.so')}`,
+              ASAN_OPTIONS: 'detect_leaks=0:exitcode=99:handle_segv=0:allow_user_segv_handler=1',
+            },
+          },
+        )
+      : build;
+  const said = fs.existsSync(report)
+    ? JSON.parse(fs.readFileSync(report, 'utf8'))
+    : { numPassedTests: 0, numFailedTests: 0 };
+  fs.rmSync(report, { force: true });
+  count.passed += said.numPassedTests;
+  count.failed += said.numFailedTests > 0 || run.status === 0 ? said.numFailedTests : 1;
+}
+
 fs.mkdirSync(OUT, { recursive: true });
-if (spawnSync('g++', ['--version'], { stdio: 'ignore' }).status !== 0)
+if (spawnSync('g++', ['--version'], { stdio: 'ignore' }).status !== 0) {
   cannot('not tested: g++ is missing (Debian: build-essential)');
-else if (fuzzOption === undefined) unitTests();
-fuzz();
+} else if (process.argv.includes('--addon')) {
+  addonTests();
+} else {
+  if (fuzzOption === undefined) unitTests();
+  fuzz();
+}
 process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n`);
 process.exit(count.failed > 0 ? 1 : 0);
