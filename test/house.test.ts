@@ -44,7 +44,7 @@ const ARROWS: Readonly<Record<string, { code: readonly string[]; types?: readonl
     ],
   },
   // The laboratory of `designator demo` and of the end-to-end tests: it starts programs, ours among them.
-  demo: { code: ['errors', 'wire', 'tunnels'] },
+  demo: { code: ['errors', 'wire', 'tunnels'], types: ['ops'] },
   cli: { code: ['errors', 'config', 'ops', 'roles', 'demo'] },
   main: { code: ['cli'] },
   index: { code: ['errors', 'config', 'ops', 'roles'] },

@@ -51,12 +51,11 @@ export class TunnelDraft {
 export const STORE_FULL = -1;
 
 const NO_PORTS = 0;
+const TWO_32 = 4294967296;
 
 export class TunnelStore {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
-  /** The entries as 64-bit words, for their counters. */
-  readonly #wide: BigUint64Array;
 
   constructor(
     readonly memory: TableMemory,
@@ -67,7 +66,6 @@ export class TunnelStore {
     readonly servers: ServerTable,
   ) {
     this.#records = memory.records;
-    this.#wide = new BigUint64Array(memory.buffer, memory.layout.entries, (memory.layout.slotCount * ENTRY_WORDS) / 2);
   }
 
   // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,11 +244,20 @@ export class TunnelStore {
     const forward = this.word(record, RECORD.entryForward) - 1;
     // What the request's entry counted stays part of the tunnel's sums.
     if (forward >= 0) {
-      Atomics.add(this.#wide, (forward * ENTRY_WORDS + ENTRY.packets) / 2, BigInt(this.table.packets(slot)));
-      Atomics.add(this.#wide, (forward * ENTRY_WORDS + ENTRY.bytes) / 2, BigInt(this.table.bytes(slot)));
+      this.#addWide(forward * ENTRY_WORDS + ENTRY.packets, this.table.packets(slot));
+      this.#addWide(forward * ENTRY_WORDS + ENTRY.bytes, this.table.bytes(slot));
     }
     this.table.remove(slot, nowMs);
     this.#set(record, RECORD.entryHalfOpen, 0);
+  }
+
+  /** Adds to a 64-bit counter that the addon adds to at the same time: low word first, its carry into the high word. */
+  #addWide(word: number, amount: number): void {
+    const { entries } = this.memory;
+    const low = amount % TWO_32;
+    const before = Atomics.add(entries, word, low | 0) >>> 0;
+    const high = Math.floor(amount / TWO_32) + (before + low >= TWO_32 ? 1 : 0);
+    if (high > 0) Atomics.add(entries, word + 1, high);
   }
 
   // ── changes to a live tunnel ──────────────────────────────────────────────────────────────────────────────────────

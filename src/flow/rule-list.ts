@@ -88,6 +88,7 @@ export function ruleInputs(
   }));
 }
 
+const MAPPED = 0xffff; // third word of an IPv4-mapped address
 const TEST_WORDS = 12; // kind, then its operands
 /** IP protocols that the services of a VIP may differ in. */
 const VIP_TRANSPORTS = 7;
@@ -224,6 +225,8 @@ function masked(prefix: RulePrefix): number[] {
 }
 
 function within(tests: Int32Array, at: number, a0: number, a1: number, a2: number, a3: number): boolean {
+  // A prefix shorter than the mapped one is IPv6's: ::/0 is all of IPv6 and nothing of IPv4.
+  if (tests[at + 6] !== -1 && a2 === MAPPED && a1 === 0 && a0 === 0) return false;
   return (
     (a3 & tests[at + 7]) === tests[at + 3] &&
     (a2 & tests[at + 6]) === tests[at + 2] &&

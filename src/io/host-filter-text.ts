@@ -249,11 +249,8 @@ function prefixes(list: readonly RulePrefix[], family: Family): string | null {
   for (const { words, length } of list) {
     const cut = masked(words, length);
     const v4 = length >= 96 && isIpv4(cut[0], cut[1], cut[2]);
-    if (
-      family === 4 &&
-      (length === 96 ? v4 : !v4 && length < 96 && cut.every((word, i) => word === masked([0, 0, 0xffff, 0], length)[i]))
-    )
-      return '';
+    // A shorter prefix than the mapped one is IPv6's, also where it would cover the mapped addresses.
+    if (family === 4 && length === 96 && v4) return '';
     if (family === 6 && length === 0) return '';
     if (v4 === (family === 4)) found.push({ words: cut, length });
   }

@@ -37,7 +37,10 @@ interface Packet {
 const evaluate = (rules: RuleList, p: Packet) => rules.evaluate(...p.from, ...p.to, p.protocol, p.port);
 
 const bits = (words: Words) => words.map((word) => (word >>> 0).toString(2).padStart(32, '0')).join('');
+const mapped = (words: Words) => words[0] === 0 && words[1] === 0 && words[2] === 0xffff;
 const within = (address: Words, prefix: { words: Words; length: number }) =>
+  // A prefix shorter than the mapped one is IPv6's and holds no IPv4 address.
+  (prefix.length >= 96 || !mapped(address)) &&
   bits(address).slice(0, prefix.length) === bits(prefix.words).slice(0, prefix.length);
 
 /** The rules as the configuration describes them, without any of the product's shortcuts. */

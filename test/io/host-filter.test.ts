@@ -165,8 +165,8 @@ describe('the firewall', () => {
       rules({ from: [prefix('10.1.0.0/16'), prefix('10.0.0.0/8'), prefix('10.1.0.0/16'), prefix('11.0.0.9/32')] })[1],
     ).toBe('meta protocol ip ip saddr { 10.0.0.0/8, 11.0.0.9/32 } drop');
     expect(rules({ from: [prefix('10.0.0.0/8'), prefix('0.0.0.0/0')] })).toEqual([DISCOVERY, 'meta protocol ip drop']);
-    // As flow/rule-list has it: IPv4 lies inside ::/0.
-    expect(rules({ from: [prefix('::/0')] })).toEqual([DISCOVERY, 'meta protocol ip drop', 'meta protocol ip6 drop']);
+    // ::/0 is all of IPv6 and nothing of IPv4, as in flow/rule-list.
+    expect(rules({ from: [prefix('::/0')] })).toEqual([DISCOVERY, 'meta protocol ip6 drop']);
     expect(rules({ from: [prefix('2000::/3')] })).toEqual([DISCOVERY, 'meta protocol ip6 ip6 saddr { 2000::/3 } drop']);
   });
 
