@@ -1,5 +1,6 @@
 /** Which server a tunnel gets, on the wire: weights, operators' changes, repeated requests, equal tunnel ids. */
-import { beforeEach, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
 import type { LabAppliance } from '../../src/demo/lab/appliance.js';
 import { addClient, buildTopology, CLIENT, exampleConfig, SERVERS, type Topology, VIP } from '../../src/demo/lab/topology.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
@@ -7,18 +8,22 @@ import type { ScriptedClient, ScriptedServer, ServerScript } from '../helpers/l2
 import { describeLab, scriptedClient, scriptedServer, startAppliance } from '../helpers/lab.js';
 
 describeLab('designation of scripted clients', [], (open) => {
-  let net: Topology;
+  let net: Topology | undefined;
   let servers: ScriptedServer[];
   let client: ScriptedClient;
   let appliance: LabAppliance;
 
-  const begin = async (scripts: readonly ServerScript[] = [{}, { assign: (index) => 200 + index }], weights = [1, 2]): Promise<void> => {
+  /** A network of its own for each test; the one before is taken down. */
+  const begin = async (scripts: readonly ServerScript[] = [{}, { assign: (index) => 200 + index }], weights = [1, 2]): Promise<Topology> => {
+    await net?.lab.close();
     const lab = await open();
-    net = await buildTopology(lab);
+    const topology = await buildTopology(lab);
+    net = topology;
     servers = [];
-    for (const [index, address] of SERVERS.entries()) servers.push(await scriptedServer(net.servers[index], address, scripts[index]));
-    client = await scriptedClient(net.client, CLIENT, VIP);
-    appliance = await startAppliance(lab, net.designator, exampleConfig({ weights }));
+    for (const [index, address] of SERVERS.entries()) servers.push(await scriptedServer(topology.servers[index], address, scripts[index]));
+    client = await scriptedClient(topology.client, CLIENT, VIP);
+    appliance = await startAppliance(lab, topology.designator, exampleConfig({ weights }));
+    return topology;
   };
   const serverOf = async (tunnel: number): Promise<string> => (await appliance.tunnels({ tunnel }))[0].server;
   const connectMany = async (first: number, count: number): Promise<string[]> => {
@@ -30,16 +35,13 @@ describeLab('designation of scripted clients', [], (open) => {
     return names;
   };
 
-  beforeEach(async ({ task }) => {
-    if (!task.name.includes('ids')) await begin();
-  });
-
   test('weights, drain, enable, disable and a new weight, from one tunnel to the next', async () => {
+    await begin();
     expect(await connectMany(1, 6)).toEqual(['lns2', 'lns1', 'lns2', 'lns2', 'lns1', 'lns2']);
     await appliance.command('server', 'drain', 'lns2');
     expect(await connectMany(11, 3)).toEqual(['lns1', 'lns1', 'lns1']);
     expect((await appliance.servers()).find(({ name }) => name === 'lns2')).toMatchObject({ state: 'draining', tunnels: 4 });
-    const old = await client.stream(200, () => new Promise((resolve) => setTimeout(resolve, 500)));
+    const old = await client.stream(200, () => sleep(500));
     expect(old).toMatchObject({ lost: 0, repeated: 0 });
     await appliance.command('server', 'enable', 'lns2');
     await appliance.command('server', 'disable', 'lns1');
@@ -53,6 +55,7 @@ describeLab('designation of scripted clients', [], (open) => {
   });
 
   test('a repeated SCCRQ goes where the first went, and makes no second tunnel', async () => {
+    await begin();
     const silent = servers[1];
     Object.assign(silent.script, { silentFor: 2 });
     await client.connect(1);
@@ -64,6 +67,7 @@ describeLab('designation of scripted clients', [], (open) => {
   });
 
   test('a StopCCN is followed by a new tunnel with the same ids at once', async () => {
+    await begin();
     const first = await client.connect(1);
     client.stop(first);
     await waitFor('the server to hear of it', () => servers[1].stops.length === 1);
@@ -72,11 +76,12 @@ describeLab('designation of scripted clients', [], (open) => {
     await client.connect(1);
     const rows = await appliance.tunnels({ tunnel: 1 });
     expect(rows.filter(({ state }) => state === 'established')).toHaveLength(1);
-    const data = await client.stream(200, () => new Promise((resolve) => setTimeout(resolve, 300)));
+    const data = await client.stream(200, () => sleep(300));
     expect(data).toMatchObject({ lost: 0 });
   });
 
   test('a server that speaks first (Hello) reaches the client from the virtual address', async () => {
+    await begin();
     await client.connect(1);
     servers[1].hello(servers[1].tunnels[0]);
     await waitFor('Hello at the client', () => client.messages.some(({ name }) => name === 'Hello'));
@@ -91,18 +96,19 @@ describeLab('designation of scripted clients', [], (open) => {
     const rows = await appliance.established();
     expect(rows.filter(({ virtualTunnelId }) => virtualTunnelId !== null)).toHaveLength(2);
     expect(new Set(rows.map((row) => row.virtualTunnelId ?? row.serverTunnelId)).size).toBe(4);
-    const data = await client.stream(400, () => new Promise((resolve) => setTimeout(resolve, 500)));
+    const data = await client.stream(400, () => sleep(500));
     expect(data).toMatchObject({ lost: 0, repeated: 0, late: 0 });
   });
 
   test('another client with the same tunnel ids and port is another tunnel', async () => {
-    const other = await scriptedClient(await addClient(net.lab, net.wan, 'client2', '192.128.10.6'), '192.128.10.6', VIP);
+    const topology = await begin();
+    const other = await scriptedClient(await addClient(topology.lab, topology.wan, 'client2', '192.128.10.6'), '192.128.10.6', VIP);
     await client.connect(7);
     await other.connect(7);
     const rows = await appliance.established({ tunnel: 7 });
     expect(rows.map((row) => [row.client, row.server])).toEqual([['192.128.10.5:1701', 'lns2'], ['192.128.10.6:1701', 'lns1']]);
     for (const each of [client, other]) {
-      expect(await each.stream(200, () => new Promise((resolve) => setTimeout(resolve, 200)))).toMatchObject({ lost: 0 });
+      expect(await each.stream(200, () => sleep(200))).toMatchObject({ lost: 0 });
     }
   });
 });

@@ -1,0 +1,108 @@
+/** l2tpns, an L2TP server in user space (it needs /dev/net/tun), and the RADIUS server that it asks for users. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Daemon } from './daemon.js';
+import type { Lab } from './lab.js';
+import type { Namespace } from './namespace.js';
+import { waitFor } from './wait.js';
+
+const RADIUS_SECRET = 'rsecret';
+
+export interface L2tpnsOptions {
+  /** Address that it listens on. */
+  readonly address: string;
+  /** Clients get addresses from `<pool>.0/24`; this end is `<pool>.1`. */
+  readonly pool: string;
+  /** Of tunnels (Challenge); none when absent. */
+  readonly secret?: string;
+  /** Name and password of the one user. */
+  readonly user?: readonly [string, string];
+  /** Instances on one network with the same address here would form a cluster. */
+  readonly clusterAddress: string;
+}
+
+export class L2tpns {
+  readonly daemon: Daemon;
+
+  constructor(
+    lab: Lab,
+    readonly namespace: Namespace,
+    label: string,
+    readonly options: L2tpnsOptions,
+  ) {
+    const { address, pool, secret, user = ['alice', 's3cret'], clusterAddress } = options;
+    const folder = join(lab.folder, label);
+    const radius = join(folder, 'radius');
+    const etc = join(folder, 'etc');
+    for (const path of [radius, etc]) mkdirSync(path, { recursive: true });
+    writeFileSync(join(radius, 'dictionary'), '$INCLUDE /usr/share/freeradius/dictionary\n');
+    writeFileSync(join(radius, 'users'), `${user[0]} Cleartext-Password := "${user[1]}"\n`);
+    writeFileSync(join(radius, 'radiusd.conf'), radiusConfig(radius));
+    namespace.start(`${label} radius`, 'freeradius', ['-f', '-l', join(radius, 'log'), '-d', radius, '-n', 'radiusd']);
+    writeFileSync(join(etc, 'ip_pool'), `${pool}.0/24\n`);
+    writeFileSync(join(etc, 'users'), '');
+    const lines = [
+      'set debug 3',
+      `set pid_file "${join(folder, 'pid')}"`,
+      `set log_file "${join(folder, 'log')}"`,
+      ...(secret === undefined ? [] : [`set l2tp_secret "${secret}"`]),
+      'set primary_dns 10.0.0.1',
+      'set primary_radius 127.0.0.1',
+      `set radius_secret "${RADIUS_SECRET}"`,
+      'set radius_authtypes "chap,pap"',
+      `set bind_address ${address}`,
+      'set cli_bind_address 127.0.0.1',
+      `set peer_address ${pool}.1`,
+      `set cluster_address ${clusterAddress}`,
+      'set cluster_interface eth0',
+      'set cluster_hb_interval 2',
+      'set cluster_hb_timeout 10',
+    ];
+    writeFileSync(join(etc, 'startup-config'), `${lines.join('\n')}\n`);
+    // It reads some of its files at a fixed place.
+    this.daemon = namespace.start(label, 'l2tpns', ['-c', '/etc/l2tpns/startup-config'], { binds: [[etc, '/etc/l2tpns']] });
+  }
+
+  /** Resolves when its interface has the address. */
+  async ready(): Promise<void> {
+    const hasAddress = async (): Promise<boolean> =>
+      (await this.namespace.tryRun('ip', ['-br', 'addr', 'show', 'tun0'])).stdout.includes(this.options.address);
+    await waitFor(`${this.daemon.label} to be up`, hasAddress, 20_000, () => this.daemon.tail());
+  }
+}
+
+function radiusConfig(folder: string): string {
+  return `prefix = /usr
+name = radiusd
+libdir = /usr/lib/freeradius
+logdir = ${folder}
+raddbdir = ${folder}
+pidfile = ${folder}/pid
+security { allow_core_dumps = no }
+client l { ipaddr = 127.0.0.1
+ secret = ${RADIUS_SECRET} }
+modules {
+ pap { }
+ chap { }
+ files { usersfile = ${folder}/users }
+}
+server default {
+ listen { type = auth
+  ipaddr = 127.0.0.1
+  port = 1812 }
+ authorize {
+  chap
+  files
+  pap
+ }
+ authenticate {
+  Auth-Type PAP {
+   pap
+  }
+  Auth-Type CHAP {
+   chap
+  }
+ }
+}
+`;
+}
