@@ -245,6 +245,7 @@ describe('tests', () => {
     ['src/main.ts', 'test/cli/main.test.ts starts it'],
     ['src/roles/', 'composition; test/e2e starts the appliance'],
     ['src/workers/', 'threads of the appliance; test/e2e starts it'],
+    ['src/demo/', 'programs in namespaces; test/e2e uses the laboratory and runs the demo'],
     ['src/io/packet.ts', 'needs rights; every end-to-end test sends its packets through it'],
   ];
 

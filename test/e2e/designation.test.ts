@@ -2,7 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { LabAppliance } from '../../src/demo/lab/appliance.js';
-import { addClient, buildTopology, CLIENT, exampleConfig, SERVERS, type Topology, VIP } from '../../src/demo/lab/topology.js';
+import {
+  addClient,
+  buildTopology,
+  CLIENT,
+  exampleConfig,
+  SERVERS,
+  type Topology,
+  VIP,
+} from '../../src/demo/lab/topology.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
 import type { ScriptedClient, ScriptedServer, ServerScript } from '../helpers/l2tp-peer.js';
 import { describeLab, scriptedClient, scriptedServer, startAppliance } from '../helpers/lab.js';
@@ -14,13 +22,17 @@ describeLab('designation of scripted clients', [], (open) => {
   let appliance: LabAppliance;
 
   /** A network of its own for each test; the one before is taken down. */
-  const begin = async (scripts: readonly ServerScript[] = [{}, { assign: (index) => 200 + index }], weights = [1, 2]): Promise<Topology> => {
+  const begin = async (
+    scripts: readonly ServerScript[] = [{}, { assign: (index) => 200 + index }],
+    weights = [1, 2],
+  ): Promise<Topology> => {
     await net?.lab.close();
     const lab = await open();
     const topology = await buildTopology(lab);
     net = topology;
     servers = [];
-    for (const [index, address] of SERVERS.entries()) servers.push(await scriptedServer(topology.servers[index], address, scripts[index]));
+    for (const [index, address] of SERVERS.entries())
+      servers.push(await scriptedServer(topology.servers[index], address, scripts[index]));
     client = await scriptedClient(topology.client, CLIENT, VIP);
     appliance = await startAppliance(lab, topology.designator, exampleConfig({ weights }));
     return topology;
@@ -40,7 +52,10 @@ describeLab('designation of scripted clients', [], (open) => {
     expect(await connectMany(1, 6)).toEqual(['lns2', 'lns1', 'lns2', 'lns2', 'lns1', 'lns2']);
     await appliance.command('server', 'drain', 'lns2');
     expect(await connectMany(11, 3)).toEqual(['lns1', 'lns1', 'lns1']);
-    expect((await appliance.servers()).find(({ name }) => name === 'lns2')).toMatchObject({ state: 'draining', tunnels: 4 });
+    expect((await appliance.servers()).find(({ name }) => name === 'lns2')).toMatchObject({
+      state: 'draining',
+      tunnels: 4,
+    });
     const old = await client.stream(200, () => sleep(500));
     expect(old).toMatchObject({ lost: 0, repeated: 0 });
     await appliance.command('server', 'enable', 'lns2');
@@ -50,7 +65,9 @@ describeLab('designation of scripted clients', [], (open) => {
     await appliance.command('server', 'weight', 'lns1', '3');
     await appliance.command('server', 'weight', 'lns2', '1');
     expect((await connectMany(31, 8)).filter((name) => name === 'lns1')).toHaveLength(6);
-    const said = JSON.parse(await appliance.command('explain', '--json', '--client', `${CLIENT}:1701`, '--tunnel', '31', '--vip', 'access'));
+    const said = JSON.parse(
+      await appliance.command('explain', '--json', '--client', `${CLIENT}:1701`, '--tunnel', '31', '--vip', 'access'),
+    );
     expect(said).toMatchObject({ server: await serverOf(31), existing: true });
   });
 
@@ -92,7 +109,10 @@ describeLab('designation of scripted clients', [], (open) => {
     const same = { assign: (index: number) => 2 + index };
     await begin([same, same], [1, 1]);
     for (let id = 1; id <= 4; id++) await client.connect(id);
-    expect(servers.map(({ tunnels }) => tunnels.map(({ local }) => local))).toEqual([[2, 3], [2, 3]]);
+    expect(servers.map(({ tunnels }) => tunnels.map(({ local }) => local))).toEqual([
+      [2, 3],
+      [2, 3],
+    ]);
     const rows = await appliance.established();
     expect(rows.filter(({ virtualTunnelId }) => virtualTunnelId !== null)).toHaveLength(2);
     expect(new Set(rows.map((row) => row.virtualTunnelId ?? row.serverTunnelId)).size).toBe(4);
@@ -102,11 +122,18 @@ describeLab('designation of scripted clients', [], (open) => {
 
   test('another client with the same tunnel ids and port is another tunnel', async () => {
     const topology = await begin();
-    const other = await scriptedClient(await addClient(topology.lab, topology.wan, 'client2', '192.128.10.6'), '192.128.10.6', VIP);
+    const other = await scriptedClient(
+      await addClient(topology.lab, topology.wan, 'client2', '192.128.10.6'),
+      '192.128.10.6',
+      VIP,
+    );
     await client.connect(7);
     await other.connect(7);
     const rows = await appliance.established({ tunnel: 7 });
-    expect(rows.map((row) => [row.client, row.server])).toEqual([['192.128.10.5:1701', 'lns2'], ['192.128.10.6:1701', 'lns1']]);
+    expect(rows.map((row) => [row.client, row.server])).toEqual([
+      ['192.128.10.5:1701', 'lns2'],
+      ['192.128.10.6:1701', 'lns1'],
+    ]);
     for (const each of [client, other]) {
       expect(await each.stream(200, () => sleep(200))).toMatchObject({ lost: 0 });
     }

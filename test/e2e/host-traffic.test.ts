@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import type { LabAppliance } from '../../src/demo/lab/appliance.js';
 import type { Namespace } from '../../src/demo/lab/namespace.js';
-import { addClient, buildTopology, CLIENT, exampleConfig, SERVERS, type Topology, VIP, WAN_GATEWAY } from '../../src/demo/lab/topology.js';
+import {
+  addClient,
+  buildTopology,
+  CLIENT,
+  exampleConfig,
+  SERVERS,
+  type Topology,
+  VIP,
+  WAN_GATEWAY,
+} from '../../src/demo/lab/topology.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
 import { describeLab, scriptedClient, scriptedServer, startAppliance } from '../helpers/lab.js';
 import { Watch } from '../helpers/lab-watch.js';
@@ -37,14 +46,33 @@ describeLab('traffic that is not ours', [], (open) => {
   });
 
   test('fragments of other traffic pass: an echo of 4,000 bytes', async () => {
-    const { stdout } = await net.client.tryRun('ping', ['-n', '-c', '3', '-i', '0.05', '-W', '1', '-s', '4000', SERVERS[0]]);
+    const { stdout } = await net.client.tryRun('ping', [
+      '-n',
+      '-c',
+      '3',
+      '-i',
+      '0.05',
+      '-W',
+      '1',
+      '-s',
+      '4000',
+      SERVERS[0],
+    ]);
     expect(stdout).toMatch(/3 received/);
   });
 
   test('a TCP copy of 8 MB each way arrives as it was sent', async () => {
-    const server = net.servers[0].start('tcp server', process.execPath, [COPY, 'serve', SERVERS[0], '5001', `${BYTES}`]);
+    const server = net.servers[0].start('tcp server', process.execPath, [
+      COPY,
+      'serve',
+      SERVERS[0],
+      '5001',
+      `${BYTES}`,
+    ]);
     await server.waitForLine(/listening/);
-    const client = JSON.parse(await net.client.run(process.execPath, [COPY, 'connect', SERVERS[0], '5001', `${BYTES}`], { timeoutMs: 60_000 }));
+    const client = JSON.parse(
+      await net.client.run(process.execPath, [COPY, 'connect', SERVERS[0], '5001', `${BYTES}`], { timeoutMs: 60_000 }),
+    );
     const atServer = JSON.parse(await server.waitForLine(/sent/));
     expect(atServer).toEqual({ sent: client.got, got: client.sent });
     expect(client.sent).not.toBe(client.got);
@@ -52,7 +80,10 @@ describeLab('traffic that is not ours', [], (open) => {
 
   test('UDP to another port of a server itself', async () => {
     const port = 5000;
-    const [near, far] = [await new UdpAgent(net.client).bind(CLIENT, 0), await new UdpAgent(net.servers[0]).bind(SERVERS[0], port)];
+    const [near, far] = [
+      await new UdpAgent(net.client).bind(CLIENT, 0),
+      await new UdpAgent(net.servers[0]).bind(SERVERS[0], port),
+    ];
     far.onDatagram = ({ data, address, port: from }) => far.send(data, address, from);
     const back: string[] = [];
     near.onDatagram = ({ data, address, port: from }) => back.push(`${address}:${from} ${Buffer.from(data)}`);
@@ -64,7 +95,11 @@ describeLab('traffic that is not ours', [], (open) => {
   });
 
   test('tunnel messages of a server past the virtual address end here, by name: the host never forwards them', async () => {
-    const host = await Watch.start(net.designator, { answers: { hook: 'prerouting', match: 'ip saddr 10.10.1.0/24 udp sport 1701' } }, 'past');
+    const host = await Watch.start(
+      net.designator,
+      { answers: { hook: 'prerouting', match: 'ip saddr 10.10.1.0/24 udp sport 1701' } },
+      'past',
+    );
     const server = await scriptedServer(net.servers[0], SERVERS[0]);
     const client = await scriptedClient(net.client, CLIENT, SERVERS[0]);
     await waitFor('a drop', async () => {
@@ -77,10 +112,14 @@ describeLab('traffic that is not ours', [], (open) => {
   });
 
   test('the firewall keeps denied frames from the host, tunnel or not, and lets the others through', async () => {
-    const host = await Watch.start(net.designator, {
-      denied: { hook: 'prerouting', match: 'ip saddr 192.128.10.66' },
-      others: { hook: 'prerouting', match: `ip saddr ${CLIENT}` },
-    }, 'denied');
+    const host = await Watch.start(
+      net.designator,
+      {
+        denied: { hook: 'prerouting', match: 'ip saddr 192.128.10.66' },
+        others: { hook: 'prerouting', match: `ip saddr ${CLIENT}` },
+      },
+      'denied',
+    );
     expect(await denied.ping(SERVERS[0], { count: 2 })).toBe(0);
     expect(await denied.ping(WAN_GATEWAY, { count: 2 })).toBe(0);
     expect(await net.client.ping(SERVERS[1], { count: 2 })).toBe(0);

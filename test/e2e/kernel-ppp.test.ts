@@ -13,8 +13,14 @@ const COPY = join(import.meta.dirname, '../helpers/tcp-copy.mjs');
 const CLIENT = '192.128.10.7';
 const BYTES = 2_000_000;
 
-const clientNetwork = (device: string): string[] => [`addr add ${CLIENT}/24 dev ${device}`, `route add default via ${WAN_GATEWAY}`];
-const serverNetwork = (address: string): string[] => [`addr add ${address}/24 dev eth0`, `route add default via ${LAN_GATEWAY}`];
+const clientNetwork = (device: string): string[] => [
+  `addr add ${CLIENT}/24 dev ${device}`,
+  `route add default via ${WAN_GATEWAY}`,
+];
+const serverNetwork = (address: string): string[] => [
+  `addr add ${address}/24 dev eth0`,
+  `route add default via ${LAN_GATEWAY}`,
+];
 
 describeLab('guests with PPP in their kernel', GUESTS, (open) => {
   let lab: Lab | undefined;
@@ -48,7 +54,9 @@ describeLab('guests with PPP in their kernel', GUESTS, (open) => {
     for (const guest of [guests[0], other]) guest.give(COPY, 'tcp-copy.mjs');
     await other.run(`setsid ${process.execPath} /lab/tcp-copy.mjs serve ${ends[0].peer} 5001 ${BYTES} >/lab/copy 2>&1 </dev/null &
       for i in $(seq 100); do grep -q listening /lab/copy && exit 0; sleep 0.1; done; exit 1`);
-    const said = JSON.parse(await guests[0].run(`${process.execPath} /lab/tcp-copy.mjs connect ${ends[0].peer} 5001 ${BYTES}`, 90_000));
+    const said = JSON.parse(
+      await guests[0].run(`${process.execPath} /lab/tcp-copy.mjs connect ${ends[0].peer} 5001 ${BYTES}`, 90_000),
+    );
     const atServer = JSON.parse(other.output('copy').split('\n')[1]);
     expect(atServer).toEqual({ sent: said.got, got: said.sent });
   });
@@ -75,12 +83,15 @@ describeLab('guests with PPP in their kernel', GUESTS, (open) => {
     // The host has no device for the tag, so nothing of it answers ARP for the gateway: the address is the product's MAC.
     const mac = JSON.parse(await net.designator.run('ip', ['-j', 'link', 'show', 'wan0']))[0].address;
     const [client] = await Promise.all([
-      KernelClient.start(guests[0], { network: [...tagged, `neigh add ${WAN_GATEWAY} lladdr ${mac} dev eth0.100`], vip: VIP }),
+      KernelClient.start(guests[0], {
+        network: [...tagged, `neigh add ${WAN_GATEWAY} lladdr ${mac} dev eth0.100`],
+        vip: VIP,
+      }),
       startKernelServer(guests[1], { network: serverNetwork('10.10.1.11'), pool: '10.50.1' }),
     ]);
     const { peer } = await client.connect(1, 'ppp0');
     expect(await client.ping(peer, 'ppp0')).toBe(5);
-    expect((await guests[0].run(`ping -n -c 2 -W 2 ${VIP}`))).toMatch(/2 received/);
+    expect(await guests[0].run(`ping -n -c 2 -W 2 ${VIP}`)).toMatch(/2 received/);
     expect((await appliance.established())[0]).toMatchObject({ client: `${CLIENT}:1701`, server: 'lns1' });
     expect(await host.packets()).toEqual({ tunnel: 0 });
   });

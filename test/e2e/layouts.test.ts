@@ -2,7 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { Lab } from '../../src/demo/lab/lab.js';
-import { addClient, addServer, buildTopology, CLIENT, exampleConfig, SERVERS, VIP } from '../../src/demo/lab/topology.js';
+import {
+  addClient,
+  addServer,
+  buildTopology,
+  CLIENT,
+  exampleConfig,
+  SERVERS,
+  VIP,
+} from '../../src/demo/lab/topology.js';
 import { describeLab, scriptedClient, scriptedServer, startAppliance } from '../helpers/lab.js';
 import { Watch } from '../helpers/lab-watch.js';
 
@@ -18,7 +26,11 @@ describeLab('layouts', [], (open) => {
     const clientSpace = await addClient(lab, lan, 'client', CLIENT);
     const servers = [];
     for (const [index, address] of SERVERS.entries()) {
-      servers.push(await scriptedServer(await addServer(lab, lan, `lns${index + 1}`, address), address, { assign: (count) => 100 * (index + 1) + count }));
+      servers.push(
+        await scriptedServer(await addServer(lab, lan, `lns${index + 1}`, address), address, {
+          assign: (count) => 100 * (index + 1) + count,
+        }),
+      );
     }
     const client = await scriptedClient(clientSpace, CLIENT, VIP);
     const host = await Watch.start(designator, { tunnel: { hook: 'prerouting', match: 'udp dport 1701' } });
@@ -29,7 +41,14 @@ describeLab('layouts', [], (open) => {
     for (let id = 1; id <= 6; id++) await client.connect(id);
     expect(await client.stream(400, () => sleep(400))).toMatchObject({ lost: 0, repeated: 0, late: 0 });
     expect([...client.sources]).toEqual([`${VIP}:1701`]);
-    expect((await appliance.established()).map((row) => row.server)).toEqual(['lns2', 'lns1', 'lns2', 'lns2', 'lns1', 'lns2']);
+    expect((await appliance.established()).map((row) => row.server)).toEqual([
+      'lns2',
+      'lns1',
+      'lns2',
+      'lns2',
+      'lns1',
+      'lns2',
+    ]);
     expect(await host.packets()).toEqual({ tunnel: 0 });
   });
 
@@ -57,12 +76,18 @@ describeLab('layouts', [], (open) => {
     lab = await open();
     const net = await buildTopology(lab);
     const vip = '2001:db8:100::1';
-    const servers = ['2001:db8:1::1', '2001:db8:1::2'].map((address, index) => ({ name: `six${index + 1}`, address, weight: index + 1 }));
+    const servers = ['2001:db8:1::1', '2001:db8:1::2'].map((address, index) => ({
+      name: `six${index + 1}`,
+      address,
+      weight: index + 1,
+    }));
     const appliance = await startAppliance(lab, net.designator, exampleConfig({ vip: { address: vip, servers } }));
     for (const [index, { address }] of servers.entries()) {
       await scriptedServer(net.servers[index], address, { assign: (count) => 100 * (index + 1) + count });
     }
-    const seen = await Watch.start(net.client, { privateSource: { hook: 'prerouting', match: 'ip6 saddr 2001:db8:1::/64 udp dport 1701' } });
+    const seen = await Watch.start(net.client, {
+      privateSource: { hook: 'prerouting', match: 'ip6 saddr 2001:db8:1::/64 udp dport 1701' },
+    });
     const client = await scriptedClient(net.client, '2001:db8:10::5', vip);
     for (let id = 1; id <= 3; id++) await client.connect(id);
     expect(await client.stream(300, () => sleep(300))).toMatchObject({ lost: 0, repeated: 0, late: 0 });
@@ -82,14 +107,24 @@ describeLab('layouts', [], (open) => {
       { name: 'second', address: VIP, port: 2701, servers: [{ name: 'b', address: SERVERS[0], port: 3701 }] },
     ];
     const appliance = await startAppliance(lab, net.designator, { ...exampleConfig(), vips });
-    const [a, b] = [await scriptedServer(net.servers[0], SERVERS[0]), await scriptedServer(net.servers[0], SERVERS[0], { port: 3701 })];
+    const [a, b] = [
+      await scriptedServer(net.servers[0], SERVERS[0]),
+      await scriptedServer(net.servers[0], SERVERS[0], { port: 3701 }),
+    ];
     const first = await scriptedClient(net.client, CLIENT, VIP, 40_000);
     const second = await scriptedClient(net.client, CLIENT, VIP, 40_001, 2701);
     await first.connect(1);
     await second.connect(1);
-    expect([a.requests.map(({ from }) => from), b.requests.map(({ from }) => from)]).toEqual([[`${CLIENT}:40000`], [`${CLIENT}:40001`]]);
+    expect([a.requests.map(({ from }) => from), b.requests.map(({ from }) => from)]).toEqual([
+      [`${CLIENT}:40000`],
+      [`${CLIENT}:40001`],
+    ]);
     expect([...first.sources, ...second.sources]).toEqual([`${VIP}:1701`, `${VIP}:2701`]);
-    for (const client of [first, second]) expect(await client.stream(200, () => sleep(300))).toMatchObject({ lost: 0, repeated: 0 });
-    expect((await appliance.established()).map((row) => [row.vip, row.serverPort])).toEqual([['first', 1701], ['second', 3701]]);
+    for (const client of [first, second])
+      expect(await client.stream(200, () => sleep(300))).toMatchObject({ lost: 0, repeated: 0 });
+    expect((await appliance.established()).map((row) => [row.vip, row.serverPort])).toEqual([
+      ['first', 1701],
+      ['second', 3701],
+    ]);
   });
 });

@@ -13,7 +13,10 @@ import { Watch } from '../helpers/lab-watch.js';
 const PORT = 50_001;
 
 /** One server, which floats; counts what the host must not do about it. */
-async function oneServer(lab: Lab, serverPort: 'expose' | 'hide'): Promise<{ net: Topology; appliance: LabAppliance; host: Watch<'tunnel' | 'icmp'> }> {
+async function oneServer(
+  lab: Lab,
+  serverPort: 'expose' | 'hide',
+): Promise<{ net: Topology; appliance: LabAppliance; host: Watch<'tunnel' | 'icmp'> }> {
   const net = await buildTopology(lab);
   const servers = [{ name: 'lns1', address: SERVERS[0] }];
   const host = await Watch.start(net.designator, {
@@ -52,30 +55,35 @@ describeLab('an xl2tpd server that floats', [...USER_SPACE, 'tcpdump'], (open) =
   let lab: Lab | undefined;
   afterEach(() => lab?.close());
 
-  test.each([['expose' as const, PORT], ['hide' as const, 1701]])(
-    'serverPort: %s — the client gets its answers from port %i, and PPP crosses',
-    async (mode, port) => {
-      lab = await open();
-      const { net, appliance, host } = await oneServer(lab, mode);
-      await floatPort(net.servers[0], PORT);
-      const server = new Xl2tpdServer(lab, net.servers[0], 'lns1');
-      const client = new Xl2tpdClient(lab, net.client, 'lac', { lns: VIP });
-      const seen = await Watch.start(net.client, {
-        wanted: { hook: 'prerouting', match: `ip saddr ${VIP} udp sport ${port}` },
-        others: { hook: 'prerouting', match: `udp dport 1701 udp sport != ${port}` },
-      });
-      for (const program of [server, client]) await program.ready();
-      // xl2tpd takes the answer by its tunnel id, but keeps sending to the port that it dialled.
-      client.dial(1);
-      await waitFor('an established tunnel with data both ways', async () => {
+  test.each([
+    ['expose' as const, PORT],
+    ['hide' as const, 1701],
+  ])('serverPort: %s — the client gets its answers from port %i, and PPP crosses', async (mode, port) => {
+    lab = await open();
+    const { net, appliance, host } = await oneServer(lab, mode);
+    await floatPort(net.servers[0], PORT);
+    const server = new Xl2tpdServer(lab, net.servers[0], 'lns1');
+    const client = new Xl2tpdClient(lab, net.client, 'lac', { lns: VIP });
+    const seen = await Watch.start(net.client, {
+      wanted: { hook: 'prerouting', match: `ip saddr ${VIP} udp sport ${port}` },
+      others: { hook: 'prerouting', match: `udp dport 1701 udp sport != ${port}` },
+    });
+    for (const program of [server, client]) await program.ready();
+    // xl2tpd takes the answer by its tunnel id, but keeps sending to the port that it dialled.
+    client.dial(1);
+    await waitFor(
+      'an established tunnel with data both ways',
+      async () => {
         const [row] = await appliance.established();
         return row !== undefined && row.packetsIn > 5 && row.packetsOut > 5;
-      }, 20_000, () => client.daemon.tail());
-      expect((await appliance.established())[0].serverPort).toBe(PORT);
-      const { wanted, others } = await seen.packets();
-      expect(wanted).toBeGreaterThan(3);
-      expect(others).toBe(0);
-      expect(await host.packets()).toEqual({ tunnel: 0, icmp: 0 });
-    },
-  );
+      },
+      20_000,
+      () => client.daemon.tail(),
+    );
+    expect((await appliance.established())[0].serverPort).toBe(PORT);
+    const { wanted, others } = await seen.packets();
+    expect(wanted).toBeGreaterThan(3);
+    expect(others).toBe(0);
+    expect(await host.packets()).toEqual({ tunnel: 0, icmp: 0 });
+  });
 });

@@ -4,7 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { LabAppliance } from '../../src/demo/lab/appliance.js';
 import type { Namespace } from '../../src/demo/lab/namespace.js';
-import { addClient, buildTopology, type ExampleOptions, exampleConfig, SERVERS, type Topology, VIP } from '../../src/demo/lab/topology.js';
+import {
+  addClient,
+  buildTopology,
+  type ExampleOptions,
+  exampleConfig,
+  SERVERS,
+  type Topology,
+  VIP,
+} from '../../src/demo/lab/topology.js';
 import type { ScriptedClient, ScriptedServer, Stream } from '../helpers/l2tp-peer.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
 import { describeLab, scriptedClient, scriptedServer, SELF } from '../helpers/lab.js';
@@ -38,10 +46,18 @@ describeLab('tunnels under traffic', [], (open) => {
       .map((row) => `${row.client} ${row.clientTunnelId} ${row.server} ${row.serverTunnelId}`)
       .sort();
   const streamAll = async (during: () => Promise<unknown>): Promise<Stream> => {
-    const action = sleep(300).then(during).then(() => sleep(300));
+    const action = sleep(300)
+      .then(during)
+      .then(() => sleep(300));
     const all = await Promise.all(clients.map((client) => client.stream(PER_SECOND, () => action)));
     const sum = (key: keyof Stream): number => all.reduce((total, stream) => total + stream[key], 0);
-    return { sent: sum('sent'), returned: sum('returned'), lost: sum('lost'), repeated: sum('repeated'), late: sum('late') };
+    return {
+      sent: sum('sent'),
+      returned: sum('returned'),
+      lost: sum('lost'),
+      repeated: sum('repeated'),
+      late: sum('late'),
+    };
   };
   const requests = (): number => servers.reduce((sum, server) => sum + server.requests.length, 0);
 
@@ -51,7 +67,9 @@ describeLab('tunnels under traffic', [], (open) => {
     before = await hostState(net.designator);
     servers = [];
     for (const [index, address] of SERVERS.entries()) {
-      servers.push(await scriptedServer(net.servers[index], address, { assign: (count) => 1000 * (index + 1) + count }));
+      servers.push(
+        await scriptedServer(net.servers[index], address, { assign: (count) => 1000 * (index + 1) + count }),
+      );
     }
     appliance = new LabAppliance(lab, net.designator, { self: SELF, config: config() });
     await appliance.start();
@@ -71,9 +89,15 @@ describeLab('tunnels under traffic', [], (open) => {
   test('a reload with other weights, another server and another rule loses no packet and no tunnel', async () => {
     const kept = await places();
     const stream = await streamAll(async () => {
-      appliance.write(config({ weights: [5, 1], more: { firewall: { rules: [{ deny: { from: '198.51.100.0/24' } }] } } }));
+      appliance.write(
+        config({ weights: [5, 1], more: { firewall: { rules: [{ deny: { from: '198.51.100.0/24' } }] } } }),
+      );
       expect(await appliance.hangUp()).toContain('"msg":"reloaded"');
-      const servers = [{ name: 'lns1', address: SERVERS[0] }, { name: 'lns2', address: SERVERS[1] }, { name: 'lns3', address: '10.10.1.3' }];
+      const servers = [
+        { name: 'lns1', address: SERVERS[0] },
+        { name: 'lns2', address: SERVERS[1] },
+        { name: 'lns3', address: '10.10.1.3' },
+      ];
       appliance.write(config({ vip: { servers } }));
       await appliance.command('reload');
     });
@@ -112,16 +136,19 @@ describeLab('tunnels under traffic', [], (open) => {
     expect(await places()).toEqual(kept);
   });
 
-  test.each([0, 1])('shard %i crashes and starts again: no tunnel is lost, only packets of that moment', async (shard) => {
-    const [kept, asked] = [await places(), requests()];
-    const stream = await streamAll(() => appliance.crash(shard));
-    expect(stream.repeated).toBe(0);
-    // The other shard goes on; this one is away for the start of a thread.
-    expect(stream.lost).toBeLessThan(PER_SECOND * CLIENTS);
-    expect(await places()).toEqual(kept);
-    expect(requests()).toBe(asked);
-    expect((await streamAll(() => sleep(200))).lost).toBe(0);
-  });
+  test.each([0, 1])(
+    'shard %i crashes and starts again: no tunnel is lost, only packets of that moment',
+    async (shard) => {
+      const [kept, asked] = [await places(), requests()];
+      const stream = await streamAll(() => appliance.crash(shard));
+      expect(stream.repeated).toBe(0);
+      // The other shard goes on; this one is away for the start of a thread.
+      expect(stream.lost).toBeLessThan(PER_SECOND * CLIENTS);
+      expect(await places()).toEqual(kept);
+      expect(requests()).toBe(asked);
+      expect((await streamAll(() => sleep(200))).lost).toBe(0);
+    },
+  );
 
   test('a second designator on the same socket refuses, and the first one goes on', async () => {
     const stream = await streamAll(async () => {

@@ -18,7 +18,9 @@ describeLab('xl2tpd clients and servers', USER_SPACE, (open) => {
   beforeAll(async () => {
     const lab = await open();
     net = await buildTopology(lab);
-    const servers = net.servers.map((namespace, index) => new Xl2tpdServer(lab, namespace, `lns${index + 1}`, { pool: `10.50.${index + 1}` }));
+    const servers = net.servers.map(
+      (namespace, index) => new Xl2tpdServer(lab, namespace, `lns${index + 1}`, { pool: `10.50.${index + 1}` }),
+    );
     client = new Xl2tpdClient(lab, net.client, 'lac', { lns: VIP });
     atClient = await Watch.start(net.client, {
       privateSource: { hook: 'prerouting', match: 'ip saddr 10.10.1.0/24' },
@@ -56,7 +58,9 @@ describeLab('xl2tpd clients and servers', USER_SPACE, (open) => {
         sessions: 1,
       },
     ]);
-    const map = (await appliance.command('show', 'tunnels', '--map')).split('\n').map((line) => line.split(/ +/).slice(0, 5));
+    const map = (await appliance.command('show', 'tunnels', '--map'))
+      .split('\n')
+      .map((line) => line.split(/ +/).slice(0, 5));
     expect(map.slice(1, 3)).toEqual([
       ['incoming', '192.128.10.5', '1701', '10.10.1.2', '1701'],
       ['outgoing', '10.10.1.2', '1701', '192.128.10.5', '1701'],
@@ -76,13 +80,18 @@ describeLab('xl2tpd clients and servers', USER_SPACE, (open) => {
     const before = await appliance.established();
     await waitFor('ten more packets each way', async () => {
       const rows = await appliance.established();
-      return rows.every((row, index) => row.packetsIn >= before[index].packetsIn + 10 && row.packetsOut >= before[index].packetsOut + 10);
+      return rows.every(
+        (row, index) =>
+          row.packetsIn >= before[index].packetsIn + 10 && row.packetsOut >= before[index].packetsOut + 10,
+      );
     });
   });
 
   test('StopCCN closes a tunnel, its mapping stays for the closing time, and its place is free again', async () => {
     client.disconnect(1);
-    await waitFor('the tunnel to close', async () => (await appliance.tunnels()).some((row) => row.state === 'closing'));
+    await waitFor('the tunnel to close', async () =>
+      (await appliance.tunnels()).some((row) => row.state === 'closing'),
+    );
     await waitFor('the tunnel to be forgotten', async () => (await appliance.tunnels()).length === 4);
     await client.connect(1);
     expect(await appliance.established()).toHaveLength(5);

@@ -8,7 +8,18 @@ import { buildMessage, type L2tpMessage, type L2tpMessageInput, readMessage } fr
 import type { AgentSocket, Datagram } from './udp-agent.js';
 
 const TYPE = { SCCRQ: 1, SCCRP: 2, SCCCN: 3, StopCCN: 4, Hello: 6, ICRQ: 10, ICRP: 11, ICCN: 12, CDN: 14 } as const;
-const AVP = { result: 1, version: 2, framing: 3, host: 7, tunnel: 9, window: 10, session: 14, serial: 15, connectSpeed: 24, frame: 19 };
+const AVP = {
+  result: 1,
+  version: 2,
+  framing: 3,
+  host: 7,
+  tunnel: 9,
+  window: 10,
+  session: 14,
+  serial: 15,
+  connectSpeed: 24,
+  frame: 19,
+};
 /** Address and control, LCP, then the number. */
 const COUNTER_OFFSET = 4;
 const RETRY_MS = 400;
@@ -115,7 +126,11 @@ export class ScriptedServer {
     if (message.type === TYPE.ICRQ) {
       end.remoteSession = assigned(message, AVP.session);
       end.localSession = end.local + 1000;
-      return this.send(end, { type: TYPE.ICRP, session: end.remoteSession, avps: [{ type: AVP.session, value: end.localSession }] });
+      return this.send(end, {
+        type: TYPE.ICRP,
+        session: end.remoteSession,
+        avps: [{ type: AVP.session, value: end.localSession }],
+      });
     }
     if (message.type === TYPE.StopCCN) this.stops.push(end.local);
     this.#reply(end, buildMessage({ tunnel: end.remote, ns: end.ns, nr: end.nr }));
@@ -134,7 +149,10 @@ export class ScriptedServer {
       this.tunnels.push(end);
       this.#byRequest.set(key, end);
     }
-    this.#reply(end, buildMessage({ ...start(TYPE.SCCRP, clientTunnel, end.local, this.script.host ?? 'scripted'), ns: 0, nr: 1 }));
+    this.#reply(
+      end,
+      buildMessage({ ...start(TYPE.SCCRP, clientTunnel, end.local, this.script.host ?? 'scripted'), ns: 0, nr: 1 }),
+    );
   }
 
   #takeData(data: Uint8Array): void {
@@ -203,17 +221,34 @@ export class ScriptedClient {
     const sccrp = await this.#until(TYPE.SCCRP, local, () => this.request(local));
     const { address, port } = sccrp.from;
     const end: End = {
-      local, remote: assigned(sccrp.message, AVP.tunnel), ns: 1, nr: 1, localSession: local + 1, remoteSession: 0, address, port,
+      local,
+      remote: assigned(sccrp.message, AVP.tunnel),
+      ns: 1,
+      nr: 1,
+      localSession: local + 1,
+      remoteSession: 0,
+      address,
+      port,
     };
     this.send(end, { type: TYPE.SCCCN });
     const request = this.#next(end, {
       type: TYPE.ICRQ,
-      avps: [{ type: AVP.session, value: end.localSession }, { type: AVP.serial, value: local }],
+      avps: [
+        { type: AVP.session, value: end.localSession },
+        { type: AVP.serial, value: local },
+      ],
     });
     const icrp = await this.#until(TYPE.ICRP, local, () => this.socket.send(request, end.address, end.port));
     end.remoteSession = assigned(icrp.message, AVP.session);
     end.nr = 2;
-    this.send(end, { type: TYPE.ICCN, session: end.remoteSession, avps: [{ type: AVP.connectSpeed, value: 10_000_000 }, { type: AVP.frame, value: 1 }] });
+    this.send(end, {
+      type: TYPE.ICCN,
+      session: end.remoteSession,
+      avps: [
+        { type: AVP.connectSpeed, value: 10_000_000 },
+        { type: AVP.frame, value: 1 },
+      ],
+    });
     this.tunnels.push(end);
     return end;
   }
@@ -223,7 +258,13 @@ export class ScriptedClient {
   }
 
   stop(end: End): void {
-    this.send(end, { type: TYPE.StopCCN, avps: [{ type: AVP.tunnel, value: end.local }, { type: AVP.result, value: { code: 1 } }] });
+    this.send(end, {
+      type: TYPE.StopCCN,
+      avps: [
+        { type: AVP.tunnel, value: end.local },
+        { type: AVP.result, value: { code: 1 } },
+      ],
+    });
   }
 
   #next(end: End, input: L2tpMessageInput): Uint8Array {

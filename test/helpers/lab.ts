@@ -26,7 +26,11 @@ function problem(programs: readonly Program[]): string | null {
  * A group of tests that need a lab. Where there can be none they are skipped, and the reason stands in the title; with
  * TD_REQUIRE_LAB=1 that is a failure. `open` makes a lab that is closed after the group.
  */
-export function describeLab(title: string, programs: readonly Program[], define: (open: () => Promise<Lab>) => void): void {
+export function describeLab(
+  title: string,
+  programs: readonly Program[],
+  define: (open: () => Promise<Lab>) => void,
+): void {
   const reason = problem(programs);
   if (reason !== null && process.env.TD_REQUIRE_LAB === '1') {
     describe(title, () => {
@@ -40,7 +44,8 @@ export function describeLab(title: string, programs: readonly Program[], define:
     const labs: Lab[] = [];
     afterEach(({ task }) => {
       if (task.result?.state !== 'fail') return;
-      for (const daemon of labs.flatMap(({ daemons }) => daemons)) process.stderr.write(`--- ${daemon.label}\n${daemon.tail(40)}\n`);
+      for (const daemon of labs.flatMap(({ daemons }) => daemons))
+        process.stderr.write(`--- ${daemon.label}\n${daemon.tail(40)}\n`);
     });
     afterAll(async () => {
       for (const lab of labs) await lab.close();
@@ -77,6 +82,12 @@ export async function scriptedServer(
 }
 
 /** From `address`, port 1701 unless told otherwise. */
-export async function scriptedClient(namespace: Namespace, address: string, vip: string, port = 1701, vipPort = 1701): Promise<ScriptedClient> {
+export async function scriptedClient(
+  namespace: Namespace,
+  address: string,
+  vip: string,
+  port = 1701,
+  vipPort = 1701,
+): Promise<ScriptedClient> {
   return new ScriptedClient(await new UdpAgent(namespace).bind(address, port), vip, vipPort);
 }

@@ -9,7 +9,9 @@ process.on('message', (order) => {
     case 'bind': {
       const socket = dgram.createSocket({ type: order.address.includes(':') ? 'udp6' : 'udp4', reuseAddr: true });
       sockets.set(order.id, socket);
-      socket.on('message', (data, { address, port }) => process.send({ type: 'message', id: order.id, data, address, port }));
+      socket.on('message', (data, { address, port }) =>
+        process.send({ type: 'message', id: order.id, data, address, port }),
+      );
       socket.on('error', (error) => process.send({ type: 'error', id: order.id, message: error.message }));
       socket.bind(order.port, order.address, () => {
         socket.setRecvBufferSize(4 * 1024 * 1024);

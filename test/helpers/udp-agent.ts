@@ -49,7 +49,9 @@ export class UdpAgent {
         case 'bound':
           return this.#waiting.get(message.id)?.resolve(message.port);
         case 'error':
-          return this.#waiting.get(message.id)?.reject(new Error(`UDP agent in ${namespace.short}: ${message.message}`));
+          return this.#waiting
+            .get(message.id)
+            ?.reject(new Error(`UDP agent in ${namespace.short}: ${message.message}`));
         case 'message':
           return this.#sockets.get(message.id)?.onDatagram(message);
       }

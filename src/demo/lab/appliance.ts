@@ -63,7 +63,9 @@ export class LabAppliance {
   /** Starts the process; resolves when traffic flows. LabError with its log when it ends before. */
   async start(env: Readonly<Record<string, string>> = {}, timeoutMs = 20_000): Promise<ReadyLine> {
     const [node, main] = this.options.self;
-    this.daemon = this.namespace.start(this.#name, node, [main, 'run', '-c', this.file], { env: { TD_TEST_COMMANDS: '1', ...env } });
+    this.daemon = this.namespace.start(this.#name, node, [main, 'run', '-c', this.file], {
+      env: { TD_TEST_COMMANDS: '1', ...env },
+    });
     return JSON.parse(await this.daemon.waitForLine(/"msg":"ready"/, timeoutMs)) as ReadyLine;
   }
 
@@ -105,18 +107,26 @@ export class LabAppliance {
   /** Drop counters that are not zero, by reason. */
   async drops(): Promise<Record<string, number>> {
     const rows = await this.control<{ reason: string; packets: number }[]>('GET', '/v1/drops');
-    return Object.fromEntries(rows.filter(({ packets }) => packets > 0).map(({ reason, packets }) => [reason, packets]));
+    return Object.fromEntries(
+      rows.filter(({ packets }) => packets > 0).map(({ reason, packets }) => [reason, packets]),
+    );
   }
 
   /** Makes a shard throw and waits until its successor runs. */
   async crash(shard: number): Promise<void> {
-    const restartsOf = async (): Promise<WorkerRow | undefined> => (await this.workers()).find((row) => row.shard === shard);
+    const restartsOf = async (): Promise<WorkerRow | undefined> =>
+      (await this.workers()).find((row) => row.shard === shard);
     const before = (await restartsOf())?.restarts ?? 0;
     await this.control('POST', `/v1/test/crash?shard=${shard}`);
-    await waitFor(`shard ${shard} to run again`, async () => {
-      const row = await restartsOf();
-      return row !== undefined && row.restarts > before && row.state === 'running';
-    }, 10_000, () => this.process.tail());
+    await waitFor(
+      `shard ${shard} to run again`,
+      async () => {
+        const row = await restartsOf();
+        return row !== undefined && row.restarts > before && row.state === 'running';
+      },
+      10_000,
+      () => this.process.tail(),
+    );
   }
 
   /** SIGHUP, and what the log says of it. */
@@ -129,20 +139,27 @@ export class LabAppliance {
   /** One request to the control socket; LabError unless the answer is 200. */
   control<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+    const headers =
+      text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
     return new Promise((resolve, reject) => {
-      const outgoing = request({ socketPath: this.socket, method, path, headers, agent: false, timeout: 10_000 }, (answer) => {
-        const chunks: Buffer[] = [];
-        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-        answer.on('error', reject);
-        answer.on('end', () => {
-          const said = Buffer.concat(chunks).toString('utf8');
-          if (answer.statusCode !== 200) return reject(new LabError(`${method} ${path}: ${answer.statusCode} ${said}`));
-          resolve(JSON.parse(said) as T);
-        });
-      });
+      const outgoing = request(
+        { socketPath: this.socket, method, path, headers, agent: false, timeout: 10_000 },
+        (answer) => {
+          const chunks: Buffer[] = [];
+          answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+          answer.on('error', reject);
+          answer.on('end', () => {
+            const said = Buffer.concat(chunks).toString('utf8');
+            if (answer.statusCode !== 200)
+              return reject(new LabError(`${method} ${path}: ${answer.statusCode} ${said}`));
+            resolve(JSON.parse(said) as T);
+          });
+        },
+      );
       outgoing.on('timeout', () => outgoing.destroy(new LabError(`${method} ${path}: no answer`)));
-      outgoing.on('error', (error) => reject(new LabError(`${method} ${path}: ${error.message}\n${this.daemon?.tail() ?? ''}`)));
+      outgoing.on('error', (error) =>
+        reject(new LabError(`${method} ${path}: ${error.message}\n${this.daemon?.tail() ?? ''}`)),
+      );
       outgoing.end(text);
     });
   }

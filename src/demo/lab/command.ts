@@ -25,7 +25,14 @@ export class LabError extends Error {
 /** A few programs stand in folders that are not in everybody's PATH. */
 export function labEnvironment(env: Environment): Record<string, string> {
   const kept = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  const folders = [...(env.PATH ?? '').split(':').filter(Boolean), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+  const folders = [
+    ...(env.PATH ?? '').split(':').filter(Boolean),
+    '/usr/local/sbin',
+    '/usr/sbin',
+    '/sbin',
+    '/usr/bin',
+    '/bin',
+  ];
   return { ...Object.fromEntries(kept), PATH: [...new Set(folders)].join(':'), LC_ALL: 'C' };
 }
 

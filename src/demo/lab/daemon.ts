@@ -67,7 +67,10 @@ export class Daemon {
 
   /** The last lines, for messages. */
   tail(count = 15): string {
-    return this.lines.slice(-count).map((line) => `  ${this.label}: ${line}`).join('\n');
+    return this.lines
+      .slice(-count)
+      .map((line) => `  ${this.label}: ${line}`)
+      .join('\n');
   }
 
   count(pattern: RegExp): number {

@@ -9,7 +9,9 @@ const FCS_START = 0xffff;
 export function hdlcFrame(frame: readonly number[]): number[] {
   const fcs = checkSequence(frame);
   const body = [...frame, fcs & 0xff, fcs >> 8];
-  const escaped = body.flatMap((byte) => (byte < 0x20 || byte === FLAG || byte === ESCAPE ? [ESCAPE, byte ^ 0x20] : [byte]));
+  const escaped = body.flatMap((byte) =>
+    byte < 0x20 || byte === FLAG || byte === ESCAPE ? [ESCAPE, byte ^ 0x20] : [byte],
+  );
   return [FLAG, ...escaped, FLAG];
 }
 

@@ -76,11 +76,15 @@ export class KernelClient {
   }
 
   /** In a guest whose network is there already. */
-  static async another(guest: Guest, { vip, tunnels = 4, port = 1701 }: Omit<KernelClientOptions, 'network'>): Promise<KernelClient> {
+  static async another(
+    guest: Guest,
+    { vip, tunnels = 4, port = 1701 }: Omit<KernelClientOptions, 'network'>,
+  ): Promise<KernelClient> {
     await guest.put('/etc/ppp/l2tp', `noccp\nnoauth\nname ${USER}\nmtu 1400\nmru 1400\nnodefaultroute\n`);
     const sections = Array.from(
       { length: tunnels },
-      (_, index) => `[lac t${index + 1}]\nlns = ${vip}\nhostname = ${guest.name}\nname = ${USER}\npppoptfile = /etc/ppp/l2tp\nlength bit = yes\n`,
+      (_, index) =>
+        `[lac t${index + 1}]\nlns = ${vip}\nhostname = ${guest.name}\nname = ${USER}\npppoptfile = /etc/ppp/l2tp\nlength bit = yes\n`,
     );
     await guest.put(`/etc/xl2tpd/${port}.conf`, `[global]\nport = ${port}\n${sections.join('')}`);
     await guest.run(start(port));

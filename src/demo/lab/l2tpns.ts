@@ -60,7 +60,9 @@ export class L2tpns {
     ];
     writeFileSync(join(etc, 'startup-config'), `${lines.join('\n')}\n`);
     // It reads some of its files at a fixed place.
-    this.daemon = namespace.start(label, 'l2tpns', ['-c', '/etc/l2tpns/startup-config'], { binds: [[etc, '/etc/l2tpns']] });
+    this.daemon = namespace.start(label, 'l2tpns', ['-c', '/etc/l2tpns/startup-config'], {
+      binds: [[etc, '/etc/l2tpns']],
+    });
   }
 
   /** Resolves when its interface has the address. */

@@ -88,7 +88,10 @@ export class Lab {
   ): Promise<void> {
     const wire = `p${++this.#wires}`;
     const address = mac === undefined ? '' : `address ${mac} `;
-    await bridge.namespace.ip(`link add ${wire} type veth peer name ${name} ${address}netns ${to.name}`, `link set ${wire} master ${bridge.name} up`);
+    await bridge.namespace.ip(
+      `link add ${wire} type veth peer name ${name} ${address}netns ${to.name}`,
+      `link set ${wire} master ${bridge.name} up`,
+    );
     if (checksums) await to.run('ethtool', ['-K', name, 'tx', 'off']);
     await to.ip(
       `link set ${name} up`,

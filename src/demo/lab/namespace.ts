@@ -8,7 +8,8 @@ export interface StartOptions extends DaemonOptions {
 }
 
 /** `ip netns exec` gives a mount namespace of its own, so a mount made there is seen by the program alone. */
-const MOUNT_AND_RUN = 'n=$1; shift; while [ "$n" -gt 0 ]; do mount --bind "$1" "$2" || exit 126; shift 2; n=$((n-1)); done; exec "$@"';
+const MOUNT_AND_RUN =
+  'n=$1; shift; while [ "$n" -gt 0 ]; do mount --bind "$1" "$2" || exit 126; shift 2; n=$((n-1)); done; exec "$@"';
 
 export class Namespace {
   constructor(
@@ -46,7 +47,8 @@ export class Namespace {
   start(label: string, program: string, args: readonly string[], options: StartOptions = {}): Daemon {
     const { binds = [], ...rest } = options;
     const words = [program, ...args];
-    const line = binds.length === 0 ? words : ['sh', '-c', MOUNT_AND_RUN, 'sh', String(binds.length), ...binds.flat(), ...words];
+    const line =
+      binds.length === 0 ? words : ['sh', '-c', MOUNT_AND_RUN, 'sh', String(binds.length), ...binds.flat(), ...words];
     const daemon = new Daemon(label, this.env, 'ip', ['netns', 'exec', this.name, ...line], rest);
     this.onStart(daemon);
     return daemon;
@@ -54,7 +56,17 @@ export class Namespace {
 
   /** Replies received of `count` echo requests. */
   async ping(address: string, { count = 3, intervalMs = 50, from, device }: PingOptions = {}): Promise<number> {
-    const words = ['-n', '-c', `${count}`, '-i', `${intervalMs / 1000}`, '-W', '1', '-w', `${Math.ceil((count * intervalMs) / 1000) + 2}`];
+    const words = [
+      '-n',
+      '-c',
+      `${count}`,
+      '-i',
+      `${intervalMs / 1000}`,
+      '-W',
+      '1',
+      '-w',
+      `${Math.ceil((count * intervalMs) / 1000) + 2}`,
+    ];
     if (from !== undefined) words.push('-I', from);
     if (device !== undefined) words.push('-I', device);
     const { stdout } = await this.tryRun('ping', [...words, address], { timeoutMs: count * intervalMs + 20_000 });

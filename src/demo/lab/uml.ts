@@ -43,8 +43,18 @@ export class Guest {
     writeFileSync(second, secondInit(name, share));
     writeFileSync(first, firstInit(second), { mode: 0o755 });
     const words = [
-      `umid=${name}`, `uml_dir=${folder}`, `mem=${memory}`, 'root=none', 'rootfstype=hostfs', 'rootflags=/', 'ro', 'quiet',
-      `init=${first}`, 'con=null', 'con0=fd:0,fd:1', `vec0:transport=tap,ifname=${tap},mac=${mac},depth=128`,
+      `umid=${name}`,
+      `uml_dir=${folder}`,
+      `mem=${memory}`,
+      'root=none',
+      'rootfstype=hostfs',
+      'rootflags=/',
+      'ro',
+      'quiet',
+      `init=${first}`,
+      'con=null',
+      'con0=fd:0,fd:1',
+      `vec0:transport=tap,ifname=${tap},mac=${mac},depth=128`,
     ];
     // The guest's memory is a file that must be executable, which /tmp often forbids.
     const env = { TMPDIR: '/dev/shm' };
@@ -65,7 +75,9 @@ export class Guest {
   async tryRun(script: string, timeoutMs = 30_000): Promise<{ status: number; output: string }> {
     const id = `${++this.#calls}`;
     const result = join(this.share, `r.${id}`);
-    this.daemon.child.stdin?.write(`( ${script}\n) >/lab/o.${id} 2>&1 </dev/null; echo $? >/lab/t.${id}; mv /lab/t.${id} /lab/r.${id}\n`);
+    this.daemon.child.stdin?.write(
+      `( ${script}\n) >/lab/o.${id} 2>&1 </dev/null; echo $? >/lab/t.${id}; mv /lab/t.${id} /lab/r.${id}\n`,
+    );
     await waitFor(
       `guest ${this.name}: ${script}`,
       () => {

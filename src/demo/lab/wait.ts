@@ -17,7 +17,8 @@ export async function waitFor<T>(
   const until = performance.now() + timeoutMs;
   for (;;) {
     const answer = await condition();
-    if (answer !== false && answer !== null && answer !== undefined) return answer as Exclude<T, false | null | undefined>;
+    if (answer !== false && answer !== null && answer !== undefined)
+      return answer as Exclude<T, false | null | undefined>;
     if (performance.now() > until) {
       const said = await detail();
       throw new LabError(`timed out after ${timeoutMs / 1000} s: ${what}${said === '' ? '' : `\n${said}`}`);

@@ -70,7 +70,9 @@ class Xl2tpd {
     try {
       fd = openSync(this.control, constants.O_WRONLY | constants.O_NONBLOCK);
     } catch (error) {
-      throw new LabError(`${this.daemon.label} does not read its control pipe (${(error as Error).message})\n${this.daemon.tail()}`);
+      throw new LabError(
+        `${this.daemon.label} does not read its control pipe (${(error as Error).message})\n${this.daemon.tail()}`,
+      );
     }
     writeSync(fd, `${text}\n`);
     closeSync(fd);
@@ -89,11 +91,17 @@ export interface ClientOptions {
 }
 
 export class Xl2tpdClient extends Xl2tpd {
-  constructor(lab: Lab, namespace: Namespace, label: string, { lns, tunnels = 8, port = 1701, silent = false }: ClientOptions) {
+  constructor(
+    lab: Lab,
+    namespace: Namespace,
+    label: string,
+    { lns, tunnels = 8, port = 1701, silent = false }: ClientOptions,
+  ) {
     const options = join(lab.folder, 'ppp-options');
     const sections = Array.from(
       { length: tunnels },
-      (_, index) => `[lac t${index + 1}]\nlns = ${lns}\npppoptfile = ${options}\nlength bit = yes\nhostname = ${label}\n`,
+      (_, index) =>
+        `[lac t${index + 1}]\nlns = ${lns}\npppoptfile = ${options}\nlength bit = yes\nhostname = ${label}\n`,
     );
     super(lab, namespace, label, `[global]\nport = ${port}\n${sections.join('')}`, silent ? SILENT : TALKING);
   }
@@ -103,7 +111,12 @@ export class Xl2tpdClient extends Xl2tpd {
     const { daemon } = this;
     const [calls, tunnels] = [this.calls(), this.established().length];
     this.command(`c t${number}`);
-    await waitFor(`${daemon.label}: session of tunnel t${number}`, () => this.calls() > calls, timeoutMs, () => daemon.tail());
+    await waitFor(
+      `${daemon.label}: session of tunnel t${number}`,
+      () => this.calls() > calls,
+      timeoutMs,
+      () => daemon.tail(),
+    );
     return this.established()[tunnels];
   }
 
@@ -126,7 +139,12 @@ export interface ServerOptions {
 }
 
 export class Xl2tpdServer extends Xl2tpd {
-  constructor(lab: Lab, namespace: Namespace, label: string, { pool = '10.50.0', port = 1701, silent = false }: ServerOptions = {}) {
+  constructor(
+    lab: Lab,
+    namespace: Namespace,
+    label: string,
+    { pool = '10.50.0', port = 1701, silent = false }: ServerOptions = {},
+  ) {
     const options = join(lab.folder, 'ppp-options');
     const text = `[global]\nport = ${port}\n[lns default]\nip range = ${pool}.100-${pool}.250\nlocal ip = ${pool}.1\npppoptfile = ${options}\nlength bit = yes\nhostname = ${label}\n`;
     super(lab, namespace, label, text, silent ? SILENT : ANSWERING);
