@@ -12,6 +12,8 @@ class Addon : public Napi::Addon<Addon> {
     td::init_rewriter(env, exports);
     td::init_twin(env, exports);
     td::init_packet_ring(env, exports);
+    td::init_flood(env, exports);
+    td::init_forwarder(env, exports);
     td::init_netlink(env, exports);
   }
 };

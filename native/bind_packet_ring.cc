@@ -1,47 +1,13 @@
 // class PacketRing: the AF_PACKET adapter's native half.
-#include <algorithm>
 #include <memory>
 
-#include "bind_options.h"
+#include "bind_ring_options.h"
 #include "bindings.h"
-#include "packet_ring.h"
 
 namespace td {
 namespace {
 
 constexpr uint32_t kWaitLimitMs = 1000;
-constexpr uint32_t kSpinLimitMicros = 10000;
-
-FanoutRole read_role(const Napi::Object& device) {
-  const std::string role = device.Get("role").ToString();
-  if (role == "outside") return FanoutRole::kOutside;
-  if (role == "inside") return FanoutRole::kInside;
-  if (role == "both") return FanoutRole::kBoth;
-  throw Napi::RangeError::New(device.Env(), "devices[].role: outside, inside or both");
-}
-
-std::vector<RingDeviceOptions> read_devices(const Napi::Object& options) {
-  const Napi::Value value = options.Get("devices");
-  if (!value.IsArray()) throw Napi::TypeError::New(options.Env(), "devices: an array is needed");
-  const auto list = value.As<Napi::Array>();
-  if (list.Length() == 0 || list.Length() > kDeviceLimit) {
-    throw Napi::RangeError::New(options.Env(), "devices: 1 to " + std::to_string(kDeviceLimit));
-  }
-  std::vector<RingDeviceOptions> devices;
-  for (uint32_t i = 0; i < list.Length(); i++) {
-    const Napi::Value item = list.Get(i);
-    if (!item.IsObject()) throw Napi::TypeError::New(options.Env(), "devices[]: an object is needed");
-    const auto device = item.As<Napi::Object>();
-    const Napi::Value name = device.Get("name");
-    if (!name.IsString()) throw Napi::TypeError::New(options.Env(), "devices[].name: a string is needed");
-    devices.push_back({name.As<Napi::String>(), read_role(device)});
-  }
-  return devices;
-}
-
-uint32_t optional(const Napi::Object& options, const char* name, uint32_t otherwise, uint32_t limit) {
-  return options.Get(name).IsUndefined() ? otherwise : number(options, name, limit);
-}
 
 Napi::Object make_columns(Napi::Env env) {
   auto columns = Napi::Object::New(env);
@@ -68,16 +34,7 @@ class PacketRingObject : public Napi::ObjectWrap<PacketRingObject> {
   explicit PacketRingObject(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<PacketRingObject>(info), env_(info.Env()) {
     const Napi::Object options = options_of(info, "PacketRing");
-    RingOptions wanted;
-    wanted.devices = read_devices(options);
-    wanted.ports = read_ports(options, static_cast<uint32_t>(wanted.devices.size()));
-    const Napi::Object fanout = object(options, "fanout");
-    wanted.fanout_group = number_or(fanout, "group", -1);
-    wanted.shards = number(fanout, "shards", 256);
-    wanted.block_length = optional(options, "blockLength", kBlockLength, 1U << 30);
-    wanted.block_count = optional(options, "blockCount", kBlockCount, 1U << 20);
-    wanted.spin_micros = optional(options, "spinMicros", kSpinMicros, kSpinLimitMicros);
-    wanted.wake_fd = number_or(options, "wakeFd", -1);
+    const RingOptions wanted = read_ring_options(options);
     const TableView table = read_table(options, &hold_);
     const Counters counters = read_counters(options, &hold_);
     double* clock = read_clock(options, &hold_);
@@ -128,8 +85,10 @@ class PacketRingObject : public Napi::ObjectWrap<PacketRingObject> {
     return env_.Undefined();
   }
   Napi::Value Statistics(const Napi::CallbackInfo&) {
-    hold_.check(env_);
-    ring_->pull_statistics();
+    if (!ring_->closed()) {
+      hold_.check(env_);
+      ring_->pull_statistics();
+    }
     auto result = Napi::Object::New(env_);
     result.Set("received", static_cast<double>(ring_->frames_seen()));
     result.Set("lost", static_cast<double>(ring_->frames_lost()));

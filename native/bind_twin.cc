@@ -1,10 +1,9 @@
 // class DecisionTwin and hashKey: the TypeScript decision's yardstick.
 #include <memory>
 
-#include "bind_options.h"
+#include "bind_ring_options.h"
 #include "bindings.h"
 #include "hash.h"
-#include "twin.h"
 
 namespace td {
 namespace {
@@ -27,42 +26,11 @@ class DecisionTwin : public Napi::ObjectWrap<DecisionTwin> {
     const Napi::Value keys = options.Get("keys");
     keys_ = reinterpret_cast<uint32_t*>(typed<int32_t>(keys, "keys", TD_BATCH_CAPACITY * TD_KEY_WORDS).data());
     hold_.keep(keys);
-    const Napi::Value buffer = options.Get("buffer");
-    const auto memory = buffer_bytes(buffer, "buffer");
-    hold_.keep(buffer);
-    const Napi::Object layout = object(options, "layout");
-    LookupView view;
-    view.bucket_count = number(layout, "bucketCount", 1U << 30);
-    if (view.bucket_count == 0) throw Napi::RangeError::New(info.Env(), "layout.bucketCount: more than 0 is needed");
-    const uint64_t slots = uint64_t{view.bucket_count} * TD_BUCKET_SLOTS;
-    view.header = read_segment(layout, "header", memory, 1, TD_PAGE_LENGTH / 4);
-    view.fingerprints = read_segment(layout, "fingerprints", memory, slots, 1);
-    view.entries = read_segment(layout, "entries", memory, slots, TD_ENTRY_WORDS);
-    const uint32_t* addresses = read_segment(layout, "addresses", memory, TD_ADDRESS_LIMIT, TD_ADDRESS_WORDS);
-    std::vector<KnownPlace> places;
-    read_places(options, "vips", true, addresses, places);
-    read_places(options, "servers", false, addresses, places);
-    decision_ = std::make_unique<Decision>(view, places);
+    const DecisionInput input = read_decision_input(options, &hold_);
+    decision_ = std::make_unique<Decision>(input.view, input.places);
   }
 
  private:
-  static void read_places(const Napi::Object& options, const char* name, bool is_vip, const uint32_t* addresses,
-                          std::vector<KnownPlace>& places) {
-    const Napi::Value value = options.Get(name);
-    if (!value.IsArray()) throw Napi::TypeError::New(options.Env(), std::string(name) + ": an array is needed");
-    const auto array = value.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); i++) {
-      const Napi::Value item = array.Get(i);
-      if (!item.IsObject()) throw Napi::TypeError::New(options.Env(), std::string(name) + "[]: an object is needed");
-      KnownPlace place{};
-      place.address_index = static_cast<uint16_t>(number(item.As<Napi::Object>(), "address", TD_ADDRESS_LIMIT - 1));
-      place.port = static_cast<uint16_t>(number(item.As<Napi::Object>(), "port", 0xffff));
-      place.is_vip = is_vip;
-      std::memcpy(place.address, addresses + std::size_t{place.address_index} * TD_ADDRESS_WORDS, sizeof place.address);
-      places.push_back(place);
-    }
-  }
-
   Napi::Value Decide(const Napi::CallbackInfo& info) {
     const uint32_t count = frame_count(info[0], TD_BATCH_CAPACITY);
     hold_.check(info.Env());

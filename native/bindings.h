@@ -10,6 +10,8 @@ void init_table(Napi::Env env, Napi::Object exports);
 void init_rewriter(Napi::Env env, Napi::Object exports);
 void init_twin(Napi::Env env, Napi::Object exports);
 void init_packet_ring(Napi::Env env, Napi::Object exports);
+void init_flood(Napi::Env env, Napi::Object exports);
+void init_forwarder(Napi::Env env, Napi::Object exports);
 void init_netlink(Napi::Env env, Napi::Object exports);
 
 }  // namespace td

@@ -108,6 +108,38 @@ export interface DecisionTwin {
   decide(count: number): number;
 }
 
+export interface ForwardingTwinOptions
+  extends PacketRingOptions,
+    Pick<DecisionTwinOptions, 'buffer' | 'layout' | 'vips' | 'servers'> {}
+
+/** The shard's loop in C++ over the same rings and table, for benchmarks: known tunnels only. */
+export interface ForwardingTwin {
+  /** Forwards for so long (at most 10,000 ms), blocking; returns the number of frames received. */
+  run(milliseconds: number): number;
+  close(): void;
+}
+
+export interface FloodOptions {
+  readonly device: string;
+  /** `count` beginnings of frames, `frameLength` bytes each; the memory must not change while a run lasts. */
+  readonly frames: Uint8Array;
+  readonly frameLength: number;
+  readonly count: number;
+  /** What follows in every frame. */
+  readonly tail?: Uint8Array;
+}
+
+/** The benchmarks' source of traffic: prepared frames, round robin, over AF_PACKET. */
+export interface Flood {
+  /** Blocks for `seconds` (at most 60) or until `limit` frames are sent. `ratePps` absent or 0: as fast as it goes. */
+  run(order: { readonly seconds: number; readonly ratePps?: number; readonly limit?: number }): {
+    sent: number;
+    refused: number;
+    seconds: number;
+  };
+  close(): void;
+}
+
 /** Raw rtnetlink socket on the main thread; `onReadable` is called from the event loop. */
 export interface NetlinkSocket {
   send(message: Uint8Array): void;
@@ -133,6 +165,8 @@ export interface NativeAddon {
   /** Throws with `code` when this thread may not have packet sockets: EPERM without CAP_NET_RAW. */
   probePacketSocket(): void;
   DecisionTwin: new (options: DecisionTwinOptions) => DecisionTwin;
+  ForwardingTwin: new (options: ForwardingTwinOptions) => ForwardingTwin;
+  Flood: new (options: FloodOptions) => Flood;
   /** First, second, fingerprint, third, fourth hash and owner slot of `keys[0 … 6]`, as C++ computes them (unsigned). */
   hashKey(keys: Int32Array, seed: number): number[];
   NetlinkSocket: new (protocol: number, groups: number, onReadable: () => void) => NetlinkSocket;
