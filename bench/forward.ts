@@ -1,0 +1,165 @@
+/**
+ * The cost of forwarding a packet: nanoseconds of the contestant's CPU for every packet that arrived at the far end,
+ * side by side in one run (docs/performance.md has the method). Pairs with nftables DNAT are interleaved; a figure is
+ * the median, a ratio the median of the ratios of pairs, with quartiles.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab } from '#designator/demo/lab/lab.js';
+import { type Contestant, openContestant, type Peer, PEERS } from './contestants.js';
+import { median, quartiles } from './statistics.js';
+import type { Direction } from './testbed.js';
+
+export interface ForwardOptions {
+  readonly self: readonly [string, string];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly pid: number;
+  readonly sizes?: readonly number[];
+  readonly flows?: readonly number[];
+  readonly peers?: readonly Peer[];
+  readonly directions?: readonly Direction[];
+  readonly pairs?: number;
+  readonly workers?: readonly number[];
+  /** Seconds of one measurement. */
+  readonly seconds?: number;
+  readonly progress?: (line: string) => void;
+}
+
+/** One cell of the result. `ratioToNft` below 1 is cheaper than nftables DNAT with connection tracking. */
+export interface ForwardRow {
+  readonly path: 'in' | 'out';
+  readonly peer: string;
+  readonly load: '90%' | 'saturation';
+  readonly size: number;
+  readonly flows: number;
+  readonly workers: number | null;
+  readonly nsPerPacket: number | null;
+  readonly kpps: number | null;
+  readonly loss: number | null;
+  readonly ratioToNft: number | null;
+  readonly quartiles: readonly [number, number] | null;
+  readonly runs: number;
+}
+
+interface Sample { readonly ns: number; readonly kpps: number; readonly loss: number }
+
+/** Rates that the paced source can keep, from high to low. */
+const RATES = [380, 340, 300, 260, 220, 190, 160, 130, 105, 85, 65, 50, 35, 25].map((kpps) => kpps * 1000);
+const LOSS_FREE = 0.001;
+/** More loss than this at 90 % of the loss-free rate, and the run gives no figure. */
+const LOSS_LIMIT = 0.01;
+const SETTLE_MS = 60;
+
+export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[]> {
+  const { sizes = [64, 1400], flows = [1000, 100_000], directions = ['in', 'out'], pairs = 5, workers = [1], seconds = 1 } = options;
+  const peers = options.peers ?? PEERS;
+  const say = options.progress ?? (() => {});
+  const rows: ForwardRow[] = [];
+  for (const count of flows) {
+    const lab = await Lab.open({ pid: options.pid, env: options.env });
+    const contestants: { contestant: Contestant; workers: number | null }[] = [];
+    try {
+      for (const peer of peers) {
+        // A relay needs a socket for every flow; a hundred thousand are not what it is for.
+        if (count > 2000 && (peer === 'nginx-stream' || peer === 'node-dgram')) continue;
+        for (const threads of peer === 'designator' ? workers : [null]) {
+          say(`${count} flows: starting ${peer}${threads === null ? '' : ` with ${threads} worker(s)`}`);
+          const contestant = await openContestant(peer, { lab, self: options.self, flows: count, ...(threads === null ? {} : { workers: threads }) }, (reason) => say(`${peer} is left out: ${reason}`));
+          if (contestant !== null) contestants.push({ contestant, workers: threads });
+        }
+      }
+      for (const size of sizes) {
+        for (const direction of directions) {
+          for (const load of ['90%', 'saturation'] as const) {
+            rows.push(...(await compare(contestants, { size, direction, load, flows: count, pairs, seconds, say })));
+          }
+        }
+      }
+    } finally {
+      for (const { contestant } of contestants) await contestant.bed.close();
+      await lab.close();
+    }
+  }
+  return rows;
+}
+
+interface Cell { readonly size: number; readonly direction: Direction; readonly load: '90%' | 'saturation'; readonly flows: number; readonly pairs: number; readonly seconds: number; readonly say: (line: string) => void }
+
+async function compare(contestants: readonly { contestant: Contestant; workers: number | null }[], cell: Cell): Promise<ForwardRow[]> {
+  const { size, direction, load } = cell;
+  const running: { contestant: Contestant; workers: number | null; rate: number; samples: Sample[] }[] = [];
+  for (const entry of contestants) {
+    const set = await entry.contestant.frames(size, direction);
+    if (set === null) continue;
+    await entry.contestant.bed.source(direction).load(set);
+    const rate = load === '90%' ? 0.9 * (await lossFreeRate(entry.contestant, direction)) : Number.POSITIVE_INFINITY;
+    running.push({ ...entry, rate, samples: [] });
+    cell.say(`${cell.flows} flows, ${size} B, ${direction}, ${load}: ${entry.contestant.peer}${load === '90%' ? ` at ${Math.round(rate / 1000)} kpps` : ''}`);
+  }
+  // Interleaved: what disturbs the machine disturbs every contestant of a round.
+  for (let round = 0; round < cell.pairs; round++) {
+    for (const entry of running) {
+      const sample = await measure(entry.contestant, direction, entry.rate, cell.seconds);
+      entry.samples.push(sample);
+    }
+  }
+  const nft = running.find((entry) => entry.contestant.peer === 'nft-dnat');
+  return running.map((entry) => {
+    const usable = (sample: Sample | undefined): boolean => sample !== undefined && sample.kpps > 0 && (load === 'saturation' || sample.loss <= LOSS_LIMIT);
+    const good = entry.samples.filter(usable);
+    const ratios = entry.samples.flatMap((sample, round) => (usable(sample) && usable(nft?.samples[round]) ? [sample.ns / (nft as typeof entry).samples[round].ns] : []));
+    return {
+      path: direction,
+      peer: entry.contestant.peer,
+      load,
+      size,
+      flows: cell.flows,
+      workers: entry.workers,
+      nsPerPacket: good.length === 0 ? null : Math.round(median(good.map((sample) => sample.ns))),
+      kpps: good.length === 0 ? null : Math.round(median(good.map((sample) => sample.kpps))),
+      loss: entry.samples.length === 0 ? null : Number(median(entry.samples.map((sample) => sample.loss)).toFixed(4)),
+      ratioToNft: ratios.length === 0 ? null : Number(median(ratios).toFixed(3)),
+      quartiles: ratios.length === 0 ? null : quartiles(ratios),
+      runs: good.length,
+    };
+  });
+}
+
+/** The highest rate of the grid at which nothing is lost, in a short run each. */
+async function lossFreeRate(contestant: Contestant, direction: Direction): Promise<number> {
+  for (const rate of RATES) {
+    const { loss } = await measure(contestant, direction, rate, 0.25);
+    if (loss <= LOSS_FREE) return rate;
+  }
+  return RATES[RATES.length - 1];
+}
+
+/** One run; an infinite rate is the source's fastest. */
+async function measure({ bed }: Contestant, direction: Direction, rate: number, seconds: number): Promise<Sample> {
+  const account = bed.account();
+  await sleep(SETTLE_MS);
+  const before = await bed.arrived(direction);
+  const cpu = account.nanos();
+  const { sent, seconds: took } = rate === Number.POSITIVE_INFINITY
+    ? await bed.source(direction).flat(seconds)
+    : await bed.source(direction).paced(seconds, rate);
+  await sleep(SETTLE_MS); // what is on its way arrives
+  const spent = account.nanos() - cpu;
+  const arrived = (await bed.arrived(direction)) - before;
+  return { ns: arrived === 0 ? Number.POSITIVE_INFINITY : spent / arrived, kpps: arrived / took / 1000, loss: sent === 0 ? 1 : Math.max(0, 1 - arrived / sent) };
+}
+
+/** For the demo: under half a minute, 64-byte frames towards the server, our cost beside the kernel's NAT and a relay's. */
+export function quickForwardBench(options?: Partial<ForwardOptions>): Promise<ForwardRow[]> {
+  return forwardBench({
+    self: [process.execPath, process.argv[1]],
+    env: process.env,
+    pid: process.pid,
+    sizes: [64],
+    flows: [1000],
+    directions: ['in'],
+    peers: ['designator', 'nft-dnat', 'node-dgram'],
+    pairs: 3,
+    seconds: 0.4,
+    ...options,
+  }).then((rows) => rows.filter((row) => row.load === '90%'));
+}

@@ -1,0 +1,103 @@
+/** Frames of many L2TP flows, prepared once: requests, answers, data of both directions. */
+import { buildMessage } from '#designator/tunnels/l2tp/message.js';
+import { SCCCN, SCCRP, SCCRQ } from '#designator/tunnels/l2tp/message-table.js';
+import { pseudoHeaderIpv4 } from '#designator/wire/checksum.js';
+import { emitEthernet, TYPE_IPV4 } from '#designator/wire/ethernet.js';
+import { emitIpv4, PROTOCOL_UDP } from '#designator/wire/ipv4.js';
+import { emitUdp } from '#designator/wire/udp.js';
+
+export const VIP = 0xc8c86401; // 200.200.100.1
+export const SERVER = 0x0a0a0101; // 10.10.1.1
+/** Clients stand behind one router: 10.64.0.0/10. */
+const CLIENT_NET = 0x0a400000;
+const PORTS_PER_CLIENT = 400;
+const FIRST_PORT = 2000;
+const L2TP_PORT = 1701;
+
+/** One tunnel: who asks, and the ids that both ends will choose. Deterministic in the flow's number. */
+export interface Flow { readonly client: number; readonly port: number; readonly clientId: number; readonly serverId: number }
+
+export function flowOf(index: number): Flow {
+  return {
+    client: (CLIENT_NET + 1 + Math.floor(index / PORTS_PER_CLIENT)) >>> 0,
+    port: FIRST_PORT + (index % PORTS_PER_CLIENT),
+    clientId: ((index * 7) % 65521) + 1,
+    serverId: ((index * 13) % 65521) + 1,
+  };
+}
+
+export interface Macs { readonly source: Uint8Array; readonly destination: Uint8Array }
+
+/** `count` frames of one length, end to end. */
+export interface FrameSet { readonly frames: Uint8Array; readonly frameLength: number }
+
+function frameSet(count: number, macs: Macs, make: (index: number) => { from: number; fromPort: number; to: number; toPort: number; payload: Uint8Array }, least = 64): FrameSet {
+  const first = make(0);
+  const frameLength = Math.max(least, 14 + 20 + 8 + first.payload.length);
+  const frames = new Uint8Array(frameLength * count);
+  const view = new DataView(frames.buffer);
+  for (let i = 0; i < count; i++) {
+    const { from, fromPort, to, toPort, payload } = make(i);
+    const at = i * frameLength;
+    frames.set(macs.destination, at);
+    const ip = at + emitEthernet(view, at, macs.source, TYPE_IPV4);
+    const udp = ip + 20;
+    frames.set(payload, udp + 8);
+    emitIpv4(view, ip, 0, 28 + payload.length, 0, 0, 64, PROTOCOL_UDP, from | 0, to | 0);
+    emitUdp(view, udp, fromPort, toPort, 8 + payload.length, pseudoHeaderIpv4(view, ip, PROTOCOL_UDP, 8 + payload.length));
+  }
+  return { frames, frameLength };
+}
+
+const HOST_NAME = { type: 7, value: 'bench' };
+const COMMON = [{ type: 2, value: { version: 1, revision: 0 } }, { type: 3, value: 3 }, HOST_NAME];
+
+export function requests(count: number, macs: Macs): FrameSet {
+  return frameSet(count, macs, (i) => {
+    const flow = flowOf(i);
+    const payload = buildMessage({ type: SCCRQ, tunnel: 0, session: 0, ns: 0, nr: 0, avps: [...COMMON, { type: 9, value: flow.clientId }] });
+    return { from: flow.client, fromPort: flow.port, to: VIP, toPort: L2TP_PORT, payload };
+  });
+}
+
+export function replies(count: number, macs: Macs): FrameSet {
+  return frameSet(count, macs, (i) => {
+    const flow = flowOf(i);
+    const payload = buildMessage({ type: SCCRP, tunnel: flow.clientId, session: 0, ns: 0, nr: 1, avps: [...COMMON, { type: 9, value: flow.serverId }] });
+    return { from: SERVER, fromPort: L2TP_PORT, to: flow.client, toPort: flow.port, payload };
+  });
+}
+
+export function connects(count: number, macs: Macs): FrameSet {
+  return frameSet(count, macs, (i) => {
+    const flow = flowOf(i);
+    const payload = buildMessage({ type: SCCCN, tunnel: flow.serverId, session: 0, ns: 1, nr: 1, avps: [] });
+    return { from: flow.client, fromPort: flow.port, to: VIP, toPort: L2TP_PORT, payload };
+  });
+}
+
+/** Data of `size` bytes a frame. `to`: the VIP, or the server itself for a plain router. */
+export function dataIn(count: number, macs: Macs, size: number, to = VIP): FrameSet {
+  return frameSet(count, macs, (i) => {
+    const flow = flowOf(i);
+    return { from: flow.client, fromPort: flow.port, to, toPort: L2TP_PORT, payload: data(flow.serverId, size - 42) };
+  });
+}
+
+export function dataOut(count: number, macs: Macs, size: number): FrameSet {
+  return frameSet(count, macs, (i) => {
+    const flow = flowOf(i);
+    return { from: SERVER, fromPort: L2TP_PORT, to: flow.client, toPort: flow.port, payload: data(flow.clientId, size - 42) };
+  });
+}
+
+/** An L2TPv2 data message without options: 6 bytes of header, then PPP. */
+function data(tunnel: number, length: number): Uint8Array {
+  const payload = new Uint8Array(length);
+  const view = new DataView(payload.buffer);
+  view.setUint16(0, 0x0002);
+  view.setUint16(2, tunnel);
+  view.setUint16(4, 1);
+  for (let i = 6; i < length; i++) payload[i] = (i * 31 + 7) & 0xff;
+  return payload;
+}
