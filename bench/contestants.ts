@@ -1,17 +1,23 @@
-/** Who is compared: our appliance, the kernel's router, its NAT, nginx, and a relay in a few lines of Node. */
-import { existsSync, writeFileSync } from 'node:fs';
+/**
+ * Who is compared: our appliance, its loop in C++, the kernel's router, its NAT, nginx, and a relay in a few lines of
+ * Node.
+ */
+import { closeSync, existsSync, openSync, readSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabAppliance } from '#designator/demo/lab/appliance.js';
 import type { Lab } from '#designator/demo/lab/lab.js';
+import { HEADER, PAGE_LENGTH } from '#designator/flow/layout.js';
 import { connects, dataIn, dataOut, type FrameSet, replies, requests, SERVER } from './frames.js';
 import { CONTESTANT_CPU, type Direction, Testbed } from './testbed.js';
 
-export const PEERS = ['designator', 'nft-dnat', 'ip-forward', 'nginx-stream', 'node-dgram'] as const;
+export const PEERS = ['designator', 'c-twin', 'nft-dnat', 'ip-forward', 'nginx-stream', 'node-dgram'] as const;
 export type Peer = (typeof PEERS)[number];
 
 /** Frames a second while tunnels are set up; well below what any of the paths takes. */
 const SETUP_RATE = 20_000;
+/** A message that was lost is sent again, as L2TP does; so many times at most. */
+const SETUP_ROUNDS = 10;
 
 export interface Contestant {
   readonly peer: Peer;
@@ -50,14 +56,15 @@ export async function openContestant(peer: Peer, options: ContestantOptions, mis
 }
 
 const START: Record<Peer, (bed: Testbed, options: ContestantOptions) => Promise<void>> = {
-  designator: startDesignator,
+  designator: async (bed, options) => void (await startDesignator(bed, options)),
+  'c-twin': startTwin,
   'nft-dnat': startNft,
   'ip-forward': async (bed) => bed.middle.sysctl('net.ipv4.ip_forward', 1),
   'nginx-stream': startNginx,
   'node-dgram': startDgram,
 };
 
-async function startDesignator(bed: Testbed, { lab, self, flows, workers = 1 }: ContestantOptions): Promise<void> {
+async function startDesignator(bed: Testbed, { lab, self, flows, workers = 1 }: ContestantOptions): Promise<LabAppliance> {
   const appliance = new LabAppliance(lab, bed.middle, {
     self,
     name: `designator${bed.number}`,
@@ -74,17 +81,45 @@ async function startDesignator(bed: Testbed, { lab, self, flows, workers = 1 }: 
   const { pid } = appliance.process;
   bed.processes = [pid];
   if (workers === 1) await bed.middle.run('taskset', ['-a', '-p', '-c', String(CONTESTANT_CPU), String(pid)]);
-  // Every tunnel is set up through the product itself.
+  await setUp(bed, appliance, flows);
+  return appliance;
+}
+
+/** Every tunnel is set up through the product itself: SCCRQ, SCCRP, SCCCN, and again what was lost on the way. */
+async function setUp(bed: Testbed, appliance: LabAppliance, flows: number): Promise<void> {
   const [client, server] = [await bed.macs('in'), await bed.macs('out')];
-  for (const [direction, set] of [['in', requests(flows, client)], ['out', replies(flows, server)], ['in', connects(flows, client)]] as const) {
-    for (let rest = flows; rest > 0; rest -= SETUP_RATE) {
+  const dialogue = [['in', requests(flows, client)], ['out', replies(flows, server)], ['in', connects(flows, client)]] as const;
+  for (let round = 0; round < SETUP_ROUNDS && establishedTunnels(appliance) < flows; round++) {
+    for (const [direction, set] of dialogue) {
       await bed.source(direction).load(set);
-      await bed.source(direction).paced(Math.min(rest, SETUP_RATE) / SETUP_RATE + 0.02, SETUP_RATE);
+      await bed.source(direction).paced(60, SETUP_RATE, flows);
+      await sleep(100);
     }
-    await sleep(200);
   }
-  const servers = await appliance.servers();
-  if (servers[0].tunnels < flows * 0.999) throw new Error(`only ${servers[0].tunnels} of ${flows} tunnels stand; drops: ${JSON.stringify(await appliance.drops())}`);
+  const standing = establishedTunnels(appliance);
+  if (standing === flows) return;
+  throw new Error(`only ${standing} of ${flows} tunnels stand; drops: ${JSON.stringify(await appliance.drops())}`);
+}
+
+/** Read from the table's own header: a hundred thousand rows need not be made for it. */
+function establishedTunnels(appliance: LabAppliance): number {
+  const header = new Int32Array(PAGE_LENGTH / 4);
+  const fd = openSync(tablePath(appliance), 'r');
+  readSync(fd, header, 0, PAGE_LENGTH, 0);
+  closeSync(fd);
+  return header[HEADER.recordsUsed] - header[HEADER.halfOpen];
+}
+
+const tablePath = (appliance: LabAppliance): string => appliance.socket.replace(/\.sock$/, '.table');
+
+/** Takes a designator's place: its table, and its filter, which outlives a process that is killed. */
+async function startTwin(bed: Testbed, options: ContestantOptions): Promise<void> {
+  const appliance = await startDesignator(bed, { ...options, workers: 1 });
+  await appliance.process.kill();
+  const program = path.join(import.meta.dirname, 'twin-child.js');
+  const daemon = bed.middle.start('twin', 'taskset', ['-c', String(CONTESTANT_CPU), process.execPath, program, tablePath(appliance), bed.outside, bed.inside]);
+  await daemon.waitForLine(/ready/);
+  bed.processes = [daemon.pid];
 }
 
 async function startNft(bed: Testbed): Promise<void> {

@@ -58,8 +58,9 @@ class Source {
     this.#loaded = set;
   }
 
-  paced(seconds: number, rate: number): Promise<{ sent: number; seconds: number }> {
-    return this.#ask({ paced: { seconds, rate } });
+  /** `limit`: no more frames than this. */
+  paced(seconds: number, rate: number, limit?: number): Promise<{ sent: number; seconds: number }> {
+    return this.#ask({ paced: { seconds, rate, limit } });
   }
 
   /** As fast as it goes. */
