@@ -59,6 +59,15 @@ describeLab('tunnels under traffic', [], (open) => {
       late: sum('late'),
     };
   };
+  /** Ends the newest tunnel of a client; resolves when the designator knows. */
+  const stop = async (client: ScriptedClient, tunnel: number): Promise<void> => {
+    const end = client.tunnels.pop();
+    if (end?.local !== tunnel) throw new Error(`tunnel ${tunnel} is not the newest`);
+    client.stop(end);
+    await waitFor(`tunnel ${tunnel} to close`, async () =>
+      (await appliance.tunnels({ tunnel })).every(({ state }) => state !== 'established'),
+    );
+  };
   const requests = (): number => servers.reduce((sum, server) => sum + server.requests.length, 0);
 
   beforeAll(async () => {
@@ -129,8 +138,7 @@ describeLab('tunnels under traffic', [], (open) => {
     expect(stream).toMatchObject({ lost: 0, repeated: 0 });
     const end = await clients[0].connect(40);
     expect((await appliance.tunnels({ tunnel: 40 }))[0].server).toBe('lns1');
-    clients[0].stop(end);
-    clients[0].tunnels.pop();
+    await stop(clients[0], end.local);
     appliance.write(config());
     await appliance.hangUp();
     expect(await places()).toEqual(kept);
@@ -176,8 +184,7 @@ describeLab('tunnels under traffic', [], (open) => {
     expect((await streamAll(() => sleep(300))).lost).toBe(0);
     const end = await clients[1].connect(50);
     expect(end.remote).toBeGreaterThan(0);
-    clients[1].stop(end);
-    clients[1].tunnels.pop();
+    await stop(clients[1], end.local);
   });
 
   test('SIGTERM ends it within ten seconds with status 0 and leaves the host as it was; a new start adopts', async () => {

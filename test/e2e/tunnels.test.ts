@@ -87,6 +87,33 @@ describeLab('xl2tpd clients and servers', USER_SPACE, (open) => {
     });
   });
 
+  test('an SCCRQ whose answers are lost is repeated to the same server, and makes one tunnel', async () => {
+    const { server: next } = JSON.parse(
+      await appliance.command('explain', '--json', '--client', '192.128.10.5:1701', '--vip', 'access'),
+    );
+    const namespace = net.servers[next === 'lns1' ? 0 : 1];
+    await namespace.nft(
+      'table ip lossy {\n chain out {\n type filter hook output priority 0\n udp sport 1701 drop\n }\n}\n',
+    );
+    const calls = client.calls();
+    client.dial(6);
+    await waitFor('a repeated SCCRQ', async () =>
+      (await appliance.tunnels()).some((row) => row.state === 'half-open' && row.server === next && row.packetsIn >= 2),
+    );
+    await namespace.nft('delete table ip lossy');
+    await waitFor(
+      'the session',
+      () => client.calls() > calls,
+      20_000,
+      () => client.daemon.tail(),
+    );
+    const rows = await appliance.tunnels();
+    expect(rows).toHaveLength(6);
+    expect(rows[5]).toMatchObject({ server: next, state: 'established' });
+    client.disconnect(6);
+    await waitFor('the tunnel to be forgotten', async () => (await appliance.tunnels()).length === 5);
+  });
+
   test('StopCCN closes a tunnel, its mapping stays for the closing time, and its place is free again', async () => {
     client.disconnect(1);
     await waitFor('the tunnel to close', async () =>
