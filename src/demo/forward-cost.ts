@@ -1,18 +1,25 @@
 /** The cost of forwarding a packet, beside others on the same machine: the benchmark's short form, where it is built. */
+import type { Environment } from './lab/command.js';
 
-/** One row of the benchmark, as `designator bench forward --json` prints it. */
+/** One row of the benchmark, as `designator bench forward --json` prints it; there is more in it than is used here. */
 export interface ForwardRow {
-  readonly path: string;
   readonly peer: string;
+  /** Bytes of a frame. */
   readonly size: number;
-  readonly flows: number;
+  /** CPU time; null where too much was lost to tell. */
   readonly nsPerPacket: number | null;
   readonly kpps: number | null;
+  /** Share that was lost, 0 to 1. */
   readonly loss: number | null;
   readonly ratioToNft: number | null;
 }
 
-type QuickForwardBench = () => Promise<readonly ForwardRow[]>;
+interface BenchOptions {
+  readonly self: readonly [string, string];
+  readonly env: Environment;
+  readonly pid: number;
+}
+type QuickForwardBench = (options: BenchOptions) => Promise<readonly ForwardRow[]>;
 
 /** The benchmark is no part of src: it is compiled beside it, and a package may come without. */
 export async function loadForwardBench(): Promise<QuickForwardBench | null> {

@@ -29,6 +29,7 @@ export interface Bridge {
 }
 
 let labs = 0;
+const open = new Set<Lab>();
 
 export class Lab {
   /** For configurations, sockets and logs; removed at the end. */
@@ -53,7 +54,14 @@ export class Lab {
     const problem = labProblem();
     if (problem !== null) throw new DesignatorError('TD_NO_PERMISSION', problem);
     await sweep(options.env);
-    return new Lab(options);
+    const lab = new Lab(options);
+    open.add(lab);
+    return lab;
+  }
+
+  /** Every lab of this process, whoever opened it: for the end in the middle of things. */
+  static async closeAll(): Promise<void> {
+    await Promise.all([...open].map((lab) => lab.close()));
   }
 
   async namespace(short: string): Promise<Namespace> {
@@ -106,6 +114,7 @@ export class Lab {
   }
 
   async #close(): Promise<void> {
+    open.delete(this);
     for (const daemon of this.daemons) if (daemon.running) daemon.signal('SIGTERM');
     await Promise.race([Promise.all(this.daemons.map((daemon) => daemon.ended)), sleep(GRACE_MS)]);
     for (const namespace of this.namespaces.reverse()) await removeNamespace(this.env, namespace.name);
