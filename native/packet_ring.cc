@@ -32,6 +32,8 @@ constexpr uint32_t kRetireMs = 1;  // a block that is not full is handed over af
 constexpr uint32_t kFrameSize = 2048;
 constexpr int kSendBuffer = 16 << 20;
 constexpr std::size_t kPartsPerFrame = 3;  // MACs, VLAN tag, the rest
+constexpr timespec kSendWait{0, 50'000};
+constexpr uint32_t kSendWaits = 20;  // for a device and a turn: two milliseconds, with what a timer adds
 constexpr double kCheckSeconds = 1;
 constexpr std::size_t kOffsetLimit = 0x7fffffff;  // columns hold signed 32-bit offsets
 
@@ -226,7 +228,7 @@ void PacketRing::flush(std::size_t index) noexcept {
   const int fd = device.send.get();
   uint32_t sent = 0;
   uint64_t bytes = 0;
-  bool retried = false;
+  uint32_t waits = 0;
   for (uint32_t at = 0; at < outbox.count;) {
     const int done = sendmmsg(fd, &outbox.messages[at], outbox.count - at, MSG_DONTWAIT);
     if (done > 0) {
@@ -235,12 +237,11 @@ void PacketRing::flush(std::size_t index) noexcept {
       continue;
     }
     const int error = errno;
-    const bool full = error == EAGAIN || error == ENOBUFS;
-    if (full && !retried) {
-      // One bounded wait a turn: a device that never gets room must not stop the shard.
-      retried = true;
-      pollfd room{fd, POLLOUT, 0};
-      poll(&room, 1, 1);
+    // Too much at once for the device's queue or for the socket: a batch is a burst. A queue drains in microseconds
+    // and frames that wait in the ring are not lost, but a device that never gets room must not stop the shard.
+    if ((error == EAGAIN || error == ENOBUFS) && waits < kSendWaits) {
+      waits++;
+      nanosleep(&kSendWait, nullptr);
       continue;
     }
     // These concern the frame at hand: too long, no Ethernet, or the device had no room for just it. Everything else

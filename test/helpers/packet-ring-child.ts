@@ -291,7 +291,11 @@ const scenarios = {
     }
     run('ip link del x0');
     for (const each of [port, doomed.port, client, table]) each.close();
-    return { whileDown, afterwards, gone: { code: gone?.code, message: gone?.message, cause: (gone?.cause as NodeJS.ErrnoException)?.code } };
+    return {
+      whileDown,
+      afterwards,
+      gone: { code: gone?.code, message: gone?.message, cause: (gone?.cause as NodeJS.ErrnoException)?.code },
+    };
   },
 
   /** A frame that is too long between two that are not, and one without a way out. */
