@@ -41,6 +41,8 @@ const TAB = '\t';
  */
 const PRIORITY = -500;
 const UDP = 17;
+/** With more of them the comparisons would cost more than the set. */
+const QUICK_PLACES = 4;
 /** An L2TPv2 control header right behind the UDP header: T, L, S set, O, P clear, version 2 (RFC 2661 §3.1). */
 const L2TP_CONTROL = '@th,64,16 & 0xcb0f == 0xc802';
 /** The first AVP is the IETF's Message Type (RFC 2661 §4.4.1): SCCRP or StopCCN. Its value is 18 bytes into the message. */
@@ -75,8 +77,8 @@ export function renderHostFilter(input: HostFilterInput): string {
       FAMILIES.flatMap((family) => fromServers(input, family)),
     ),
     ...chain('firewall', firewall(input, oneArm)),
-    ...hook('outside', input.outside, outsideJumps),
-    ...(oneArm ? [] : hook('inside', input.inside, insideJumps)),
+    ...hook('outside', input.outside, [...quick(input.vips, 'd'), ...(oneArm ? quick(input.servers, 's') : [])], outsideJumps),
+    ...(oneArm ? [] : hook('inside', input.inside, quick(input.servers, 's'), insideJumps)),
   ];
   return [...renderRemoval(name), `table netdev ${name} {`, ...sets(input), ...chains, '}', ''].join('\n');
 }
@@ -127,14 +129,26 @@ function chain(name: string, rules: readonly string[]): string[] {
 }
 
 /** A base chain. The tag is compared in the frame, where the kernel shows it whether the device had stripped it or not. */
-function hook(name: string, at: FilterInterface, jumps: readonly string[]): string[] {
+function hook(name: string, at: FilterInterface, first: readonly string[], jumps: readonly string[]): string[] {
   if (!/^[^\s"/]{1,15}$/.test(at.device)) throw new RangeError(`no name of an interface: ${JSON.stringify(at.device)}`);
   // Tag 0 carries a priority only: such a frame is untagged to its receiver (IEEE 802.1Q §6.9).
   const scopes = at.vlan === 0 ? ['ether type != { 8021q, 8021ad }', 'vlan id 0'] : [`vlan id ${at.vlan}`];
   return chain(name, [
     `type filter hook ingress device "${at.device}" priority ${PRIORITY}; policy accept;`,
+    ...(at.vlan === 0 ? first : []),
     ...scopes.flatMap((scope) => jumps.map((jump) => `${scope} jump ${jump}`)),
   ]);
+}
+
+/**
+ * What nearly every frame is: data to a VIP, data from a server. Said once more in front of everything else, because plain
+ * comparisons take half the time of jumps and sets. The Ethernet type says that the frame has no tag.
+ */
+function quick(places: readonly FilterPlace[], end: 's' | 'd'): string[] {
+  return places.slice(0, QUICK_PLACES).map(({ address, port }) => {
+    const l3 = header(familyOf(address));
+    return `ether type ${l3} ${l3} ${end}addr ${address} udp ${end}port ${port} drop`;
+  });
 }
 
 // ── what is ours ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -103,8 +103,9 @@ describe('the text', () => {
   });
 
   test('hooks: two arms, VLANs of one device, one arm', () => {
-    expect(part(BASE, 'chain outside').slice(0, 2)).toEqual([
+    expect(part(BASE, 'chain outside').slice(0, 3)).toEqual([
       'type filter hook ingress device "wan0" priority -500; policy accept;',
+      'ether type ip ip daddr 203.0.113.1 udp dport 1701 drop',
       'ether type != { 8021q, 8021ad } jump to_vips',
     ]);
     expect(part(BASE, 'chain outside')).toContain('vlan id 0 jump firewall');
