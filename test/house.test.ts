@@ -172,7 +172,7 @@ describe('sizes and words', () => {
     const words = [
       'TO' + 'DO',
       'FIX' + 'ME',
-      'X' + 'XX',
+      ' X' + 'XX', // a template of mkstemp has more of them
       '/wo' + 'rk/',
       'registry.np' + 'mjs',
       'regis' + 'try.yarnpkg',

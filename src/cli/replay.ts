@@ -13,7 +13,12 @@ interface ReplayCommandOptions {
 }
 
 export function register(program: Command, context: CliContext): void {
-  addConfigOption(program.command('replay').description('send a capture through the pipeline, offline').argument('<in.pcap>', 'capture to read'))
+  addConfigOption(
+    program
+      .command('replay')
+      .description('send a capture through the pipeline, offline')
+      .argument('<in.pcap>', 'capture to read'),
+  )
     .requiredOption('--out <out.pcap>', 'capture of what would have been sent')
     .option('--passed <file>', 'capture of what would have gone to the host')
     .option('--json', 'the result as one JSON object')
@@ -21,7 +26,10 @@ export function register(program: Command, context: CliContext): void {
 }
 
 async function run(input: string, options: ReplayCommandOptions, context: CliContext): Promise<void> {
-  const [{ loadConfig }, { replay }] = await Promise.all([import('../config/load.js'), import('../roles/replay/replay.js')]);
+  const [{ loadConfig }, { replay }] = await Promise.all([
+    import('../config/load.js'),
+    import('../roles/replay/replay.js'),
+  ]);
   const at = (file: string): string => resolve(context.cwd, file);
   const { config } = loadConfig(at(options.config), { shownAs: options.config });
   const result = replay({
@@ -35,7 +43,10 @@ async function run(input: string, options: ReplayCommandOptions, context: CliCon
     `${result.frames} frames: ${result.sent} sent, ${result.passed} for the host, ${result.answered} answered, ${result.requests} new tunnels`,
     ...(result.translated > 0 ? [`${result.translated} frames from a VIP taken as its server's answers`] : []),
     ...result.drops.map((row) => `dropped ${row.packets}: ${row.reason} (${row.description})`),
-    ...result.tunnels.map((t) => `${t.client} tunnel ${t.clientTunnelId} ⇄ ${t.server} tunnel ${t.serverTunnelId}: ${t.state}, ${t.sessions} sessions, ${t.packetsIn} in, ${t.packetsOut} out`),
+    ...result.tunnels.map(
+      (t) =>
+        `${t.client} tunnel ${t.clientTunnelId} ⇄ ${t.server} tunnel ${t.serverTunnelId}: ${t.state}, ${t.sessions} sessions, ${t.packetsIn} in, ${t.packetsOut} out`,
+    ),
   ];
   await write(context.stdout, `${lines.join('\n')}\n`);
 }

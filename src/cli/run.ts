@@ -17,7 +17,9 @@ interface RunOptions {
 }
 
 export function register(program: Command, context: CliContext): void {
-  addConfigOption(program.command('run').description('the appliance, in the foreground; SIGHUP reloads, SIGTERM ends it'))
+  addConfigOption(
+    program.command('run').description('the appliance, in the foreground; SIGHUP reloads, SIGTERM ends it'),
+  )
     .option('--pin', 'keep each shard on a CPU of its own')
     .action((options: RunOptions) => run(options, context));
 }
@@ -26,15 +28,21 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
   const { loadConfig, readConfig } = await import('../config/load.js');
   const file = resolve(context.cwd, options.config);
   const { config, warnings } = loadConfig(file, { shownAs: options.config });
-  const [{ DesignatorProcess }, { DesignatorAppliance }, { startControlApi }, { createLogger, flushLogger, logReady }, { diffConfigs }, { exitNow, notify, notifyReloading }] =
-    await Promise.all([
-      import('../roles/designator/designator.js'),
-      import('../roles/designator/appliance.js'),
-      import('../ops/control-api.js'),
-      import('../ops/log.js'),
-      import('../config/diff.js'),
-      import('../roles/service.js'),
-    ]);
+  const [
+    { DesignatorProcess },
+    { DesignatorAppliance },
+    { startControlApi },
+    { createLogger, flushLogger, logReady },
+    { diffConfigs },
+    { exitNow, notify, notifyReloading },
+  ] = await Promise.all([
+    import('../roles/designator/designator.js'),
+    import('../roles/designator/appliance.js'),
+    import('../ops/control-api.js'),
+    import('../ops/log.js'),
+    import('../config/diff.js'),
+    import('../roles/service.js'),
+  ]);
   const logger = createLogger(config.log.level);
   for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration');
 
@@ -58,7 +66,8 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     },
     reload: async (current) => {
       const { config: next, problems, placeOf } = readConfig(file, { shownAs: options.config });
-      if (next === null) return { config: null, result: { ok: false, problems: problems.filter(isError), changes: [] } };
+      if (next === null)
+        return { config: null, result: { ok: false, problems: problems.filter(isError), changes: [] } };
       const { changes, refused } = diffConfigs(current, next, placeOf);
       if (refused.length > 0) return { config: null, result: { ok: false, problems: refused, changes: [] } };
       return { config: next, result: { ok: true, problems, changes } };
@@ -118,11 +127,18 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
 }
 
 /** Tells systemd that all shards live, twice within WATCHDOG_USEC; a shard that hangs silences it. */
-function startWatchdog(context: CliContext, healthy: () => boolean, notify: (message: string) => void): NodeJS.Timeout | null {
+function startWatchdog(
+  context: CliContext,
+  healthy: () => boolean,
+  notify: (message: string) => void,
+): NodeJS.Timeout | null {
   const micros = Number(context.env.WATCHDOG_USEC ?? 0);
   const forUs = context.env.WATCHDOG_PID === undefined || Number(context.env.WATCHDOG_PID) === context.pid;
   if (!(micros > 0) || !forUs) return null;
-  return setInterval(() => {
-    if (healthy()) notify('WATCHDOG=1');
-  }, micros / 1000 / WATCHDOG_SHARE);
+  return setInterval(
+    () => {
+      if (healthy()) notify('WATCHDOG=1');
+    },
+    micros / 1000 / WATCHDOG_SHARE,
+  );
 }

@@ -46,7 +46,10 @@ export class Ageing {
         return this.#judgeAt(record, store.lastSeen(record) + this.#timeouts.halfOpen);
       default:
         // The first look at an established tunnel comes one retransmission cycle after it stood.
-        if (store.word(record, RECORD.entryHalfOpen) !== 0 && now - store.word(record, RECORD.created) >= this.#timeouts.closing) {
+        if (
+          store.word(record, RECORD.entryHalfOpen) !== 0 &&
+          now - store.word(record, RECORD.created) >= this.#timeouts.closing
+        ) {
           store.forgetRequest(record, this.#nowMs);
         }
         return this.#judgeAt(record, store.lastSeen(record) + this.#timeouts.idle);
@@ -63,7 +66,12 @@ export class Ageing {
     const slot = this.store.anyEntry(record);
     if (slot < 0) return false;
     const { table, memory } = this.store;
-    const owner = ownerSlot(table.keyWord(slot, 0), table.keyWord(slot, 1), table.keyWord(slot, 2), table.keyWord(slot, 3));
+    const owner = ownerSlot(
+      table.keyWord(slot, 0),
+      table.keyWord(slot, 1),
+      table.keyWord(slot, 2),
+      table.keyWord(slot, 3),
+    );
     return memory.ownerSlots[owner] === this.shard;
   }
 

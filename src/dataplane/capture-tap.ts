@@ -18,7 +18,11 @@ export class CaptureTap {
   /** Which captures want frame i: one bit each. */
   readonly #masks = new Int32Array(COLUMN_LENGTH);
 
-  constructor(readonly ring: FrameRing, readonly store: TunnelStore, readonly statistics: Float64Array) {}
+  constructor(
+    readonly ring: FrameRing,
+    readonly store: TunnelStore,
+    readonly statistics: Float64Array,
+  ) {}
 
   /** Copies both sides of every chosen frame. Leaves the frames rewritten, their verdict VERDICT_RAW. */
   run(batch: Batch): void {
@@ -48,7 +52,11 @@ export class CaptureTap {
   }
 
   #wants(capture: CaptureFilter, batch: Batch, i: number, record: number): boolean {
-    if (capture.clientTunnelId !== undefined && this.store.word(record, RECORD.clientChannel) !== capture.clientTunnelId) return false;
+    if (
+      capture.clientTunnelId !== undefined &&
+      this.store.word(record, RECORD.clientChannel) !== capture.clientTunnelId
+    )
+      return false;
     const { client } = capture;
     if (client === undefined) return true;
     const { keys } = batch;
@@ -60,6 +68,7 @@ export class CaptureTap {
   /** The ring's `ingress` word carries the mask, its `flags` word CLOCK_MONOTONIC microseconds modulo 2³². */
   #push(batch: Batch, i: number, micros: number): void {
     const { offset, length } = batch.columns;
-    if (!this.ring.push(batch.bytes, offset[i], length[i], this.#masks[i], micros)) this.statistics[COUNTER.captureLost]++;
+    if (!this.ring.push(batch.bytes, offset[i], length[i], this.#masks[i], micros))
+      this.statistics[COUNTER.captureLost]++;
   }
 }

@@ -93,7 +93,8 @@ function classifyIpv4(
   }
   const headerLength = (view.getUint8(l3) & 0x0f) << 2;
   const totalLength = view.getUint16(l3 + 2);
-  const valid = headerLength >= 20 && totalLength >= headerLength && l3 + totalLength <= frameEnd && view.getUint8(l3) >> 4 === 4;
+  const valid =
+    headerLength >= 20 && totalLength >= headerLength && l3 + totalLength <= frameEnd && view.getUint8(l3) >> 4 === 4;
   batch.ipProtocol[i] = view.getUint8(l3 + 9);
   if (!valid) {
     // A broken header to a VIP is ours to count; to anybody else it is the host's to judge.
@@ -117,7 +118,8 @@ function classifyIpv4(
     return;
   }
   const fragment = view.getUint16(l3 + 6) & 0x3fff;
-  if (fragment !== 0) return classifyFragment(batch, i, role, (fragment & 0x1fff) === 0, address, directory, statistics);
+  if (fragment !== 0)
+    return classifyFragment(batch, i, role, (fragment & 0x1fff) === 0, address, directory, statistics);
   classifyPayload(batch, i, role, address, directory, statistics);
 }
 

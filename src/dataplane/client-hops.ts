@@ -11,7 +11,12 @@ import { DROP } from './drop-reasons.js';
 
 /** Unresolved next hops remembered until the shard reports them. */
 const UNRESOLVED_LIMIT = 1024;
-const EMPTY: RouteSnapshot = { prefixes: new Int32Array(0), lengths: new Uint8Array(0), ports: new Uint8Array(0), gateways: new Int32Array(0) };
+const EMPTY: RouteSnapshot = {
+  prefixes: new Int32Array(0),
+  lengths: new Uint8Array(0),
+  ports: new Uint8Array(0),
+  gateways: new Int32Array(0),
+};
 
 export class ClientHops {
   #snapshot = EMPTY;
@@ -31,7 +36,16 @@ export class ClientHops {
    * Next-hop index for a client, or −1 − drop reason (`no-route`, `next-hop-limit`). The caller holds the lock.
    * `frame` and `offset` are the frame that came from there (`ingress`), or null when there is none.
    */
-  find(a0: number, a1: number, a2: number, a3: number, frame: Uint8Array | null, offset: number, ingress: number, nowSeconds: number): number {
+  find(
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+    frame: Uint8Array | null,
+    offset: number,
+    ingress: number,
+    nowSeconds: number,
+  ): number {
     const row = this.#routes.lookup(a0, a1, a2, a3);
     if (row < 0) return -1 - DROP['no-route'];
     const port = this.#snapshot.ports[row];

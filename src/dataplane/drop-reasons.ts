@@ -4,7 +4,10 @@
  */
 export const DROP_REASONS = [
   ['truncated', 'the frame is shorter than a header that it claims to carry'],
-  ['ip-header', 'IPv4 header length below 20 bytes or total length beyond the frame, or IPv6 payload length beyond it (RFC 791 §3.1, RFC 8200 §3)'],
+  [
+    'ip-header',
+    'IPv4 header length below 20 bytes or total length beyond the frame, or IPv6 payload length beyond it (RFC 791 §3.1, RFC 8200 §3)',
+  ],
   ['udp-length', 'UDP length below 8 or beyond the IP payload (RFC 768)'],
   ['fragment', 'IP fragment of tunnel traffic: it shows no channel to look up (RFC 791 §3.2)'],
   ['firewall-denied', 'a firewall rule or the default denies it'],
@@ -16,7 +19,10 @@ export const DROP_REASONS = [
   ['table-full', 'the connection table has no room for another tunnel (table.connections)'],
   ['unknown-tunnel', 'tunnel traffic of no tunnel in the table'],
   ['unknown-server', 'tunnel message from a server that names no tunnel of this client'],
-  ['channel-collision', 'the server chose an id that another tunnel of this client already has, and it could not be replaced'],
+  [
+    'channel-collision',
+    'the server chose an id that another tunnel of this client already has, and it could not be replaced',
+  ],
   ['hidden-channel', 'the assigned id is hidden (RFC 2661 §4.3) and no secret is known: the tunnel cannot be followed'],
   ['hand-over-full', 'the owner shard’s hand-over ring is full'],
   ['held-limit', 'too many messages wait for a floating port to be registered'],
@@ -30,4 +36,6 @@ export const DROP_REASONS = [
 
 export type DropReason = (typeof DROP_REASONS)[number][0];
 
-export const DROP = Object.fromEntries(DROP_REASONS.map(([name], index) => [name, index])) as { readonly [K in DropReason]: number };
+export const DROP = Object.fromEntries(DROP_REASONS.map(([name], index) => [name, index])) as {
+  readonly [K in DropReason]: number;
+};

@@ -16,13 +16,23 @@ import type { TunnelStore } from './tunnel-store.js';
 
 const TTL = 64;
 
-interface End { readonly words: readonly number[]; readonly port: number }
-export interface FarewellFrame { readonly port: number; readonly frame: Uint8Array }
+interface End {
+  readonly words: readonly number[];
+  readonly port: number;
+}
+export interface FarewellFrame {
+  readonly port: number;
+  readonly frame: Uint8Array;
+}
 
 export class Farewell {
   readonly #mac = new Uint8Array(6);
 
-  constructor(readonly store: TunnelStore, readonly hops: NextHopTable, readonly macs: readonly [Uint8Array, Uint8Array]) {}
+  constructor(
+    readonly store: TunnelStore,
+    readonly hops: NextHopTable,
+    readonly macs: readonly [Uint8Array, Uint8Array],
+  ) {}
 
   /** None for a protocol without such a message, or where an end's id or link-layer address is not known. */
   frames(record: number, directory: Directory): FarewellFrame[] {
@@ -31,12 +41,19 @@ export class Farewell {
     const server = directory.server(store.serverIndex(record));
     const descriptor = directory.descriptor(store.protocol(record));
     const slot = store.anyEntry(record);
-    if (vip === null || server === null || slot < 0 || descriptor.endMessage === undefined || descriptor.ipProtocol !== PROTOCOL_UDP) return [];
+    if (
+      vip === null ||
+      server === null ||
+      slot < 0 ||
+      descriptor.endMessage === undefined ||
+      descriptor.ipProtocol !== PROTOCOL_UDP
+    )
+      return [];
     const { table } = store;
     const client: End = { words: [0, 1, 2, 3].map((w) => table.keyWord(slot, w)), port: table.keyWord(slot, 4) >>> 16 };
     const at = (index: number): number[] => [0, 1, 2, 3].map((w) => directory.addresses.word(index, w));
     const ports = store.word(record, RECORD.ports);
-    const shown: End = { words: at(vip.address), port: (ports & 0xffff) || vip.port };
+    const shown: End = { words: at(vip.address), port: ports & 0xffff || vip.port };
     const real: End = { words: at(server.address), port: ports >>> 16 || server.port };
     const clientId = store.word(record, RECORD.clientChannel);
     const serverId = store.word(record, RECORD.serverChannel);
@@ -47,10 +64,22 @@ export class Farewell {
     const frames: FarewellFrame[] = [];
     const forward = (store.word(record, RECORD.entryForward) || store.word(record, RECORD.entryHalfOpen)) - 1;
     if (clientId !== 0) {
-      this.#add(frames, store.clientNextHop(record), shown, client, descriptor.endMessage(clientId, shownId, fromClient, fromServer));
+      this.#add(
+        frames,
+        store.clientNextHop(record),
+        shown,
+        client,
+        descriptor.endMessage(clientId, shownId, fromClient, fromServer),
+      );
     }
     if (serverId !== 0 && forward >= 0) {
-      this.#add(frames, table.targetOf(forward) & 0xffff, client, real, descriptor.endMessage(serverId, clientId, fromServer, fromClient));
+      this.#add(
+        frames,
+        table.targetOf(forward) & 0xffff,
+        client,
+        real,
+        descriptor.endMessage(serverId, clientId, fromServer, fromClient),
+      );
     }
     return frames;
   }
@@ -67,7 +96,18 @@ export class Farewell {
     const ip = emitEthernet(view, 0, this.macs[port] ?? this.macs[0], v4 ? TYPE_IPV4 : TYPE_IPV6);
     frame.set(payload, l4 + UDP_HEADER_LENGTH);
     if (v4) {
-      emitIpv4(view, ip, 0, IPV4_HEADER_MIN + length, 0, IPV4_DF, TTL, PROTOCOL_UDP, source.words[3], destination.words[3]);
+      emitIpv4(
+        view,
+        ip,
+        0,
+        IPV4_HEADER_MIN + length,
+        0,
+        IPV4_DF,
+        TTL,
+        PROTOCOL_UDP,
+        source.words[3],
+        destination.words[3],
+      );
       emitUdp(view, l4, source.port, destination.port, length, pseudoHeaderIpv4(view, ip, PROTOCOL_UDP, length));
     } else {
       emitIpv6(view, ip, 0, length, PROTOCOL_UDP, TTL);

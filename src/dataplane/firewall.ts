@@ -54,19 +54,45 @@ export class Firewall {
   }
 
   /** Would packets of this client for this VIP be denied? */
-  deniesTunnel(a0: number, a1: number, a2: number, a3: number, vip: PlanVip, protocol: number, directory: Directory): boolean {
+  deniesTunnel(
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+    vip: PlanVip,
+    protocol: number,
+    directory: Directory,
+  ): boolean {
     if (this.#trivial) return false;
     const { addresses } = directory;
     const at = vip.address;
     const descriptor = directory.descriptor(protocol);
     const port = descriptor.hasPorts ? vip.port : 0;
     return this.#denied(
-      a0, a1, a2, a3, addresses.word(at, 0), addresses.word(at, 1), addresses.word(at, 2), addresses.word(at, 3), descriptor.ipProtocol, port,
+      a0,
+      a1,
+      a2,
+      a3,
+      addresses.word(at, 0),
+      addresses.word(at, 1),
+      addresses.word(at, 2),
+      addresses.word(at, 3),
+      descriptor.ipProtocol,
+      port,
     );
   }
 
   #denied(
-    s0: number, s1: number, s2: number, s3: number, d0: number, d1: number, d2: number, d3: number, protocol: number, port: number,
+    s0: number,
+    s1: number,
+    s2: number,
+    s3: number,
+    d0: number,
+    d1: number,
+    d2: number,
+    d3: number,
+    protocol: number,
+    port: number,
   ): boolean {
     const row = this.#rules.evaluate(s0, s1, s2, s3, d0, d1, d2, d3, protocol, port);
     return row < 0 ? this.#denyByDefault : this.#rules.denies(row);
@@ -79,4 +105,3 @@ function isNeighbourDiscovery(view: DataView, offset: number, end: number): bool
   const type = view.getUint8(offset);
   return type >= 133 && type <= 137;
 }
-

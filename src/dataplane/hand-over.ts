@@ -20,7 +20,11 @@ export class HandOver {
   /** Bit of every shard that was given something since the last `takeTouched`. */
   #touched: number[] = [];
 
-  constructor(readonly shard: number, readonly shards: number, memory: SharedArrayBuffer) {
+  constructor(
+    readonly shard: number,
+    readonly shards: number,
+    memory: SharedArrayBuffer,
+  ) {
     const length = FrameRing.byteLength(HAND_OVER_SLOTS);
     for (let other = 0; other < shards; other++) {
       this.#out.push(new FrameRing(memory, (shard * shards + other) * length, HAND_OVER_SLOTS));

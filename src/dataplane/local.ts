@@ -25,7 +25,8 @@ export class Local {
   readonly #neighbour = newNeighbourAnswer();
   #directory!: Directory;
   #nowSeconds = 0;
-  readonly #isVip = (a0: number, a1: number, a2: number, a3: number): boolean => this.#directory.vipOf(a0, a1, a2, a3) >= 0;
+  readonly #isVip = (a0: number, a1: number, a2: number, a3: number): boolean =>
+    this.#directory.vipOf(a0, a1, a2, a3) >= 0;
 
   constructor(
     readonly macs: readonly [Uint8Array, Uint8Array],
@@ -59,7 +60,15 @@ export class Local {
     // Who has the VIP is asked outside; inside, servers reach it through their route.
     const slot = ingress === PORT_OUTSIDE || !arp ? batch.takeScratch() : -1;
     if (slot >= 0) {
-      const length = answer(view, columns.offset[i], columns.length[i], view, columns.offset[slot], this.#isVip, this.macs[ingress]);
+      const length = answer(
+        view,
+        columns.offset[i],
+        columns.length[i],
+        view,
+        columns.offset[slot],
+        this.#isVip,
+        this.macs[ingress],
+      );
       if (length > 0) {
         columns.length[slot] = length;
         columns.ingress[slot] = ingress;
@@ -81,7 +90,8 @@ export class Local {
     if (!readNeighbourAnswer(view, columns.offset[i], columns.length[i], this.#neighbour)) return;
     const [a0, a1, a2, a3] = this.#neighbour.words;
     const hop = this.hops.find(ingress, a0, a1, a2, a3);
-    if (hop >= 0 && this.hops.state(hop) !== NEXT_HOP_STATE.free) this.hops.setMac(hop, this.#neighbour.mac, this.#nowSeconds);
+    if (hop >= 0 && this.hops.state(hop) !== NEXT_HOP_STATE.free)
+      this.hops.setMac(hop, this.#neighbour.mac, this.#nowSeconds);
   }
 
   #isIp(batch: Batch, i: number): boolean {

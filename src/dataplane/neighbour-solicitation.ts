@@ -81,10 +81,26 @@ export function readNeighbourAnswer(view: DataView, offset: number, length: numb
   const option = neighbourOption(view, icmp, ipEnd, OPTION_TARGET_LINK_LAYER);
   if (option < 0) return false;
   const at = neighbourTargetOffset(icmp);
-  return take(view, option, answer, view.getInt32(at), view.getInt32(at + 4), view.getInt32(at + 8), view.getInt32(at + 12));
+  return take(
+    view,
+    option,
+    answer,
+    view.getInt32(at),
+    view.getInt32(at + 4),
+    view.getInt32(at + 8),
+    view.getInt32(at + 12),
+  );
 }
 
-function take(view: DataView, mac: number, answer: NeighbourAnswer, a0: number, a1: number, a2: number, a3: number): boolean {
+function take(
+  view: DataView,
+  mac: number,
+  answer: NeighbourAnswer,
+  a0: number,
+  a1: number,
+  a2: number,
+  a3: number,
+): boolean {
   // A group address is nobody's: such an answer is broken or hostile.
   if ((view.getUint8(mac) & 1) !== 0) return false;
   for (let i = 0; i < 6; i++) answer.mac[i] = view.getUint8(mac + i);

@@ -36,7 +36,13 @@ export function recall(batch: Batch, from: number, to: number, table: Connection
 }
 
 /** Adds up what goes through, by direction. `isOut(slot)` tells server → client entries. */
-export function countForwarded(batch: Batch, from: number, to: number, table: ConnectionTable, statistics: Float64Array): void {
+export function countForwarded(
+  batch: Batch,
+  from: number,
+  to: number,
+  table: ConnectionTable,
+  statistics: Float64Array,
+): void {
   const { verdict } = batch.columns;
   let packetsIn = 0;
   let packetsOut = 0;

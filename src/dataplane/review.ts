@@ -36,7 +36,8 @@ export class Review {
     const { store } = this;
     const limit = Math.min(this.#next + SLICE, store.memory.layout.recordCount);
     for (let record = this.#next; record < limit; record++) {
-      if (store.state(record) !== RECORD_STATE.free && this.ageing.owns(record)) this.#one(record, directory, nowSeconds);
+      if (store.state(record) !== RECORD_STATE.free && this.ageing.owns(record))
+        this.#one(record, directory, nowSeconds);
     }
     this.#next = limit === store.memory.layout.recordCount ? -1 : limit;
   }
@@ -58,6 +59,13 @@ export class Review {
     // Without a route the old next hop stays: the tunnel may live until the route returns.
     const hop = found < 0 ? store.clientNextHop(record) : found;
     const denied = this.firewall.deniesTunnel(a0, a1, a2, a3, vip, store.protocol(record), directory);
-    store.retarget(record, vip.address, server.address, hop, store.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop], denied);
+    store.retarget(
+      record,
+      vip.address,
+      server.address,
+      hop,
+      store.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop],
+      denied,
+    );
   }
 }

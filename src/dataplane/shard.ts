@@ -133,8 +133,10 @@ export class Shard {
     recall(batch, from, to, this.#table, statistics); // the decisions cached in the connection table
     for (let i = from; i < to; i++) {
       const what = kind[i];
-      if (what >= KIND_CONTROL_IN) this.#tracker.control(batch, i); // 306, 314, 316: firewall, designate, map
-      else if (what === KIND_HOST) this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
+      if (what >= KIND_CONTROL_IN)
+        this.#tracker.control(batch, i); // 306, 314, 316: firewall, designate, map
+      else if (what === KIND_HOST)
+        this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
       else if (what === KIND_LOCAL) this.#local.answer(batch, i, this.#firewall, directory);
     }
     countForwarded(batch, from, to, this.#table, statistics); // 318: the addon maps addresses as it sends

@@ -113,7 +113,8 @@ export class Tracker {
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     if (event.kind === EVENT_REQUEST && event.assignedHidden) return this.#drop(batch, i, DROP['hidden-channel']);
-    if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || event.assigned === 0) return this.#unknown(batch, i);
+    if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || event.assigned === 0)
+      return this.#unknown(batch, i);
     keys[row + 5] = event.assigned;
     keys[row + 6] = (keys[row + 6] & ~0xff) | TABLE_HALF_OPEN;
     const slot = store.table.find(keys, row);
@@ -163,7 +164,16 @@ export class Tracker {
     store.lock.acquire(this.#p.shard);
     let record = -1;
     let reason: number = DROP['table-full'];
-    const hop = hops.find(a0, a1, a2, a3, batch.bytes, batch.columns.offset[i], batch.columns.ingress[i], this.#nowSeconds);
+    const hop = hops.find(
+      a0,
+      a1,
+      a2,
+      a3,
+      batch.bytes,
+      batch.columns.offset[i],
+      batch.columns.ingress[i],
+      this.#nowSeconds,
+    );
     if (hop < 0) reason = -1 - hop;
     else {
       const index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);

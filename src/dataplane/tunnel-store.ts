@@ -139,14 +139,40 @@ export class TunnelStore {
     const tableOfRequest = draft.clientChannel !== 0 ? TABLE_HALF_OPEN : TABLE_REVERSE_HALF_OPEN;
     const first =
       tableOfRequest === TABLE_HALF_OPEN
-        ? this.#insertIn(record, draft, TABLE_HALF_OPEN, draft.vip.port, draft.clientChannel, draft.server.port, nowSeconds, nowMs)
-        : this.#insertOut(record, draft, TABLE_REVERSE_HALF_OPEN, draft.serverChannel, draft.vip.port, nowSeconds, nowMs);
+        ? this.#insertIn(
+            record,
+            draft,
+            TABLE_HALF_OPEN,
+            draft.vip.port,
+            draft.clientChannel,
+            draft.server.port,
+            nowSeconds,
+            nowMs,
+          )
+        : this.#insertOut(
+            record,
+            draft,
+            TABLE_REVERSE_HALF_OPEN,
+            draft.serverChannel,
+            draft.vip.port,
+            nowSeconds,
+            nowMs,
+          );
     const second =
       first < 0
         ? -1
         : tableOfRequest === TABLE_HALF_OPEN
           ? this.#insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, draft.vip.port, nowSeconds, nowMs)
-          : this.#insertIn(record, draft, TABLE_FORWARD, draft.vip.port, draft.virtualChannel || draft.serverChannel, draft.server.port, nowSeconds, nowMs);
+          : this.#insertIn(
+              record,
+              draft,
+              TABLE_FORWARD,
+              draft.vip.port,
+              draft.virtualChannel || draft.serverChannel,
+              draft.server.port,
+              nowSeconds,
+              nowMs,
+            );
     if (second < 0) {
       if (first >= 0) this.table.remove(first, nowMs);
       this.pool.freeRecord(record);
@@ -163,7 +189,14 @@ export class TunnelStore {
    * The answer to a request is known: the missing direction gets its entry, and a server that floated its port is
    * followed. `shownPort` is the port that the client sees. False when the table is full.
    */
-  confirm(record: number, draft: TunnelDraft, shownPort: number, serverPort: number, nowSeconds: number, nowMs: number): boolean {
+  confirm(
+    record: number,
+    draft: TunnelDraft,
+    shownPort: number,
+    serverPort: number,
+    nowSeconds: number,
+    nowMs: number,
+  ): boolean {
     this.#set(record, RECORD.ports, (serverPort << 16) | shownPort);
     this.#set(record, RECORD.serverChannel, draft.serverChannel);
     this.#set(record, RECORD.clientChannel, draft.clientChannel);
@@ -175,7 +208,16 @@ export class TunnelStore {
       this.#set(record, RECORD.entryForward, slot + 1);
       // A client that stays on the port it dialled (xl2tpd) is followed just as one that moves (RFC 2661 §8.1).
       if (shownPort !== draft.vip.port) {
-        const alias = this.#insertIn(record, draft, TABLE_FORWARD, draft.vip.port, shown, serverPort, nowSeconds, nowMs);
+        const alias = this.#insertIn(
+          record,
+          draft,
+          TABLE_FORWARD,
+          draft.vip.port,
+          shown,
+          serverPort,
+          nowSeconds,
+          nowMs,
+        );
         if (alias >= 0) this.#set(record, RECORD.entryAlias, alias + 1);
       }
     }
@@ -271,7 +313,14 @@ export class TunnelStore {
   }
 
   /** Brings next hops and the firewall's verdict of all entries up to date. */
-  retarget(record: number, vipAddress: number, serverAddress: number, clientNextHop: number, serverNextHop: number, denied: boolean): void {
+  retarget(
+    record: number,
+    vipAddress: number,
+    serverAddress: number,
+    clientNextHop: number,
+    serverNextHop: number,
+    denied: boolean,
+  ): void {
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = this.word(record, w) - 1;
       if (slot < 0) continue;

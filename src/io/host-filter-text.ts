@@ -77,7 +77,12 @@ export function renderHostFilter(input: HostFilterInput): string {
       FAMILIES.flatMap((family) => fromServers(input, family)),
     ),
     ...chain('firewall', firewall(input, oneArm)),
-    ...hook('outside', input.outside, [...quick(input.vips, 'd'), ...(oneArm ? quick(input.servers, 's') : [])], outsideJumps),
+    ...hook(
+      'outside',
+      input.outside,
+      [...quick(input.vips, 'd'), ...(oneArm ? quick(input.servers, 's') : [])],
+      outsideJumps,
+    ),
     ...(oneArm ? [] : hook('inside', input.inside, quick(input.servers, 's'), insideJumps)),
   ];
   return [...renderRemoval(name), `table netdev ${name} {`, ...sets(input), ...chains, '}', ''].join('\n');

@@ -192,9 +192,10 @@ export function native(): NativeAddon {
     const root = path.resolve(here, '..', '..'); // from src/io and from dist/io alike
     const require = createRequire(import.meta.url);
     try {
-      loaded = process.env.TD_NATIVE_VARIANT === 'asan'
-        ? (require(path.join(root, 'build', 'Release', 'tdnative_asan.node')) as NativeAddon)
-        : (require('node-gyp-build')(root) as NativeAddon);
+      loaded =
+        process.env.TD_NATIVE_VARIANT === 'asan'
+          ? (require(path.join(root, 'build', 'Release', 'tdnative_asan.node')) as NativeAddon)
+          : (require('node-gyp-build')(root) as NativeAddon);
     } catch (cause) {
       throw new DesignatorError('TD_UNAVAILABLE', 'the native addon is not built: run `npm run setup`', {}, cause);
     }

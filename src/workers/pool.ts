@@ -41,7 +41,12 @@ interface Slot {
   done: Promise<void>;
 }
 
-export interface ShardStatus { readonly shard: number; readonly state: string; readonly restarts: number; readonly heartbeatAgeSeconds: number }
+export interface ShardStatus {
+  readonly shard: number;
+  readonly state: string;
+  readonly restarts: number;
+  readonly heartbeatAgeSeconds: number;
+}
 
 const RESTART_DELAY_MS = 50;
 const RESTART_DELAY_MAX_MS = 2000;
@@ -55,7 +60,10 @@ export class ShardPool {
 
   constructor(options: ShardPoolOptions) {
     this.#o = { wedgedMs: 5000, maxRestarts: 5, restartWindowMs: 60_000, graceMs: 3000, ...options };
-    const filename = new URL(import.meta.url.endsWith('.ts') ? './shard-entry.ts' : './shard-entry.js', import.meta.url);
+    const filename = new URL(
+      import.meta.url.endsWith('.ts') ? './shard-entry.ts' : './shard-entry.js',
+      import.meta.url,
+    );
     this.#pool = new Piscina({
       filename: fileURLToPath(filename),
       minThreads: options.shards,
@@ -99,7 +107,10 @@ export class ShardPool {
       Atomics.store(slot.control, CONTROL.state, SHARD_STATE.starting);
       Atomics.add(slot.control, CONTROL.generation, 1);
       try {
-        await this.#pool.run({ ...this.#o.task(slot.shard), mailbox: port2 }, { transferList: [port2], signal: slot.kill.signal });
+        await this.#pool.run(
+          { ...this.#o.task(slot.shard), mailbox: port2 },
+          { transferList: [port2], signal: slot.kill.signal },
+        );
         return;
       } catch (error) {
         Atomics.store(slot.control, CONTROL.state, SHARD_STATE.failed);
@@ -128,7 +139,10 @@ export class ShardPool {
         slot.beat = beat;
         slot.beatAt = now;
       } else if (now - slot.beatAt > this.#o.wedgedMs && !this.#stopping) {
-        this.#o.onFatal(slot.shard, new Error(`shard ${slot.shard} has made no turn for ${Math.round(now - slot.beatAt)} ms`));
+        this.#o.onFatal(
+          slot.shard,
+          new Error(`shard ${slot.shard} has made no turn for ${Math.round(now - slot.beatAt)} ms`),
+        );
       }
     }
   }

@@ -296,7 +296,9 @@ describe('refused, with a reason', () => {
   });
 
   test('what the contract has and costs nothing is accepted', () => {
-    expect(problemsOf(withTop({ health: { active: { every: '5s' } } }))).toMatchObject([{ severity: 'warning', path: 'health.active' }]);
+    expect(problemsOf(withTop({ health: { active: { every: '5s' } } }))).toMatchObject([
+      { severity: 'warning', path: 'health.active' },
+    ]);
     expect(problemsOf(withTop({ io: 'packet', offload: true, health: { passive: true, active: false } }))).toEqual([]);
     expect(problemsOf(withTop({ health: { active: { enabled: false, every: '5s' } } }))).toEqual([]);
     expect(problemsOf(withTop({ offload: false, health: { passive: false } }))).toEqual([]);

@@ -1,10 +1,28 @@
 import { describe, expect, test } from 'vitest';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../src/io/port.js';
 import { Harness, CLIENT, SERVER_1, SERVER_2, VIP } from '../helpers/shard-harness.js';
-import { describeFrame, frame, hello, iccn, icrp, icrq, cdn, l2tpData, scccn, sccrp, sccrq, stopccn, udpFrame, viewOf, zlb } from '../helpers/packet-builder.js';
+import {
+  describeFrame,
+  frame,
+  hello,
+  iccn,
+  icrp,
+  icrq,
+  cdn,
+  l2tpData,
+  scccn,
+  sccrp,
+  sccrq,
+  stopccn,
+  udpFrame,
+  viewOf,
+  zlb,
+} from '../helpers/packet-builder.js';
 
-const toVip = (payload: Uint8Array, client = CLIENT, sport = 1701, dport = 1701) => udpFrame(`${client}:${sport}`, `${VIP}:${dport}`, payload);
-const toClient = (server: string, payload: Uint8Array, sport = 1701, client = CLIENT, dport = 1701) => udpFrame(`${server}:${sport}`, `${client}:${dport}`, payload);
+const toVip = (payload: Uint8Array, client = CLIENT, sport = 1701, dport = 1701) =>
+  udpFrame(`${client}:${sport}`, `${VIP}:${dport}`, payload);
+const toClient = (server: string, payload: Uint8Array, sport = 1701, client = CLIENT, dport = 1701) =>
+  udpFrame(`${server}:${sport}`, `${client}:${dport}`, payload);
 
 /** Addresses and ports of a sent frame. */
 function ends(bytes: Uint8Array): { src: string; sport: number; dst: string; dport: number } {
@@ -14,13 +32,21 @@ function ends(bytes: Uint8Array): { src: string; sport: number; dst: string; dpo
 }
 
 /** Sets a tunnel up; returns the server's address. */
-function connect(h: Harness, client: { id: number; port?: number; address?: string }, serverId: number, options: { serverPort?: number; shard?: number } = {}): string {
+function connect(
+  h: Harness,
+  client: { id: number; port?: number; address?: string },
+  serverId: number,
+  options: { serverPort?: number; shard?: number } = {},
+): string {
   const address = client.address ?? CLIENT;
   const port = client.port ?? 1701;
   const request = h.send(toVip(sccrq({ assigned: client.id }), address, port), PORT_OUTSIDE, options.shard ?? 0);
   expect(request.sent).toHaveLength(1);
   const server = ends(request.sent[0].frame).dst;
-  const reply = h.send(toClient(server, sccrp({ tunnel: client.id, assigned: serverId }), options.serverPort ?? 1701, address, port), PORT_INSIDE);
+  const reply = h.send(
+    toClient(server, sccrp({ tunnel: client.id, assigned: serverId }), options.serverPort ?? 1701, address, port),
+    PORT_INSIDE,
+  );
   expect(reply.sent).toHaveLength(1);
   const shown = ends(reply.sent[0].frame).sport;
   const connected = h.send(toVip(scccn({ tunnel: serverId }), address, port, shown), PORT_OUTSIDE);
@@ -32,15 +58,30 @@ describe('document 003, the worked example', () => {
   test('the first request goes to 10.10.1.2 and the address map is filled in both directions', () => {
     const h = new Harness();
     const request = h.send(toVip(sccrq({ assigned: 7 })));
-    expect(request.sent.map((out) => [ends(out.frame), out.port])).toEqual([[{ src: CLIENT, sport: 1701, dst: SERVER_2, dport: 1701 }, PORT_INSIDE]]);
+    expect(request.sent.map((out) => [ends(out.frame), out.port])).toEqual([
+      [{ src: CLIENT, sport: 1701, dst: SERVER_2, dport: 1701 }, PORT_INSIDE],
+    ]);
     const reply = h.send(toClient(SERVER_2, sccrp({ tunnel: 7, assigned: 99 })), PORT_INSIDE);
-    expect(reply.sent.map((out) => [ends(out.frame), out.port])).toEqual([[{ src: VIP, sport: 1701, dst: CLIENT, dport: 1701 }, PORT_OUTSIDE]]);
+    expect(reply.sent.map((out) => [ends(out.frame), out.port])).toEqual([
+      [{ src: VIP, sport: 1701, dst: CLIENT, dport: 1701 }, PORT_OUTSIDE],
+    ]);
     h.send(toVip(scccn({ tunnel: 99 })));
     const data = h.send(toVip(l2tpData({ tunnel: 99, session: 1, payload: 'ff03' })));
     expect(ends(data.sent[0].frame).dst).toBe(SERVER_2);
     const back = h.send(toClient(SERVER_2, l2tpData({ tunnel: 7, session: 2, payload: 'ff03' })), PORT_INSIDE);
     expect(ends(back.sent[0].frame).src).toBe(VIP);
-    expect(h.rows.tunnels()).toMatchObject([{ client: `${CLIENT}:1701`, clientTunnelId: 7, serverTunnelId: 99, server: 'lns2', serverPort: 1701, state: 'established', packetsIn: 3, packetsOut: 2 }]);
+    expect(h.rows.tunnels()).toMatchObject([
+      {
+        client: `${CLIENT}:1701`,
+        clientTunnelId: 7,
+        serverTunnelId: 99,
+        server: 'lns2',
+        serverPort: 1701,
+        state: 'established',
+        packetsIn: 3,
+        packetsOut: 2,
+      },
+    ]);
     expect(h.drops()).toEqual({});
   });
 
@@ -74,7 +115,9 @@ describe('requests', () => {
     const servers = [1, 2, 3, 4, 5].map((id) => connect(h, { id }, 100 + id));
     expect(new Set(servers)).toEqual(new Set([SERVER_1, SERVER_2]));
     for (let id = 1; id <= 5; id++) {
-      expect(ends(h.send(toVip(l2tpData({ tunnel: 100 + id, session: 1, payload: '00' }))).sent[0].frame).dst).toBe(servers[id - 1]);
+      expect(ends(h.send(toVip(l2tpData({ tunnel: 100 + id, session: 1, payload: '00' }))).sent[0].frame).dst).toBe(
+        servers[id - 1],
+      );
     }
     expect(h.rows.tunnels()).toHaveLength(5);
   });
@@ -120,7 +163,12 @@ describe('ends of tunnels', () => {
     h.send(toVip(stopccn({ tunnel: 99, assigned: 7 })));
     h.at(1003);
     connect(h, { id: 7 }, 99);
-    expect(h.rows.tunnels().map((row) => row.state).sort()).toContain('established');
+    expect(
+      h.rows
+        .tunnels()
+        .map((row) => row.state)
+        .sort(),
+    ).toContain('established');
     expect(h.drops()).toEqual({});
     h.at(1000 + 40);
     expect(h.rows.tunnels()).toMatchObject([{ state: 'established', clientTunnelId: 7, serverTunnelId: 99 }]);
@@ -158,7 +206,10 @@ describe('floating server ports', () => {
     const reply = h.send(toClient(server, sccrp({ tunnel: 7, assigned: 99 }), 50001), PORT_INSIDE);
     expect(ends(reply.sent[0].frame)).toEqual({ src: VIP, sport: 50001, dst: CLIENT, dport: 1701 });
     for (const port of [50001, 1701]) {
-      expect(ends(h.send(toVip(scccn({ tunnel: 99 }), CLIENT, 1701, port)).sent[0].frame)).toMatchObject({ dst: server, dport: 50001 });
+      expect(ends(h.send(toVip(scccn({ tunnel: 99 }), CLIENT, 1701, port)).sent[0].frame)).toMatchObject({
+        dst: server,
+        dport: 50001,
+      });
     }
     expect(h.rows.tunnels()[0].serverPort).toBe(50001);
   });
@@ -178,7 +229,7 @@ describe('floating server ports', () => {
     const notices = h.shards[0].takeNotices().filter((notice) => notice.type === 'floating');
     expect(notices).toHaveLength(1);
     const before = h.ports[0].sent.length;
-    h.tell({ type: 'floating', ports: (notices[0] as { ports: number[] }).ports });
+    h.tell({ type: 'floating', ports: (notices[0] as { ports: readonly number[] }).ports });
     h.settle();
     expect(h.ports[0].sent.slice(before).map((out) => ends(out.frame).sport)).toEqual([50001]);
     expect(h.drops()).toEqual({});
@@ -224,7 +275,9 @@ describe('several shards over one table', () => {
   test('control messages reach their owner whichever shard gets them, and the sequence of servers is the same', () => {
     const sequence = (shards: number): string[] => {
       const h = new Harness({ shards });
-      return Array.from({ length: 24 }, (_, n) => connect(h, { id: n + 1, address: `192.128.10.${n + 1}` }, 100 + n, { shard: n % shards }));
+      return Array.from({ length: 24 }, (_, n) =>
+        connect(h, { id: n + 1, address: `192.128.10.${n + 1}` }, 100 + n, { shard: n % shards }),
+      );
     };
     const one = sequence(1);
     expect(sequence(2)).toEqual(one);
@@ -235,7 +288,9 @@ describe('several shards over one table', () => {
     const h = new Harness({ shards: 2 });
     const server = connect(h, { id: 7 }, 99);
     for (const shard of [0, 1]) {
-      expect(ends(h.send(toVip(l2tpData({ tunnel: 99, session: 1, payload: '00' })), PORT_OUTSIDE, shard).sent[0].frame).dst).toBe(server);
+      expect(
+        ends(h.send(toVip(l2tpData({ tunnel: 99, session: 1, payload: '00' })), PORT_OUTSIDE, shard).sent[0].frame).dst,
+      ).toBe(server);
     }
   });
 });
@@ -252,8 +307,25 @@ describe('non-tunnel traffic and the firewall', () => {
   });
 
   const deny = (from: string, length: number) => ({
-    name: null, action: 'deny' as const, from: [{ words: [0, 0, 0xffff, from.split('.').reduce((w, b) => (w << 8) | Number(b), 0)] as [number, number, number, number], length, text: from, family: 4 as const }],
-    to: [], vips: [], protocols: [], path: 'firewall.rules[0]',
+    name: null,
+    action: 'deny' as const,
+    from: [
+      {
+        words: [0, 0, 0xffff, from.split('.').reduce((w, b) => (w << 8) | Number(b), 0)] as [
+          number,
+          number,
+          number,
+          number,
+        ],
+        length,
+        text: from,
+        family: 4 as const,
+      },
+    ],
+    to: [],
+    vips: [],
+    protocols: [],
+    path: 'firewall.rules[0]',
   });
 
   test('a denied source reaches neither a server nor the host, and a rule that comes later stops a standing tunnel', () => {
@@ -275,9 +347,21 @@ describe('non-tunnel traffic and the firewall', () => {
 
 describe('bad input', () => {
   test.each([
-    ['ip-header', frame({ ip: { src: CLIENT, dst: VIP, headerWords: 4 }, udp: { src: 1701, dst: 1701 }, payload: sccrq({ assigned: 1 }) })],
+    [
+      'ip-header',
+      frame({
+        ip: { src: CLIENT, dst: VIP, headerWords: 4 },
+        udp: { src: 1701, dst: 1701 },
+        payload: sccrq({ assigned: 1 }),
+      }),
+    ],
     ['udp-length', udpFrame(`${CLIENT}:1701`, `${VIP}:1701`, sccrq({ assigned: 1 }), { udp: { length: 7 } })],
-    ['fragment', udpFrame(`${CLIENT}:1701`, `${VIP}:1701`, sccrq({ assigned: 1 }), { ip: { fragment: { offset: 0, more: true } } })],
+    [
+      'fragment',
+      udpFrame(`${CLIENT}:1701`, `${VIP}:1701`, sccrq({ assigned: 1 }), {
+        ip: { fragment: { offset: 0, more: true } },
+      }),
+    ],
     ['unknown-tunnel', toVip(l2tpData({ tunnel: 5, session: 1, payload: '00' }))],
     ['truncated', frame({ ip: { src: CLIENT, dst: VIP, protocol: 17 }, payload: 'aabb' })],
   ])('%s has a name and a count', (reason, bytes) => {
@@ -310,6 +394,14 @@ describe('a drain whose deadline has come', () => {
     expect(sent[0][1]).toMatch(/200\.200\.100\.1:1701 > 192\.128\.10\.5:1701 .*StopCCN.*tid 7/);
     expect(sent[1][1]).toMatch(/192\.128\.10\.5:1701 > 10\.10\.1\..:1701 .*StopCCN.*tid 99/);
     expect(sent.map(([port]) => port)).toEqual([PORT_OUTSIDE, PORT_INSIDE]);
-    expect(h.rows.tunnels().map((row) => [row.clientTunnelId, row.state]).sort()).toEqual([[7, 'closing'], [8, 'established']]);
+    expect(
+      h.rows
+        .tunnels()
+        .map((row) => [row.clientTunnelId, row.state])
+        .sort(),
+    ).toEqual([
+      [7, 'closing'],
+      [8, 'established'],
+    ]);
   });
 });

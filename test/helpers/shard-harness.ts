@@ -9,23 +9,49 @@ import type { Plan, ShardMessage } from '../../src/dataplane/plan.js';
 import { Shard } from '../../src/dataplane/shard.js';
 import type { CompiledConfig, CompiledRule } from '../../src/config/compiled.js';
 import {
-  ADDRESS_WORDS, ENTRY, ENTRY_WORDS, FLAG_REWRITE_CHANNEL, FLAG_REWRITE_PORTS, FLAG_REWRITE_SOURCE, NEXT_HOP, NEXT_HOP_WORDS,
-  RECORD, RECORD_WORDS, CELL_WORDS, SERVER_CELL, SHARD_LIMIT, TableMemory, formatTable, tableLayout,
+  ADDRESS_WORDS,
+  ENTRY,
+  ENTRY_WORDS,
+  FLAG_REWRITE_CHANNEL,
+  FLAG_REWRITE_PORTS,
+  FLAG_REWRITE_SOURCE,
+  NEXT_HOP,
+  NEXT_HOP_WORDS,
+  RECORD,
+  RECORD_WORDS,
+  CELL_WORDS,
+  SERVER_CELL,
+  SHARD_LIMIT,
+  TableMemory,
+  formatTable,
+  tableLayout,
 } from '../../src/flow/layout.js';
 import { NextHopTable } from '../../src/flow/next-hop-table.js';
 import { FrameRing } from '../../src/flow/ring.js';
 import type { RouteSnapshot } from '../../src/flow/route-table.js';
 import { SpinLock } from '../../src/flow/spin-lock.js';
 import {
-  BATCH_CAPACITY, COLUMN_LENGTH, type FrameColumns, type PacketPort, PORT_INSIDE, PORT_OUTSIDE, SCRATCH_SLOT_LENGTH, SCRATCH_SLOTS,
-  VERDICT_PASS, VERDICT_RAW,
+  BATCH_CAPACITY,
+  COLUMN_LENGTH,
+  type FrameColumns,
+  type PacketPort,
+  PORT_INSIDE,
+  PORT_OUTSIDE,
+  SCRATCH_SLOT_LENGTH,
+  SCRATCH_SLOTS,
+  VERDICT_PASS,
+  VERDICT_RAW,
 } from '../../src/io/port.js';
 import { Binding } from '../../src/roles/designator/binding.js';
 import { Rows } from '../../src/roles/designator/rows.js';
 import type { TunnelDescriptor } from '../../src/tunnels/descriptor.js';
 import { parseAddress } from '../../src/wire/address.js';
 
-export interface Out { frame: Uint8Array; port: number; verdict: number }
+export interface Out {
+  frame: Uint8Array;
+  port: number;
+  verdict: number;
+}
 
 export class TestPort implements PacketPort {
   readonly kind = 'memory';
@@ -34,8 +60,12 @@ export class TestPort implements PacketPort {
   readonly scratchOffset = BATCH_CAPACITY * SCRATCH_SLOT_LENGTH;
   readonly clock = new Float64Array([1000, 0]);
   readonly columns: FrameColumns = {
-    offset: new Int32Array(COLUMN_LENGTH), length: new Int32Array(COLUMN_LENGTH), ingress: new Uint8Array(COLUMN_LENGTH),
-    egress: new Uint8Array(COLUMN_LENGTH), flags: new Uint8Array(COLUMN_LENGTH), verdict: new Int32Array(COLUMN_LENGTH),
+    offset: new Int32Array(COLUMN_LENGTH),
+    length: new Int32Array(COLUMN_LENGTH),
+    ingress: new Uint8Array(COLUMN_LENGTH),
+    egress: new Uint8Array(COLUMN_LENGTH),
+    flags: new Uint8Array(COLUMN_LENGTH),
+    verdict: new Int32Array(COLUMN_LENGTH),
   };
   readonly waiting: { frame: Uint8Array; ingress: number }[] = [];
   readonly sent: Out[] = [];
@@ -100,7 +130,9 @@ export class TestPort implements PacketPort {
   #collect(from: number, to: number): void {
     for (let i = from; i < to; i++) {
       const verdict = this.columns.verdict[i];
-      const frame = new Uint8Array(this.frames.slice(this.columns.offset[i], this.columns.offset[i] + this.columns.length[i]));
+      const frame = new Uint8Array(
+        this.frames.slice(this.columns.offset[i], this.columns.offset[i] + this.columns.length[i]),
+      );
       if (verdict === VERDICT_RAW) this.sent.push({ frame, port: this.columns.egress[i], verdict });
       else if (verdict === VERDICT_PASS) this.passed.push({ frame, port: this.columns.ingress[i], verdict });
     }
@@ -141,16 +173,32 @@ export const CLIENT_MAC = '02:00:00:00:0c:05';
 export const OUTSIDE_MAC = '02:00:00:00:0d:01';
 export const INSIDE_MAC = '02:00:00:00:0d:02';
 
-export function vipOf(options: HarnessOptions, name = 'access', address = VIP, port = 1701): CompiledConfig['vips'][number] {
+export function vipOf(
+  options: HarnessOptions,
+  name = 'access',
+  address = VIP,
+  port = 1701,
+): CompiledConfig['vips'][number] {
   const servers = options.servers ?? [
     { name: 'lns1', address: SERVER_1, weight: 1 },
     { name: 'lns2', address: SERVER_2, weight: 2 },
   ];
   return {
-    name, address, words: words(address), family: address.includes(':') ? 6 : 4, port, protocols: ['l2tp'],
-    algorithm: options.algorithm ?? 'weighted-round-robin', serverPort: options.serverPort ?? 'expose',
+    name,
+    address,
+    words: words(address),
+    family: address.includes(':') ? 6 : 4,
+    port,
+    protocols: ['l2tp'],
+    algorithm: options.algorithm ?? 'weighted-round-robin',
+    serverPort: options.serverPort ?? 'expose',
     servers: servers.map((s) => ({
-      name: s.name, address: s.address, words: words(s.address), family: s.address.includes(':') ? 6 : 4, port: s.port ?? 1701, weight: s.weight ?? 1,
+      name: s.name,
+      address: s.address,
+      words: words(s.address),
+      family: s.address.includes(':') ? 6 : 4,
+      port: s.port ?? 1701,
+      weight: s.weight ?? 1,
     })),
   };
 }
@@ -162,7 +210,9 @@ export function defaultRoutes(): RouteSnapshot {
   prefixes.set(words('0.0.0.0'), 4);
   prefixes.set(words('fd00::'), 8);
   return {
-    prefixes, lengths: Uint8Array.of(104, 96, 8, 0), ports: Uint8Array.of(PORT_INSIDE, PORT_OUTSIDE, PORT_INSIDE, PORT_OUTSIDE),
+    prefixes,
+    lengths: Uint8Array.of(104, 96, 8, 0),
+    ports: Uint8Array.of(PORT_INSIDE, PORT_OUTSIDE, PORT_INSIDE, PORT_OUTSIDE),
     gateways: new Int32Array(16),
   };
 }
@@ -191,13 +241,21 @@ export class Harness {
     const handOver = new SharedArrayBuffer(handOverLength(count));
     this.ports = Array.from({ length: count }, () => new TestPort(this.memory));
     this.statistics = Array.from({ length: count }, newStatistics);
-    this.shards = this.ports.map((port, shard) => new Shard({
-      shard, memory: this.memory, port, statistics: this.statistics[shard],
-      handOver: new HandOver(shard, count, handOver),
-      captureRing: new FrameRing(new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)), 0, CAPTURE_SLOTS),
-      macs: [mac(OUTSIDE_MAC), mac(INSIDE_MAC)], oneArm: false, filterNeeded: options.filterNeeded ?? false,
-      ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
-    }));
+    this.shards = this.ports.map(
+      (port, shard) =>
+        new Shard({
+          shard,
+          memory: this.memory,
+          port,
+          statistics: this.statistics[shard],
+          handOver: new HandOver(shard, count, handOver),
+          captureRing: new FrameRing(new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)), 0, CAPTURE_SLOTS),
+          macs: [mac(OUTSIDE_MAC), mac(INSIDE_MAC)],
+          oneArm: false,
+          filterNeeded: options.filterNeeded ?? false,
+          ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
+        }),
+    );
     this.rows = new Rows(this.memory, this.binding, () => this.ports[0].clock[0]);
     this.tell({ type: 'routes', routes: options.routes ?? defaultRoutes() });
     this.tell({ type: 'plan', plan: this.plan });
@@ -206,14 +264,25 @@ export class Harness {
   configOf(options: HarnessOptions): CompiledConfig {
     const spec = (name: string) => ({ name, device: name, vlan: 0 });
     return {
-      file: 'test.yaml', outside: spec('wan0'), inside: spec('lan0'), io: 'packet', offload: true, workers: options.shards ?? 1,
+      file: 'test.yaml',
+      outside: spec('wan0'),
+      inside: spec('lan0'),
+      io: 'packet',
+      offload: true,
+      workers: options.shards ?? 1,
       vips: options.vips ?? [vipOf(options)],
       firewall: {
-        default: options.denyByDefault === true ? 'deny' : 'allow', rules: options.rules ?? [],
-        requestsPerSecond: options.requestsPerSecond ?? null, burst: options.burst ?? null, halfOpen: options.halfOpen ?? null,
+        default: options.denyByDefault === true ? 'deny' : 'allow',
+        rules: options.rules ?? [],
+        requestsPerSecond: options.requestsPerSecond ?? null,
+        burst: options.burst ?? null,
+        halfOpen: options.halfOpen ?? null,
       },
-      timeouts: { halfOpen: 60, idle: 600, closing: 35 }, table: { connections: options.connections ?? 256 },
-      control: { socket: '/none', http: null }, state: { pin: '/none' }, log: { level: 'info' },
+      timeouts: { halfOpen: 60, idle: 600, closing: 35 },
+      table: { connections: options.connections ?? 256 },
+      control: { socket: '/none', http: null },
+      state: { pin: '/none' },
+      log: { level: 'info' },
     } as CompiledConfig;
   }
 

@@ -2,7 +2,21 @@
 import { parseEndpoint } from '../../wire/address.js';
 import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
 import { DesignatorError } from '../../errors.js';
-import type { Appliance, CaptureStream, DropRow, ExplainRow, ReloadResult, ServerCommand, ServerRow, Totals, TunnelFilter, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../../ops/appliance.js';
+import type {
+  Appliance,
+  CaptureStream,
+  DropRow,
+  ExplainRow,
+  ReloadResult,
+  ServerCommand,
+  ServerRow,
+  Totals,
+  TunnelFilter,
+  TunnelRow,
+  VipMapRow,
+  VipRow,
+  WorkerRow,
+} from '../../ops/appliance.js';
 import type { DesignatorProcess } from './designator.js';
 
 /** A shard that has made no turn for so long is reported as unhealthy, well before it is fatal. */
@@ -11,7 +25,10 @@ const UNHEALTHY_SECONDS = 2;
 export class DesignatorAppliance implements Appliance {
   readonly startedAt: Date;
 
-  constructor(readonly process: DesignatorProcess, readonly testCommands: boolean) {
+  constructor(
+    readonly process: DesignatorProcess,
+    readonly testCommands: boolean,
+  ) {
     this.startedAt = process.startedAt;
   }
 
@@ -22,7 +39,8 @@ export class DesignatorAppliance implements Appliance {
   unhealthy(): string | null {
     for (const shard of this.process.shardStatus()) {
       if (shard.state !== 'running') return `shard ${shard.shard} is ${shard.state}`;
-      if (shard.heartbeatAgeSeconds > UNHEALTHY_SECONDS) return `shard ${shard.shard} has made no turn for ${shard.heartbeatAgeSeconds} s`;
+      if (shard.heartbeatAgeSeconds > UNHEALTHY_SECONDS)
+        return `shard ${shard.shard} has made no turn for ${shard.heartbeatAgeSeconds} s`;
     }
     return this.process.ready() ? null : 'not ready';
   }
@@ -110,11 +128,18 @@ export class DesignatorAppliance implements Appliance {
     const vip = this.process.binding.vips.find((candidate) => candidate.name === name && !candidate.removed);
     if (vip === undefined) throw new DesignatorError('TD_NOT_FOUND', `no VIP is named "${name}"`, { vip: name });
     const endpoint = parseEndpoint(client);
-    if (endpoint === null) throw new DesignatorError('TD_USAGE', `client "${client}": write it as 192.0.2.1:1701 or [2001:db8::1]:1701`, { client });
+    if (endpoint === null)
+      throw new DesignatorError('TD_USAGE', `client "${client}": write it as 192.0.2.1:1701 or [2001:db8::1]:1701`, {
+        client,
+      });
     if (tunnel !== undefined) {
       const known = this.tunnels({ vip: name, client, tunnel }).find((row) => row.state !== 'closing');
       if (known !== undefined) {
-        return { server: known.server, reason: `tunnel ${tunnel} of ${client} is in the connection table (${known.state})`, existing: true };
+        return {
+          server: known.server,
+          reason: `tunnel ${tunnel} of ${client} is in the connection table (${known.state})`,
+          existing: true,
+        };
       }
     }
     const refused = this.process.refuses(endpoint.words, vip);
@@ -134,11 +159,15 @@ export class DesignatorAppliance implements Appliance {
   }
 
   capture({ tunnel, client }: { tunnel?: number; client?: string }): CaptureStream {
-    return this.process.hub.open({ ...(tunnel === undefined ? {} : { tunnel }), ...(client === undefined ? {} : { client }) });
+    return this.process.hub.open({
+      ...(tunnel === undefined ? {} : { tunnel }),
+      ...(client === undefined ? {} : { client }),
+    });
   }
 
   crashShard(shard: number): void {
-    if (!this.testCommands) throw new DesignatorError('TD_NO_PERMISSION', 'set TD_TEST_COMMANDS=1 to allow test commands');
+    if (!this.testCommands)
+      throw new DesignatorError('TD_NO_PERMISSION', 'set TD_TEST_COMMANDS=1 to allow test commands');
     this.process.crashShard(shard);
   }
 }

@@ -117,7 +117,13 @@ export class Binding {
     });
   }
 
-  #bindServer(config: CompiledConfig, vip: CompiledVip, vipIndex: number, server: CompiledServer, nowSeconds: number): number {
+  #bindServer(
+    config: CompiledConfig,
+    vip: CompiledVip,
+    vipIndex: number,
+    server: CompiledServer,
+    nowSeconds: number,
+  ): number {
     const { servers } = this.memory;
     const identity = serverIdentity(vip, server);
     const index = this.#cell(servers, SERVER_LIMIT, SERVER_CELL.state, SERVER_CELL.identity, identity, 'servers');
@@ -137,7 +143,15 @@ export class Binding {
       servers[at + SERVER_CELL.weight] = server.weight;
       Atomics.store(servers, at + SERVER_CELL.state, SERVER_STATE.up);
     } else if (this.#weightChanged(config, vip, server)) servers[at + SERVER_CELL.weight] = server.weight;
-    this.servers.push({ index, name: server.name, address, port: server.port, vip: vipIndex, text: server.address, removed: false });
+    this.servers.push({
+      index,
+      name: server.name,
+      address,
+      port: server.port,
+      vip: vipIndex,
+      text: server.address,
+      removed: false,
+    });
     return index;
   }
 
@@ -153,7 +167,8 @@ export class Binding {
     const named = new Set(config.vips.flatMap((vip) => vip.servers.map((server) => serverIdentity(vip, server))));
     for (let index = 0; index < SERVER_LIMIT; index++) {
       const at = index * CELL_WORDS;
-      if (servers[at + SERVER_CELL.state] === SERVER_STATE.free || named.has(servers[at + SERVER_CELL.identity])) continue;
+      if (servers[at + SERVER_CELL.state] === SERVER_STATE.free || named.has(servers[at + SERVER_CELL.identity]))
+        continue;
       if (servers[at + SERVER_CELL.reason] === SERVER_REASON.removed) continue;
       servers[at + SERVER_CELL.reason] = SERVER_REASON.removed;
       servers[at + SERVER_CELL.since] = nowSeconds;
@@ -177,7 +192,15 @@ export class Binding {
       const address = servers[at + SERVER_CELL.address];
       const text = this.#text(address);
       const vip = servers[at + SERVER_CELL.vip];
-      this.servers.push({ index, name: `${text}:${servers[at + SERVER_CELL.port]}`, address, port: servers[at + SERVER_CELL.port], vip, text, removed: true });
+      this.servers.push({
+        index,
+        name: `${text}:${servers[at + SERVER_CELL.port]}`,
+        address,
+        port: servers[at + SERVER_CELL.port],
+        vip,
+        text,
+        removed: true,
+      });
       if (boundVips.has(vip)) continue;
       boundVips.add(vip);
       const cell = vip * CELL_WORDS;
@@ -218,7 +241,14 @@ export class Binding {
     return used;
   }
 
-  #cell(cells: Int32Array, limit: number, stateWord: number, identityWord: number, identity: number, what: string): number {
+  #cell(
+    cells: Int32Array,
+    limit: number,
+    stateWord: number,
+    identityWord: number,
+    identity: number,
+    what: string,
+  ): number {
     let free = -1;
     for (let index = 0; index < limit; index++) {
       const at = index * CELL_WORDS;

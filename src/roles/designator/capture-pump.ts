@@ -16,7 +16,12 @@ export class CapturePump {
   readonly #lost: number[];
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(readonly hub: CaptureHub, readonly rings: readonly FrameRing[], readonly monotonic: () => number, readonly lostOf: (shard: number) => number) {
+  constructor(
+    readonly hub: CaptureHub,
+    readonly rings: readonly FrameRing[],
+    readonly monotonic: () => number,
+    readonly lostOf: (shard: number) => number,
+  ) {
     this.#lost = rings.map((_, shard) => lostOf(shard));
   }
 

@@ -100,7 +100,8 @@ export class DesignatorProcess {
   constructor(options: DesignatorOptions) {
     this.#o = options;
     this.config = options.config;
-    this.shards = options.config.workers === 'auto' ? Math.min(availableParallelism(), SHARD_LIMIT) : options.config.workers;
+    this.shards =
+      options.config.workers === 'auto' ? Math.min(availableParallelism(), SHARD_LIMIT) : options.config.workers;
     const { addon, shards } = this;
     this.table = openTableFile(addon, tableFile(options.config.control.socket), options.config.table.connections);
     const { memory } = this.table;
@@ -118,7 +119,10 @@ export class DesignatorProcess {
     this.#controls = Array.from({ length: shards }, newControl);
     this.#wakeFds = Array.from({ length: shards }, () => addon.eventFd());
     this.#handOver = new SharedArrayBuffer(handOverLength(shards));
-    this.#captureMemory = Array.from({ length: shards }, () => new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)));
+    this.#captureMemory = Array.from(
+      { length: shards },
+      () => new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)),
+    );
     this.hub = new CaptureHub({
       onChange: (captures) => {
         this.#pump.setActive(captures.length > 0);
@@ -131,13 +135,22 @@ export class DesignatorProcess {
       now,
       (shard) => this.statistics[shard][COUNTER.captureLost],
     );
-    this.commands = new ServerCommands(memory, this.binding, now, (server) => this.#pool.broadcast({ type: 'release', server }));
-    this.#network = new HostNetwork({ outside: options.config.outside, inside: options.config.inside, logger: options.logger });
+    this.commands = new ServerCommands(memory, this.binding, now, (server) =>
+      this.#pool.broadcast({ type: 'release', server }),
+    );
+    this.#network = new HostNetwork({
+      outside: options.config.outside,
+      inside: options.config.inside,
+      logger: options.logger,
+    });
     this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()), {
       onLost: (error) =>
         error === null
           ? options.logger.warn({}, 'somebody removed the nftables table of the designator; it is back')
-          : options.logger.error({ err: error }, 'somebody removed the nftables table of the designator, and it cannot be written'),
+          : options.logger.error(
+              { err: error },
+              'somebody removed the nftables table of the designator, and it cannot be written',
+            ),
     });
     this.#neighbours = new NeighbourKeeper(memory, { resolve: (port, words) => this.#resolve(port, words) });
     this.#floating = new FloatingKeeper(
@@ -153,7 +166,8 @@ export class DesignatorProcess {
       task: (shard) => this.#task(shard),
       onNotice: (shard, notice) => this.#notice(shard, notice),
       onCrash: (shard, error, restarts) => this.#crashed(shard, error, restarts),
-      onFatal: (shard, error) => options.onFatal(new DesignatorError('TD_INTERNAL', `shard ${shard}: ${error.message}`, { shard }, error)),
+      onFatal: (shard, error) =>
+        options.onFatal(new DesignatorError('TD_INTERNAL', `shard ${shard}: ${error.message}`, { shard }, error)),
       wake: (shard) => addon.signalEventFd(this.#wakeFds[shard]),
     });
   }
@@ -163,7 +177,10 @@ export class DesignatorProcess {
   /** Resolves when traffic flows. Errors: see HostNetwork, HostFilter and the packet port. */
   async start(): Promise<void> {
     const { logger } = this.#o;
-    logger.info({ table: this.table.file, connections: this.config.table.connections, story: this.table.story }, 'table opened');
+    logger.info(
+      { table: this.table.file, connections: this.config.table.connections, story: this.table.story },
+      'table opened',
+    );
     this.#network.on('routes', (routes: RouteSnapshot) => this.#setRoutes(routes));
     this.#network.on('neighbour', ({ port, words, mac }) => {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
@@ -188,9 +205,13 @@ export class DesignatorProcess {
 
   async #settle(): Promise<void> {
     const until = performance.now() + SETTLE_MS;
-    while (!this.#neighbours.settled() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!this.#neighbours.settled() && performance.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 20));
     if (!this.#neighbours.settled()) {
-      this.#o.logger.warn({}, 'some servers or gateways do not answer ARP or ND yet; their packets are dropped until they do');
+      this.#o.logger.warn(
+        {},
+        'some servers or gateways do not answer ARP or ND yet; their packets are dropped until they do',
+      );
     }
   }
 
@@ -258,7 +279,8 @@ export class DesignatorProcess {
         this.#up.add(shard);
         this.ioOf[shard] = notice.description;
         this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
-        if (this.hub.active) this.#pool.message(shard, { type: 'capture', captures: captureFilters(this.hub.captures()) });
+        if (this.hub.active)
+          this.#pool.message(shard, { type: 'capture', captures: captureFilters(this.hub.captures()) });
         this.#upListener?.();
         return;
       case 'floating':
@@ -281,7 +303,8 @@ export class DesignatorProcess {
   }
 
   crashShard(shard: number): void {
-    if (!this.#pool.message(shard, { type: 'crash' })) throw new DesignatorError('TD_NOT_FOUND', `no running shard ${shard}`);
+    if (!this.#pool.message(shard, { type: 'crash' }))
+      throw new DesignatorError('TD_NOT_FOUND', `no running shard ${shard}`);
   }
 
   /** Why a new tunnel of this client would be refused before any server is asked for, or null. */
@@ -309,7 +332,8 @@ export class DesignatorProcess {
   #setRoutes(routes: RouteSnapshot): void {
     this.#routes = routes;
     const unreachable = this.#neighbours.setRoutes(routes, this.binding.servers);
-    if (unreachable.length > 0) this.#o.logger.warn({ servers: unreachable }, 'the host has no route to these servers through outside or inside');
+    if (unreachable.length > 0)
+      this.#o.logger.warn({ servers: unreachable }, 'the host has no route to these servers through outside or inside');
     for (const { port, words, mac } of this.#network.neighbours()) {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
     }
@@ -350,7 +374,9 @@ export class DesignatorProcess {
   /** Servers that the configuration no longer names and whose last tunnel has ended. */
   #forgetRetired(): void {
     const done = this.#reloading.then(() => this.#apply(this.config));
-    this.#reloading = done.catch((error: unknown) => this.#o.logger.error({ err: error }, 'retired servers could not be forgotten'));
+    this.#reloading = done.catch((error: unknown) =>
+      this.#o.logger.error({ err: error }, 'retired servers could not be forgotten'),
+    );
   }
 
   // ── configuration ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -407,5 +433,4 @@ export class DesignatorProcess {
   generation(): number {
     return this.table.memory.header[HEADER.generation];
   }
-
 }

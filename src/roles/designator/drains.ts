@@ -43,7 +43,8 @@ export class ServerCommands {
       else if (command.action === 'disable') this.#enter(server.index, SERVER_STATE.disabled, SERVER_REASON.command);
       else {
         this.#enter(server.index, SERVER_STATE.draining, SERVER_REASON.command);
-        if (command.deadlineSeconds !== undefined) this.#deadlines.set(server.index, this.now() + command.deadlineSeconds);
+        if (command.deadlineSeconds !== undefined)
+          this.#deadlines.set(server.index, this.now() + command.deadlineSeconds);
       }
     }
     return found;

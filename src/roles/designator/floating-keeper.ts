@@ -63,6 +63,9 @@ export class FloatingKeeper {
   #port(place: number): { address: string; port: number } {
     const index = place >>> 16;
     const a = this.addresses;
-    return { address: formatAddress(a.word(index, 0), a.word(index, 1), a.word(index, 2), a.word(index, 3)), port: place & 0xffff };
+    return {
+      address: formatAddress(a.word(index, 0), a.word(index, 1), a.word(index, 2), a.word(index, 3)),
+      port: place & 0xffff,
+    };
   }
 }

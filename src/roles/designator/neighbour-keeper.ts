@@ -30,7 +30,10 @@ export class NeighbourKeeper {
   readonly #permanent = new Set<number>();
   #rounds = 0;
 
-  constructor(readonly memory: TableMemory, readonly resolver: Resolver) {
+  constructor(
+    readonly memory: TableMemory,
+    readonly resolver: Resolver,
+  ) {
     this.#table = new NextHopTable(memory);
     this.#addresses = new AddressTable(memory);
     this.#lock = new SpinLock(memory);
@@ -64,10 +67,17 @@ export class NeighbourKeeper {
 
   #hopOf(server: BoundServer): number {
     const routes = this.#routes as RouteTable;
-    const words = [0, 1, 2, 3].map((word) => this.#addresses.word(server.address, word)) as [number, number, number, number];
+    const words = [0, 1, 2, 3].map((word) => this.#addresses.word(server.address, word)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
     const row = routes.lookup(...words);
     if (row < 0 || routes.port(row) > 1) return -1;
-    const hop = routes.onLink(row) ? words : ([0, 1, 2, 3].map((word) => routes.gatewayWord(row, word)) as typeof words);
+    const hop = routes.onLink(row)
+      ? words
+      : ([0, 1, 2, 3].map((word) => routes.gatewayWord(row, word)) as typeof words);
     return this.#table.ensure(routes.port(row), ...hop);
   }
 

@@ -30,7 +30,10 @@ const STATES: Record<number, ServerRow['state']> = {
   [SERVER_STATE.disabled]: 'disabled',
   [SERVER_STATE.inactive]: 'inactive',
 };
-const REASONS: Record<number, string> = { [SERVER_REASON.command]: 'command', [SERVER_REASON.removed]: 'removed from the configuration' };
+const REASONS: Record<number, string> = {
+  [SERVER_REASON.command]: 'command',
+  [SERVER_REASON.removed]: 'removed from the configuration',
+};
 const TUNNEL_STATES: Record<number, TunnelRow['state']> = {
   [RECORD_STATE.halfOpen]: 'half-open',
   [RECORD_STATE.established]: 'established',
@@ -44,7 +47,11 @@ export class Rows {
   readonly #table: ConnectionTable;
   readonly #pool: RecordPool;
 
-  constructor(readonly memory: TableMemory, readonly binding: Binding, readonly now: () => number) {
+  constructor(
+    readonly memory: TableMemory,
+    readonly binding: Binding,
+    readonly now: () => number,
+  ) {
     this.#table = new ConnectionTable(memory);
     this.#pool = new RecordPool(memory);
   }
@@ -137,7 +144,11 @@ export class Rows {
     const vip = this.#vip(records[at + RECORD.place] >>> 16);
     const server = this.#server(records[at + RECORD.place] & 0xffff);
     const reverse = records[at + RECORD.entryReverse] - 1;
-    const any = (reverse >= 0 ? reverse + 1 : records[at + RECORD.entryForward] || records[at + RECORD.entryHalfOpen] || records[at + RECORD.entryAlias]) - 1;
+    const any =
+      (reverse >= 0
+        ? reverse + 1
+        : records[at + RECORD.entryForward] || records[at + RECORD.entryHalfOpen] || records[at + RECORD.entryAlias]) -
+      1;
     if (any < 0 || vip === undefined || server === undefined) return null;
     const table = this.#table;
     const key = (word: number): number => table.keyWord(any, word);
@@ -168,7 +179,10 @@ export class Rows {
     return Atomics.load(records, at + RECORD.state) >>> 16 === version >>> 16 ? row : null;
   }
 
-  #counts(record: number): { amounts: Pick<TunnelRow, 'packetsIn' | 'packetsOut' | 'bytesIn' | 'bytesOut'>; lastSeen: number } {
+  #counts(record: number): {
+    amounts: Pick<TunnelRow, 'packetsIn' | 'packetsOut' | 'bytesIn' | 'bytesOut'>;
+    lastSeen: number;
+  } {
     const { records } = this.memory;
     const at = record * RECORD_WORDS;
     const amounts = { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };

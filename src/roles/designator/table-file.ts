@@ -44,7 +44,12 @@ export function openTableFile(addon: NativeAddon, file: string | null, connectio
     ({ fd } = addon.openTable(file, length));
     buffer = addon.mapTable(fd, length);
   } catch (cause) {
-    throw new DesignatorError('TD_UNAVAILABLE', `no memory for the connection table (${length} bytes): ${(cause as Error).message}`, { file, length }, cause);
+    throw new DesignatorError(
+      'TD_UNAVAILABLE',
+      `no memory for the connection table (${length} bytes): ${(cause as Error).message}`,
+      { file, length },
+      cause,
+    );
   }
   const memory = new TableMemory(buffer, connections);
   const bootId = readBootId();

@@ -10,7 +10,15 @@ import type { PacketPort } from '../../io/port.js';
 import { PORT_INSIDE } from '../../io/port.js';
 import { adjust16, adjust32, asUdp } from '../../wire/checksum.js';
 import { ETHERNET_LENGTH, etherType, TYPE_IPV4 } from '../../wire/ethernet.js';
-import { checkIpv4, ipv4Destination, ipv4End, ipv4IsFragment, ipv4Protocol, ipv4Source, PROTOCOL_UDP } from '../../wire/ipv4.js';
+import {
+  checkIpv4,
+  ipv4Destination,
+  ipv4End,
+  ipv4IsFragment,
+  ipv4Protocol,
+  ipv4Source,
+  PROTOCOL_UDP,
+} from '../../wire/ipv4.js';
 
 const MAPPED = 0xffff;
 
@@ -20,7 +28,10 @@ export class ClientSide {
   /** Frames that were given a server's address. */
   translated = 0;
 
-  constructor(readonly memory: TableMemory, readonly directory: Directory) {
+  constructor(
+    readonly memory: TableMemory,
+    readonly directory: Directory,
+  ) {
     this.#table = new ConnectionTable(memory);
   }
 
@@ -37,7 +48,8 @@ export class ClientSide {
       turn: (received, scratch, waitMs) => {
         const count = port.turn(received, scratch, waitMs);
         for (let i = 0; i < count; i++) {
-          if (this.#translate(view, port.columns.offset[i], port.columns.length[i])) port.columns.ingress[i] = PORT_INSIDE;
+          if (this.#translate(view, port.columns.offset[i], port.columns.length[i]))
+            port.columns.ingress[i] = PORT_INSIDE;
         }
         return count;
       },
@@ -65,8 +77,10 @@ export class ClientSide {
     for (const descriptor of this.directory.descriptorsOf(PROTOCOL_UDP)) {
       if (descriptor.classify(view, l4, end, this.#channel) <= 0) continue;
       const record = this.#recordOf(ipv4Destination(view, ip), clientPort, this.#channel[0]);
-      const server = record < 0 ? null : this.directory.server(this.memory.records[record * RECORD_WORDS + RECORD.place] & 0xffff);
-      const vip = record < 0 ? null : this.directory.vip(this.memory.records[record * RECORD_WORDS + RECORD.place] >>> 16);
+      const server =
+        record < 0 ? null : this.directory.server(this.memory.records[record * RECORD_WORDS + RECORD.place] & 0xffff);
+      const vip =
+        record < 0 ? null : this.directory.vip(this.memory.records[record * RECORD_WORDS + RECORD.place] >>> 16);
       if (server === null || vip === null) continue;
       const before = ipv4Source(view, ip);
       const after = this.directory.addresses.word(server.address, 3);
@@ -91,7 +105,8 @@ export class ClientSide {
       const state = this.memory.records[at + RECORD.state] & 0xff;
       if (state === RECORD_STATE.free || this.memory.records[at + RECORD.clientChannel] !== channel) continue;
       const slot = this.memory.records[at + RECORD.entryReverse] - 1;
-      if (slot < 0 || this.#table.keyWord(slot, 3) !== (client | 0) || this.#table.keyWord(slot, 4) >>> 16 !== port) continue;
+      if (slot < 0 || this.#table.keyWord(slot, 3) !== (client | 0) || this.#table.keyWord(slot, 4) >>> 16 !== port)
+        continue;
       if (state !== RECORD_STATE.closing) return record;
       found = record;
     }

@@ -101,9 +101,11 @@ export function replay(options: ReplayOptions): ReplayResult {
       answered: statistics[COUNTER.answered],
       requests: statistics[COUNTER.requests],
       translated: clientSide.translated,
-      drops: ALL_DROP_REASONS.map(([reason, description], index) => ({ reason, packets: statistics[DROP_BASE + index], description })).filter(
-        (row) => row.packets > 0,
-      ),
+      drops: ALL_DROP_REASONS.map(([reason, description], index) => ({
+        reason,
+        packets: statistics[DROP_BASE + index],
+        description,
+      })).filter((row) => row.packets > 0),
       tunnels: rows.tunnels(),
     };
   } finally {
@@ -114,7 +116,10 @@ export function replay(options: ReplayOptions): ReplayResult {
 /** Frames that were decided to go and then could not be rewritten. */
 function natively(statistics: Float64Array): number {
   const reasons = ['entry-changed', 'ttl-expired', 'neighbour-unresolved', 'rewrite-failed'];
-  return ALL_DROP_REASONS.reduce((sum, [name], index) => sum + (reasons.includes(name) ? statistics[DROP_BASE + index] : 0), 0);
+  return ALL_DROP_REASONS.reduce(
+    (sum, [name], index) => sum + (reasons.includes(name) ? statistics[DROP_BASE + index] : 0),
+    0,
+  );
 }
 
 function resolveServers(memory: TableMemory, binding: Binding): void {
@@ -148,12 +153,19 @@ function routesOf(config: CompiledConfig): RouteSnapshot {
 }
 
 /** A capture does not say where a frame came in: what a server sends came from inside, all else from outside. */
-function ingressOf(view: DataView, offset: number, length: number, directory: Directory, clientSide: ClientSide): number {
+function ingressOf(
+  view: DataView,
+  offset: number,
+  length: number,
+  directory: Directory,
+  clientSide: ClientSide,
+): number {
   if (length < 34) return PORT_OUTSIDE;
   if (clientSide.fromVip(view, offset, length)) return PORT_INSIDE;
   const type = view.getUint16(offset + 12);
   const ip = offset + 14;
-  if (type === TYPE_IPV4) return directory.serverOf(0, 0, MAPPED, view.getInt32(ip + 12)) >= 0 ? PORT_INSIDE : PORT_OUTSIDE;
+  if (type === TYPE_IPV4)
+    return directory.serverOf(0, 0, MAPPED, view.getInt32(ip + 12)) >= 0 ? PORT_INSIDE : PORT_OUTSIDE;
   if (type !== TYPE_IPV6 || length < 54) return PORT_OUTSIDE;
   const word = (w: number): number => view.getInt32(ip + 8 + w * 4);
   return directory.serverOf(word(0), word(1), word(2), word(3)) >= 0 ? PORT_INSIDE : PORT_OUTSIDE;

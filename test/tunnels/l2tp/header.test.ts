@@ -176,7 +176,9 @@ describe('writing', () => {
 });
 
 test('codes and reasons agree', () => {
-  const codes = Object.entries(malformed).filter((entry): entry is [string, number] => typeof entry[1] === 'number');
+  const codes = Object.entries(malformed).flatMap(([name, code]) =>
+    typeof code === 'number' ? [[name, code as number] as const] : [],
+  );
   expect(codes.map(([, code]) => -1 - code).sort((a, b) => a - b)).toEqual([...MALFORMED_REASONS.keys()]);
   expect(malformedName(OTHER_VERSION)).toBe('l2tp-version');
   expect(malformedName(malformed.NO_TUNNEL_ID)).toBe('l2tp-no-tunnel-id');
