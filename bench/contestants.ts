@@ -27,10 +27,19 @@ export interface Contestant {
   frames(size: number, direction: Direction): Promise<FrameSet | null>;
 }
 
-export interface ContestantOptions { readonly lab: Lab; readonly self: readonly [string, string]; readonly flows: number; readonly workers?: number }
+export interface ContestantOptions {
+  readonly lab: Lab;
+  readonly self: readonly [string, string];
+  readonly flows: number;
+  readonly workers?: number;
+}
 
 /** Null when the peer cannot run here, with the reason in `missing`. */
-export async function openContestant(peer: Peer, options: ContestantOptions, missing: (reason: string) => void): Promise<Contestant | null> {
+export async function openContestant(
+  peer: Peer,
+  options: ContestantOptions,
+  missing: (reason: string) => void,
+): Promise<Contestant | null> {
   if (peer === 'nginx-stream' && !existsSync('/usr/sbin/nginx')) {
     missing('nginx is not installed');
     return null;
@@ -48,7 +57,11 @@ export async function openContestant(peer: Peer, options: ContestantOptions, mis
       if (direction === 'out' && (peer === 'nginx-stream' || peer === 'node-dgram')) return null;
       const key = `${size} ${direction}`;
       const macs = await bed.macs(direction);
-      const set = sets.get(key) ?? (direction === 'in' ? dataIn(flows, macs, size, peer === 'ip-forward' ? SERVER : undefined) : dataOut(flows, macs, size));
+      const set =
+        sets.get(key) ??
+        (direction === 'in'
+          ? dataIn(flows, macs, size, peer === 'ip-forward' ? SERVER : undefined)
+          : dataOut(flows, macs, size));
       sets.set(key, set);
       return set;
     },
@@ -64,7 +77,10 @@ const START: Record<Peer, (bed: Testbed, options: ContestantOptions) => Promise<
   'node-dgram': startDgram,
 };
 
-async function startDesignator(bed: Testbed, { lab, self, flows, workers = 1 }: ContestantOptions): Promise<LabAppliance> {
+async function startDesignator(
+  bed: Testbed,
+  { lab, self, flows, workers = 1 }: ContestantOptions,
+): Promise<LabAppliance> {
   const appliance = new LabAppliance(lab, bed.middle, {
     self,
     name: `designator${bed.number}`,
@@ -88,7 +104,11 @@ async function startDesignator(bed: Testbed, { lab, self, flows, workers = 1 }: 
 /** Every tunnel is set up through the product itself: SCCRQ, SCCRP, SCCCN, and again what was lost on the way. */
 async function setUp(bed: Testbed, appliance: LabAppliance, flows: number): Promise<void> {
   const [client, server] = [await bed.macs('in'), await bed.macs('out')];
-  const dialogue = [['in', requests(flows, client)], ['out', replies(flows, server)], ['in', connects(flows, client)]] as const;
+  const dialogue = [
+    ['in', requests(flows, client)],
+    ['out', replies(flows, server)],
+    ['in', connects(flows, client)],
+  ] as const;
   for (let round = 0; round < SETUP_ROUNDS && establishedTunnels(appliance) < flows; round++) {
     for (const [direction, set] of dialogue) {
       await bed.source(direction).load(set);
@@ -117,32 +137,51 @@ async function startTwin(bed: Testbed, options: ContestantOptions): Promise<void
   const appliance = await startDesignator(bed, { ...options, workers: 1 });
   await appliance.process.kill();
   const program = path.join(import.meta.dirname, 'twin-child.js');
-  const daemon = bed.middle.start('twin', 'taskset', ['-c', String(CONTESTANT_CPU), process.execPath, program, tablePath(appliance), bed.outside, bed.inside]);
+  const daemon = bed.middle.start('twin', 'taskset', [
+    '-c',
+    String(CONTESTANT_CPU),
+    process.execPath,
+    program,
+    tablePath(appliance),
+    bed.outside,
+    bed.inside,
+  ]);
   await daemon.waitForLine(/ready/);
   bed.processes = [daemon.pid];
 }
 
 async function startNft(bed: Testbed): Promise<void> {
   await bed.middle.sysctl('net.ipv4.ip_forward', 1);
-  await bed.middle.nft('table ip nat {\n chain pre {\n type nat hook prerouting priority -100\n ip daddr 200.200.100.1 udp dport 1701 dnat to 10.10.1.1\n }\n}\n');
+  await bed.middle.nft(
+    'table ip nat {\n chain pre {\n type nat hook prerouting priority -100\n ip daddr 200.200.100.1 udp dport 1701 dnat to 10.10.1.1\n }\n}\n',
+  );
 }
 
 async function startNginx(bed: Testbed, { lab, flows }: ContestantOptions): Promise<void> {
   await bed.middle.ip('addr add 200.200.100.1/32 dev lo');
   const file = path.join(lab.folder, `nginx${bed.number}.conf`);
   const module = '/usr/lib/nginx/modules/ngx_stream_module.so';
-  writeFileSync(file, [
-    ...(existsSync(module) ? [`load_module ${module};`] : []),
-    `daemon off; worker_processes 1; pid ${lab.folder}/nginx${bed.number}.pid; error_log /dev/null crit; worker_rlimit_nofile 200000;`,
-    `events { worker_connections ${Math.max(4096, flows * 2 + 64)}; }`,
-    'stream { server { listen 200.200.100.1:1701 udp; proxy_pass 10.10.1.1:1701; proxy_timeout 1h; } }',
-    '',
-  ].join('\n'));
+  writeFileSync(
+    file,
+    [
+      ...(existsSync(module) ? [`load_module ${module};`] : []),
+      `daemon off; worker_processes 1; pid ${lab.folder}/nginx${bed.number}.pid; error_log /dev/null crit; worker_rlimit_nofile 200000;`,
+      `events { worker_connections ${Math.max(4096, flows * 2 + 64)}; }`,
+      'stream { server { listen 200.200.100.1:1701 udp; proxy_pass 10.10.1.1:1701; proxy_timeout 1h; } }',
+      '',
+    ].join('\n'),
+  );
   const daemon = bed.middle.start('nginx', 'taskset', ['-c', String(CONTESTANT_CPU), 'nginx', '-c', file]);
   await sleep(500);
   if (!daemon.running) throw new Error(`nginx: ${daemon.tail()}`);
   const children = await bed.middle.tryRun('pgrep', ['-P', String(daemon.pid)]);
-  bed.processes = [daemon.pid, ...children.stdout.split('\n').filter((line) => line !== '').map(Number)];
+  bed.processes = [
+    daemon.pid,
+    ...children.stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(Number),
+  ];
 }
 
 const RELAY = `

@@ -35,7 +35,10 @@ export function kernelThreads(prefix: string): number[] {
 }
 
 export class CpuAccount {
-  constructor(readonly processes: readonly number[], readonly kernel: readonly number[]) {}
+  constructor(
+    readonly processes: readonly number[],
+    readonly kernel: readonly number[],
+  ) {}
 
   nanos(): number {
     let sum = 0;

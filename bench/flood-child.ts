@@ -6,7 +6,11 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Flood, native } from '#designator/io/native.js';
 
-interface Command { readonly load?: { readonly file: string; readonly frameLength: number }; readonly paced?: { readonly seconds: number; readonly rate: number; readonly limit?: number }; readonly flat?: { readonly seconds: number } }
+interface Command {
+  readonly load?: { readonly file: string; readonly frameLength: number };
+  readonly paced?: { readonly seconds: number; readonly rate: number; readonly limit?: number };
+  readonly flat?: { readonly seconds: number };
+}
 
 const device = process.argv[2];
 let flood: Flood | null = null;
@@ -21,7 +25,12 @@ for await (const line of createInterface({ input: process.stdin })) {
       flood = new (native().Flood)({ device, frames, frameLength, count: frames.length / frameLength });
       answer = {};
     } else if (flood === null) answer = { error: 'no frames are loaded' };
-    else if (command.paced !== undefined) answer = flood.run({ seconds: command.paced.seconds, ratePps: command.paced.rate, limit: command.paced.limit ?? 0 });
+    else if (command.paced !== undefined)
+      answer = flood.run({
+        seconds: command.paced.seconds,
+        ratePps: command.paced.rate,
+        limit: command.paced.limit ?? 0,
+      });
     else answer = flood.run({ seconds: command.flat?.seconds ?? 0 });
   } catch (error) {
     answer = { error: (error as Error).message };

@@ -40,7 +40,11 @@ export interface ForwardRow {
   readonly runs: number;
 }
 
-interface Sample { readonly ns: number; readonly kpps: number; readonly loss: number }
+interface Sample {
+  readonly ns: number;
+  readonly kpps: number;
+  readonly loss: number;
+}
 
 /** Rates that the paced source can keep, from high to low. */
 const RATES = [380, 340, 300, 260, 220, 190, 160, 130, 105, 85, 65, 50, 35, 25].map((kpps) => kpps * 1000);
@@ -50,7 +54,14 @@ const LOSS_LIMIT = 0.01;
 const SETTLE_MS = 60;
 
 export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[]> {
-  const { sizes = [64, 1400], flows = [1000, 100_000], directions = ['in', 'out'], pairs = 5, workers = [1], seconds = 1 } = options;
+  const {
+    sizes = [64, 1400],
+    flows = [1000, 100_000],
+    directions = ['in', 'out'],
+    pairs = 5,
+    workers = [1],
+    seconds = 1,
+  } = options;
   const peers = options.peers ?? PEERS;
   const say = options.progress ?? (() => {});
   const rows: ForwardRow[] = [];
@@ -63,7 +74,11 @@ export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[
         if (count > 2000 && (peer === 'nginx-stream' || peer === 'node-dgram')) continue;
         for (const threads of peer === 'designator' ? workers : [null]) {
           say(`${count} flows: starting ${peer}${threads === null ? '' : ` with ${threads} worker(s)`}`);
-          const contestant = await openContestant(peer, { lab, self: options.self, flows: count, ...(threads === null ? {} : { workers: threads }) }, (reason) => say(`${peer} is left out: ${reason}`));
+          const contestant = await openContestant(
+            peer,
+            { lab, self: options.self, flows: count, ...(threads === null ? {} : { workers: threads }) },
+            (reason) => say(`${peer} is left out: ${reason}`),
+          );
           if (contestant !== null) contestants.push({ contestant, workers: threads });
         }
       }
@@ -82,9 +97,20 @@ export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[
   return rows;
 }
 
-interface Cell { readonly size: number; readonly direction: Direction; readonly load: '90%' | 'saturation'; readonly flows: number; readonly pairs: number; readonly seconds: number; readonly say: (line: string) => void }
+interface Cell {
+  readonly size: number;
+  readonly direction: Direction;
+  readonly load: '90%' | 'saturation';
+  readonly flows: number;
+  readonly pairs: number;
+  readonly seconds: number;
+  readonly say: (line: string) => void;
+}
 
-async function compare(contestants: readonly { contestant: Contestant; workers: number | null }[], cell: Cell): Promise<ForwardRow[]> {
+async function compare(
+  contestants: readonly { contestant: Contestant; workers: number | null }[],
+  cell: Cell,
+): Promise<ForwardRow[]> {
   const { size, direction, load } = cell;
   const running: { contestant: Contestant; workers: number | null; rate: number; samples: Sample[] }[] = [];
   for (const entry of contestants) {
@@ -93,7 +119,9 @@ async function compare(contestants: readonly { contestant: Contestant; workers: 
     await entry.contestant.bed.source(direction).load(set);
     const rate = load === '90%' ? 0.9 * (await lossFreeRate(entry.contestant, direction)) : Number.POSITIVE_INFINITY;
     running.push({ ...entry, rate, samples: [] });
-    cell.say(`${cell.flows} flows, ${size} B, ${direction}, ${load}: ${entry.contestant.peer}${load === '90%' ? ` at ${Math.round(rate / 1000)} kpps` : ''}`);
+    cell.say(
+      `${cell.flows} flows, ${size} B, ${direction}, ${load}: ${entry.contestant.peer}${load === '90%' ? ` at ${Math.round(rate / 1000)} kpps` : ''}`,
+    );
   }
   // Interleaved: what disturbs the machine disturbs every contestant of a round.
   for (let round = 0; round < cell.pairs; round++) {
@@ -104,9 +132,12 @@ async function compare(contestants: readonly { contestant: Contestant; workers: 
   }
   const nft = running.find((entry) => entry.contestant.peer === 'nft-dnat');
   return running.map((entry) => {
-    const usable = (sample: Sample | undefined): boolean => sample !== undefined && sample.kpps > 0 && (load === 'saturation' || sample.loss <= LOSS_LIMIT);
+    const usable = (sample: Sample | undefined): boolean =>
+      sample !== undefined && sample.kpps > 0 && (load === 'saturation' || sample.loss <= LOSS_LIMIT);
     const good = entry.samples.filter(usable);
-    const ratios = entry.samples.flatMap((sample, round) => (usable(sample) && usable(nft?.samples[round]) ? [sample.ns / (nft as typeof entry).samples[round].ns] : []));
+    const ratios = entry.samples.flatMap((sample, round) =>
+      usable(sample) && usable(nft?.samples[round]) ? [sample.ns / (nft as typeof entry).samples[round].ns] : [],
+    );
     return {
       path: direction,
       peer: entry.contestant.peer,
@@ -139,13 +170,18 @@ async function measure({ bed }: Contestant, direction: Direction, rate: number, 
   await sleep(SETTLE_MS);
   const before = await bed.arrived(direction);
   const cpu = account.nanos();
-  const { sent, seconds: took } = rate === Number.POSITIVE_INFINITY
-    ? await bed.source(direction).flat(seconds)
-    : await bed.source(direction).paced(seconds, rate);
+  const { sent, seconds: took } =
+    rate === Number.POSITIVE_INFINITY
+      ? await bed.source(direction).flat(seconds)
+      : await bed.source(direction).paced(seconds, rate);
   await sleep(SETTLE_MS); // what is on its way arrives
   const spent = account.nanos() - cpu;
   const arrived = (await bed.arrived(direction)) - before;
-  return { ns: arrived === 0 ? Number.POSITIVE_INFINITY : spent / arrived, kpps: arrived / took / 1000, loss: sent === 0 ? 1 : Math.max(0, 1 - arrived / sent) };
+  return {
+    ns: arrived === 0 ? Number.POSITIVE_INFINITY : spent / arrived,
+    kpps: arrived / took / 1000,
+    loss: sent === 0 ? 1 : Math.max(0, 1 - arrived / sent),
+  };
 }
 
 /** For the demo: under half a minute, 64-byte frames towards the server, our cost beside the kernel's NAT and a relay's. */

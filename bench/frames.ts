@@ -15,7 +15,12 @@ const FIRST_PORT = 2000;
 const L2TP_PORT = 1701;
 
 /** One tunnel: who asks, and the ids that both ends will choose. Deterministic in the flow's number. */
-export interface Flow { readonly client: number; readonly port: number; readonly clientId: number; readonly serverId: number }
+export interface Flow {
+  readonly client: number;
+  readonly port: number;
+  readonly clientId: number;
+  readonly serverId: number;
+}
 
 export function flowOf(index: number): Flow {
   return {
@@ -26,12 +31,23 @@ export function flowOf(index: number): Flow {
   };
 }
 
-export interface Macs { readonly source: Uint8Array; readonly destination: Uint8Array }
+export interface Macs {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+}
 
 /** `count` frames of one length, end to end. */
-export interface FrameSet { readonly frames: Uint8Array; readonly frameLength: number }
+export interface FrameSet {
+  readonly frames: Uint8Array;
+  readonly frameLength: number;
+}
 
-function frameSet(count: number, macs: Macs, make: (index: number) => { from: number; fromPort: number; to: number; toPort: number; payload: Uint8Array }, least = 64): FrameSet {
+function frameSet(
+  count: number,
+  macs: Macs,
+  make: (index: number) => { from: number; fromPort: number; to: number; toPort: number; payload: Uint8Array },
+  least = 64,
+): FrameSet {
   const first = make(0);
   const frameLength = Math.max(least, 14 + 20 + 8 + first.payload.length);
   const frames = new Uint8Array(frameLength * count);
@@ -44,7 +60,14 @@ function frameSet(count: number, macs: Macs, make: (index: number) => { from: nu
     const udp = ip + 20;
     frames.set(payload, udp + 8);
     emitIpv4(view, ip, 0, 28 + payload.length, 0, 0, 64, PROTOCOL_UDP, from | 0, to | 0);
-    emitUdp(view, udp, fromPort, toPort, 8 + payload.length, pseudoHeaderIpv4(view, ip, PROTOCOL_UDP, 8 + payload.length));
+    emitUdp(
+      view,
+      udp,
+      fromPort,
+      toPort,
+      8 + payload.length,
+      pseudoHeaderIpv4(view, ip, PROTOCOL_UDP, 8 + payload.length),
+    );
   }
   return { frames, frameLength };
 }
@@ -55,7 +78,14 @@ const COMMON = [{ type: 2, value: { version: 1, revision: 0 } }, { type: 3, valu
 export function requests(count: number, macs: Macs): FrameSet {
   return frameSet(count, macs, (i) => {
     const flow = flowOf(i);
-    const payload = buildMessage({ type: SCCRQ, tunnel: 0, session: 0, ns: 0, nr: 0, avps: [...COMMON, { type: 9, value: flow.clientId }] });
+    const payload = buildMessage({
+      type: SCCRQ,
+      tunnel: 0,
+      session: 0,
+      ns: 0,
+      nr: 0,
+      avps: [...COMMON, { type: 9, value: flow.clientId }],
+    });
     return { from: flow.client, fromPort: flow.port, to: VIP, toPort: L2TP_PORT, payload };
   });
 }
@@ -63,7 +93,14 @@ export function requests(count: number, macs: Macs): FrameSet {
 export function replies(count: number, macs: Macs): FrameSet {
   return frameSet(count, macs, (i) => {
     const flow = flowOf(i);
-    const payload = buildMessage({ type: SCCRP, tunnel: flow.clientId, session: 0, ns: 0, nr: 1, avps: [...COMMON, { type: 9, value: flow.serverId }] });
+    const payload = buildMessage({
+      type: SCCRP,
+      tunnel: flow.clientId,
+      session: 0,
+      ns: 0,
+      nr: 1,
+      avps: [...COMMON, { type: 9, value: flow.serverId }],
+    });
     return { from: SERVER, fromPort: L2TP_PORT, to: flow.client, toPort: flow.port, payload };
   });
 }
@@ -87,7 +124,13 @@ export function dataIn(count: number, macs: Macs, size: number, to = VIP): Frame
 export function dataOut(count: number, macs: Macs, size: number): FrameSet {
   return frameSet(count, macs, (i) => {
     const flow = flowOf(i);
-    return { from: SERVER, fromPort: L2TP_PORT, to: flow.client, toPort: flow.port, payload: data(flow.clientId, size - 42) };
+    return {
+      from: SERVER,
+      fromPort: L2TP_PORT,
+      to: flow.client,
+      toPort: flow.port,
+      payload: data(flow.clientId, size - 42),
+    };
   });
 }
 

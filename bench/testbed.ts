@@ -28,9 +28,18 @@ class Source {
   #waiting: ((line: string) => void) | null = null;
   #loaded: FrameSet | null = null;
 
-  constructor(readonly lab: Lab, namespace: Namespace, device: string, readonly label: string) {
+  constructor(
+    readonly lab: Lab,
+    namespace: Namespace,
+    device: string,
+    readonly label: string,
+  ) {
     const script = path.join(import.meta.dirname, 'flood-child.js');
-    this.#child = spawn('ip', ['netns', 'exec', namespace.name, 'taskset', '-c', String(SOURCE_CPU), process.execPath, script, device], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(
+      'ip',
+      ['netns', 'exec', namespace.name, 'taskset', '-c', String(SOURCE_CPU), process.execPath, script, device],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
     this.#lines = createInterface({ input: this.#child.stdout });
     this.#lines.on('line', (line) => {
       if (this.#waiting === null) this.#answers.push(line);
@@ -40,10 +49,12 @@ class Source {
 
   async #ask(command: object): Promise<{ sent: number; seconds: number }> {
     this.#child.stdin.write(`${JSON.stringify(command)}\n`);
-    const line = this.#answers.shift() ?? (await new Promise<string>((resolve, reject) => {
-      this.#waiting = resolve;
-      this.#child.once('close', () => reject(new Error(`traffic source ${this.label} has ended`)));
-    }));
+    const line =
+      this.#answers.shift() ??
+      (await new Promise<string>((resolve, reject) => {
+        this.#waiting = resolve;
+        this.#child.once('close', () => reject(new Error(`traffic source ${this.label} has ended`)));
+      }));
     this.#waiting = null;
     const answer = JSON.parse(line) as { sent: number; seconds: number; error?: string };
     if (answer.error !== undefined) throw new Error(`traffic source ${this.label}: ${answer.error}`);
@@ -88,7 +99,13 @@ export class Testbed {
   processes: number[] = [];
   #kernel: number[] = [];
 
-  private constructor(readonly lab: Lab, readonly number: number, client: Namespace, middle: Namespace, server: Namespace) {
+  private constructor(
+    readonly lab: Lab,
+    readonly number: number,
+    client: Namespace,
+    middle: Namespace,
+    server: Namespace,
+  ) {
     this.client = client;
     this.middle = middle;
     this.server = server;
@@ -114,16 +131,27 @@ export class Testbed {
       `link add ${outside} type veth peer name eth0 netns ${client.name}`,
       `link add ${inside} type veth peer name eth0 netns ${server.name}`,
     );
-    for (const [namespace, device] of [[client, 'eth0'], [middle, outside], [middle, inside], [server, 'eth0']] as const) {
+    for (const [namespace, device] of [
+      [client, 'eth0'],
+      [middle, outside],
+      [middle, inside],
+      [server, 'eth0'],
+    ] as const) {
       // NAPI on a veth needs GRO or XDP; without it there is no thread to charge.
       await namespace.run('ethtool', ['-K', device, 'gro', 'on', 'tx', 'off']);
       await namespace.ip(`link set ${device} up`);
     }
     await client.ip('addr add 192.128.10.5/24 dev eth0');
-    await middle.ip(`addr add 192.128.10.1/24 dev ${outside}`, `addr add 10.10.1.254/24 dev ${inside}`, 'route add 10.64.0.0/10 via 192.128.10.5');
+    await middle.ip(
+      `addr add 192.128.10.1/24 dev ${outside}`,
+      `addr add 10.10.1.254/24 dev ${inside}`,
+      'route add 10.64.0.0/10 via 192.128.10.5',
+    );
     await server.ip('addr add 10.10.1.1/24 dev eth0', 'route add default via 10.10.1.254');
     for (const namespace of [client, server]) {
-      await namespace.nft('table netdev sink {\n chain in {\n type filter hook ingress device "eth0" priority 0\n ip protocol udp drop\n }\n}\n');
+      await namespace.nft(
+        'table netdev sink {\n chain in {\n type filter hook ingress device "eth0" priority 0\n ip protocol udp drop\n }\n}\n',
+      );
     }
     const bed = new Testbed(lab, number, client, middle, server);
     await bed.#thread(client, 'eth0', SOURCE_CPU);
@@ -172,7 +200,12 @@ export class Testbed {
 
 async function mac(namespace: Namespace, device: string): Promise<Uint8Array> {
   const text = await namespace.run('cat', [`/sys/class/net/${device}/address`]);
-  return Uint8Array.from(text.trim().split(':').map((byte) => Number.parseInt(byte, 16)));
+  return Uint8Array.from(
+    text
+      .trim()
+      .split(':')
+      .map((byte) => Number.parseInt(byte, 16)),
+  );
 }
 
 /** The machine, for the record. */

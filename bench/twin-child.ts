@@ -62,6 +62,8 @@ function places(
   limit: number,
   word: { readonly state: number; readonly address: number; readonly port: number },
 ): { address: number; port: number }[] {
-  const used = Array.from({ length: limit }, (_, index) => index * CELL_WORDS).filter((at) => cells[at + word.state] !== 0);
+  const used = Array.from({ length: limit }, (_, index) => index * CELL_WORDS).filter(
+    (at) => cells[at + word.state] !== 0,
+  );
   return used.map((at) => ({ address: cells[at + word.address], port: cells[at + word.port] }));
 }
