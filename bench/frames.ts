@@ -36,24 +36,29 @@ export interface Macs {
   readonly destination: Uint8Array;
 }
 
-/** `count` frames of one length, end to end. */
+/** Frames of one length, end to end. */
 export interface FrameSet {
   readonly frames: Uint8Array;
   readonly frameLength: number;
 }
 
+/** How many flows, from flow 0 on, or which ones. */
+type Flows = number | readonly number[];
+
 function frameSet(
-  count: number,
+  flows: Flows,
   macs: Macs,
   make: (index: number) => { from: number; fromPort: number; to: number; toPort: number; payload: Uint8Array },
   least = 64,
 ): FrameSet {
-  const first = make(0);
+  const chosen = typeof flows === 'number' ? null : flows;
+  const count = typeof flows === 'number' ? flows : flows.length;
+  const first = make(chosen === null ? 0 : chosen[0]);
   const frameLength = Math.max(least, 14 + 20 + 8 + first.payload.length);
   const frames = new Uint8Array(frameLength * count);
   const view = new DataView(frames.buffer);
   for (let i = 0; i < count; i++) {
-    const { from, fromPort, to, toPort, payload } = make(i);
+    const { from, fromPort, to, toPort, payload } = make(chosen === null ? i : chosen[i]);
     const at = i * frameLength;
     frames.set(macs.destination, at);
     const ip = at + emitEthernet(view, at, macs.source, TYPE_IPV4);
@@ -75,8 +80,8 @@ function frameSet(
 const HOST_NAME = { type: 7, value: 'bench' };
 const COMMON = [{ type: 2, value: { version: 1, revision: 0 } }, { type: 3, value: 3 }, HOST_NAME];
 
-export function requests(count: number, macs: Macs): FrameSet {
-  return frameSet(count, macs, (i) => {
+export function requests(flows: Flows, macs: Macs): FrameSet {
+  return frameSet(flows, macs, (i) => {
     const flow = flowOf(i);
     const payload = buildMessage({
       type: SCCRQ,
@@ -90,8 +95,8 @@ export function requests(count: number, macs: Macs): FrameSet {
   });
 }
 
-export function replies(count: number, macs: Macs): FrameSet {
-  return frameSet(count, macs, (i) => {
+export function replies(flows: Flows, macs: Macs): FrameSet {
+  return frameSet(flows, macs, (i) => {
     const flow = flowOf(i);
     const payload = buildMessage({
       type: SCCRP,
@@ -105,8 +110,8 @@ export function replies(count: number, macs: Macs): FrameSet {
   });
 }
 
-export function connects(count: number, macs: Macs): FrameSet {
-  return frameSet(count, macs, (i) => {
+export function connects(flows: Flows, macs: Macs): FrameSet {
+  return frameSet(flows, macs, (i) => {
     const flow = flowOf(i);
     const payload = buildMessage({ type: SCCCN, tunnel: flow.serverId, session: 0, ns: 1, nr: 1, avps: [] });
     return { from: flow.client, fromPort: flow.port, to: VIP, toPort: L2TP_PORT, payload };
@@ -114,15 +119,15 @@ export function connects(count: number, macs: Macs): FrameSet {
 }
 
 /** Data of `size` bytes a frame. `to`: the VIP, or the server itself for a plain router. */
-export function dataIn(count: number, macs: Macs, size: number, to = VIP): FrameSet {
-  return frameSet(count, macs, (i) => {
+export function dataIn(flows: Flows, macs: Macs, size: number, to = VIP): FrameSet {
+  return frameSet(flows, macs, (i) => {
     const flow = flowOf(i);
     return { from: flow.client, fromPort: flow.port, to, toPort: L2TP_PORT, payload: data(flow.serverId, size - 42) };
   });
 }
 
-export function dataOut(count: number, macs: Macs, size: number): FrameSet {
-  return frameSet(count, macs, (i) => {
+export function dataOut(flows: Flows, macs: Macs, size: number): FrameSet {
+  return frameSet(flows, macs, (i) => {
     const flow = flowOf(i);
     return {
       from: SERVER,
