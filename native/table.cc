@@ -1,6 +1,7 @@
 #include "table.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -22,6 +23,8 @@ void reserve(int fd, uint64_t length, const std::string& what) {
 OpenTable open_table_file(const std::string& path, uint64_t length) {
   OpenTable table{UniqueFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)), false};
   if (table.fd.get() < 0) throw TableError{"open " + path, errno};
+  // Held for as long as any descriptor of this opening lives: two processes must never write into one table.
+  if (flock(table.fd.get(), LOCK_EX | LOCK_NB) != 0) throw TableError{"lock of " + path, errno};
   struct stat status {};
   if (fstat(table.fd.get(), &status) != 0) throw TableError{"fstat " + path, errno};
   if (!S_ISREG(status.st_mode)) throw TableError{"open " + path + " as the table", EINVAL};

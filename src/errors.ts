@@ -19,7 +19,7 @@ const EXIT_OF: Record<ErrorCode, number> = {
   TD_NO_PERMISSION: EXIT.noPermission,
   TD_NOT_RUNNING: EXIT.unavailable,
   TD_NOT_FOUND: EXIT.usage,
-  TD_CONFLICT: EXIT.usage,
+  TD_CONFLICT: EXIT.unavailable,
   TD_INTERNAL: EXIT.internal,
 };
 

@@ -90,7 +90,7 @@ describe('errors of a command', () => {
     ['TD_NO_PERMISSION', 77],
     ['TD_NOT_RUNNING', 69],
     ['TD_NOT_FOUND', 64],
-    ['TD_CONFLICT', 64],
+    ['TD_CONFLICT', 69],
     ['TD_INTERNAL', 70],
   ])('%s ends with %d', async (code, status) => {
     expect(await failing(new DesignatorError(code, 'a sentence'))).toEqual({

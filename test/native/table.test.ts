@@ -45,7 +45,13 @@ describe('openTable', () => {
     const status = fs.statSync(file);
     expect([status.size, status.mode & 0o7777]).toEqual([LENGTH, 0o600]);
     expect(status.blocks * 512).toBeGreaterThanOrEqual(LENGTH);
+    addon.closeFd(fds.pop() as number);
     expect(open(file).created).toBe(false);
+  });
+  test('a table that somebody has open is refused: two processes must never write into one', () => {
+    const file = path.join(folder, 'table');
+    open(file);
+    expect(error(() => addon.openTable(file, LENGTH)).code).toBe('EAGAIN');
   });
   test('an empty file counts as new: its maker ended before it had a length', () => {
     const file = path.join(folder, 'table');

@@ -169,7 +169,8 @@ export class Rows {
       serverPort: serverPort !== 0 ? serverPort : server.port,
       serverTunnelId: records[at + RECORD.serverChannel] || null,
       state,
-      sessions: this.#pool.sessionsOf(record),
+      // A tunnel that has ended has none, though its list stays until the mapping goes.
+      sessions: (version & 0xff) === RECORD_STATE.closing ? 0 : this.#pool.sessionsOf(record),
       ...counts.amounts,
       ageSeconds: Math.max(0, now - created),
       idleSeconds: Math.max(0, now - Math.max(created, counts.lastSeen)),

@@ -26,30 +26,25 @@ export function tableFile(socket: string): string {
   return path.join(path.dirname(socket), `${path.basename(socket).replace(/\.sock$/, '')}.table`);
 }
 
-/** Errors: TD_CONFIG another size than the running tunnels' table; TD_UNAVAILABLE no memory or no directory. */
+/** Errors: TD_CONFLICT a living process has it; TD_NO_PERMISSION; TD_UNAVAILABLE no memory or no directory. */
 export function openTableFile(addon: NativeAddon, file: string | null, connections: number): OpenedTable {
   const { length } = tableLayout(connections);
   let story = 'new table';
-  if (file !== null) {
-    fs.mkdirSync(path.dirname(file), { recursive: true });
-    const old = fs.statSync(file, { throwIfNoEntry: false });
-    if (old !== undefined && old.size !== length) {
-      story = `new table: ${file} was of another size`;
-      fs.rmSync(file);
-    }
-  }
   let fd: number;
   let buffer: ArrayBuffer;
   try {
+    if (file !== null) fs.mkdirSync(path.dirname(file), { recursive: true });
+    const old = file === null ? undefined : fs.statSync(file, { throwIfNoEntry: false });
+    if (file !== null && old !== undefined && old.size !== 0 && old.size !== length) {
+      // Opened at its own size first: a table that a living process holds is locked, and must stay.
+      addon.closeFd(addon.openTable(file, old.size).fd);
+      story = `new table: ${file} was of another size`;
+      fs.rmSync(file);
+    }
     ({ fd } = addon.openTable(file, length));
     buffer = addon.mapTable(fd, length);
   } catch (cause) {
-    throw new DesignatorError(
-      'TD_UNAVAILABLE',
-      `no memory for the connection table (${length} bytes): ${(cause as Error).message}`,
-      { file, length },
-      cause,
-    );
+    throw asTableError(cause as NodeJS.ErrnoException, file, length);
   }
   const memory = new TableMemory(buffer, connections);
   const bootId = readBootId();
@@ -67,6 +62,29 @@ export function openTableFile(addon: NativeAddon, file: string | null, connectio
   formatTable(memory, randomInt(0x7fffffff), bootId);
   memory.header[HEADER.generation] = 1;
   return { memory, fd, length, file, adopted: 0, story };
+}
+
+function asTableError(cause: NodeJS.ErrnoException, file: string | null, length: number): DesignatorError {
+  const facts = { file, length };
+  switch (cause.code) {
+    case 'EAGAIN':
+      return new DesignatorError('TD_CONFLICT', `another designator uses the table ${file}`, facts, cause);
+    case 'EACCES':
+    case 'EPERM':
+      return new DesignatorError(
+        'TD_NO_PERMISSION',
+        `the table ${file} cannot be made: ${cause.message}`,
+        facts,
+        cause,
+      );
+    default:
+      return new DesignatorError(
+        'TD_UNAVAILABLE',
+        `no memory for the connection table (${length} bytes): ${cause.message}`,
+        facts,
+        cause,
+      );
+  }
 }
 
 function readBootId(): Int32Array {
