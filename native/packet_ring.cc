@@ -151,6 +151,12 @@ void PacketRing::open_device(const RingDeviceOptions& wanted, std::size_t index,
   if (mmap(device.ring, ring_length, PROT_READ | PROT_WRITE, kFlags, fd, 0) == MAP_FAILED) {
     throw SystemError{"mmap of the receive ring of " + name, errno};
   }
+  // Questions for an IPv6 VIP go to a multicast group that nobody on this host has joined (RFC 4291 §2.7.1): a network
+  // card would not let them in. Ends with the socket; a device that cannot is none that filters.
+  packet_mreq groups{};
+  groups.mr_ifindex = static_cast<int>(device.interface);
+  groups.mr_type = PACKET_MR_ALLMULTI;
+  setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &groups, sizeof groups);
   if (options.fanout_group < 0 || options.shards <= 1) {
     bind_socket(fd, device.interface, ETH_P_ALL, name);
   } else {
