@@ -45,8 +45,8 @@ const UDP = 17;
 const QUICK_PLACES = 4;
 /** An L2TPv2 control header right behind the UDP header: T, L, S set, O, P clear, version 2 (RFC 2661 §3.1). */
 const L2TP_CONTROL = '@th,64,16 & 0xcb0f == 0xc802';
-/** The first AVP is the IETF's Message Type (RFC 2661 §4.4.1): SCCRP or StopCCN. Its value is 18 bytes into the message. */
-const L2TP_SCCRP_STOPCCN = '@th,176,32 0x0 @th,208,16 { 2, 4 }';
+/** The first AVP is the IETF's Message Type (RFC 2661 §4.4.1): vendor and type, 14 bytes into the message, are 0. */
+const L2TP_MESSAGE_TYPE = '@th,176,32 0x0';
 /** A ZLB is a control header and nothing else: 12 bytes behind the UDP header's 8. */
 const L2TP_ZLB_UDP_LENGTH = 20;
 /** Router and neighbour discovery, redirect (RFC 4861 §4). */
@@ -189,8 +189,9 @@ function fromServers(input: HostFilterInput, family: Family): string[] {
   return [
     `${l3} saddr . udp sport ${set(pairs(servers, family))} drop`,
     ...rules,
-    // The first answer from a port that nobody has heard of: it must not reach the client past the designator.
-    `${from} meta l4proto ${UDP} ${L2TP_CONTROL} ${L2TP_SCCRP_STOPCCN} drop`,
+    // Control messages from a port that nobody has heard of. The shards take every one of them as theirs, whatever its
+    // type, so none may reach the client past the designator with the server's own address.
+    `${from} meta l4proto ${UDP} ${L2TP_CONTROL} ${L2TP_MESSAGE_TYPE} drop`,
     `${from} udp length ${L2TP_ZLB_UDP_LENGTH} ${L2TP_CONTROL} drop`,
   ];
 }
@@ -259,8 +260,8 @@ function transport({ ipProtocol, port }: RuleService): string[] {
 }
 
 /**
- * The prefixes that can meet a packet of the family: null = none, '' = every packet. A prefix shorter than 96 bits around
- * the mapped addresses (::/0) holds all of IPv4, as it does in flow/rule-list.
+ * The prefixes that can meet a packet of the family: null = none, '' = every packet. A prefix shorter than 96 bits is
+ * IPv6's alone, also around the mapped addresses (::/0), as it is in flow/rule-list.
  */
 function prefixes(list: readonly RulePrefix[], family: Family): string | null {
   if (list.length === 0) return '';

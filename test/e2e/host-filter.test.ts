@@ -216,6 +216,10 @@ describe('with the filter', () => {
         fromServer(`${SERVER}:6003`, `${CLIENT}:4000`, stopccn({ assigned: 9 })),
         fromServer(`${SERVER}:6004`, `${CLIENT}:4000`, zlb({ tunnel: 7 })),
         fromServer(`[${SERVER6}]:6002`, `[${CLIENT6}]:4000`, sccrp({ tunnel: 7, assigned: 9 })),
+        // Whatever else a server begins with from a port of its own choice: the shards take it as theirs too.
+        fromServer(`${SERVER}:6005`, `${CLIENT}:1701`, sccrq({ assigned: 9 })),
+        fromServer(`${SERVER}:6006`, `${CLIENT}:4000`, hello({ tunnel: 7 })),
+        fromServer(`[${SERVER6}]:6005`, `[${CLIENT6}]:1701`, sccrq({ assigned: 9 })),
       ];
       expect(await passed('server', tunnel)).toEqual(all(tunnel, false));
       const rest = [

@@ -86,7 +86,7 @@ describe('the text', () => {
     expect(part({ ...BASE, floating }, 'chain from_servers')).toEqual([
       'ip saddr . udp sport { 10.0.0.10 . 1701 } drop',
       'ip saddr . udp sport @floating4 drop',
-      'ip saddr { 10.0.0.10 } meta l4proto 17 @th,64,16 & 0xcb0f == 0xc802 @th,176,32 0x0 @th,208,16 { 2, 4 } drop',
+      'ip saddr { 10.0.0.10 } meta l4proto 17 @th,64,16 & 0xcb0f == 0xc802 @th,176,32 0x0 drop',
       'ip saddr { 10.0.0.10 } udp length 20 @th,64,16 & 0xcb0f == 0xc802 drop',
       'ip6 saddr . udp sport @floating6 drop',
     ]);
