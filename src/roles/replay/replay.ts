@@ -8,7 +8,15 @@ import { ALL_DROP_REASONS, COUNTER, DROP_BASE, newStatistics } from '../../datap
 import { Directory } from '../../dataplane/directory.js';
 import { HandOver, handOverLength } from '../../dataplane/hand-over.js';
 import { Shard } from '../../dataplane/shard.js';
-import { CELL_WORDS, formatTable, SERVER_CELL, SHARD_LIMIT, TableMemory, tableLayout } from '../../flow/layout.js';
+import {
+  CELL_WORDS,
+  formatTable,
+  NEXT_HOP_STATE,
+  SERVER_CELL,
+  SHARD_LIMIT,
+  TableMemory,
+  tableLayout,
+} from '../../flow/layout.js';
 import { AddressTable } from '../../flow/address-table.js';
 import { NextHopTable } from '../../flow/next-hop-table.js';
 import { FrameRing } from '../../flow/ring.js';
@@ -16,7 +24,8 @@ import type { RouteSnapshot } from '../../flow/route-table.js';
 import { SpinLock } from '../../flow/spin-lock.js';
 import { nativeCounters, nativeTable } from '../../workers/native-binding.js';
 import { PcapPort } from '../../io/pcap.js';
-import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
+import type { NativeCounters, NativePort, NativeTable } from '../../io/native.js';
+import { type PacketPort, PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import type { DropRow, TunnelRow } from '../../ops/appliance.js';
 import { Binding } from '../designator/binding.js';
 import { Rows } from '../designator/rows.js';
@@ -51,9 +60,31 @@ export interface ReplayResult {
   readonly tunnels: readonly TunnelRow[];
 }
 
+/** What an offline port is made of. */
+export interface OfflineParts {
+  readonly table: NativeTable;
+  readonly counters: NativeCounters;
+  readonly ports: readonly NativePort[];
+  /** On which side a frame arrived, as far as its addresses tell. */
+  readonly ingressOf: (view: DataView, offset: number, length: number) => number;
+}
+
 /** Errors: TD_USAGE no such capture or no Ethernet capture (PcapPort). */
 export function replay(options: ReplayOptions): ReplayResult {
-  const { config } = options;
+  return runOffline(
+    options.config,
+    (parts) =>
+      new PcapPort({
+        ...parts,
+        input: options.input,
+        output: options.output,
+        ...(options.passed === undefined ? {} : { passed: options.passed }),
+      }),
+  );
+}
+
+/** The whole pipeline over a port without a network, until its source ends. */
+export function runOffline(config: CompiledConfig, open: (parts: OfflineParts) => PacketPort): ReplayResult {
   const { connections } = config.table;
   const memory = new TableMemory(new ArrayBuffer(tableLayout(connections).length), connections);
   formatTable(memory, 1, new Int32Array(4));
@@ -64,10 +95,7 @@ export function replay(options: ReplayOptions): ReplayResult {
   const directory = new Directory(memory, plan);
   const clientSide = new ClientSide(memory, directory);
   const statistics = newStatistics();
-  const port = new PcapPort({
-    input: options.input,
-    output: options.output,
-    ...(options.passed === undefined ? {} : { passed: options.passed }),
+  const port = open({
     ingressOf: (view, offset, length) => ingressOf(view, offset, length, directory, clientSide),
     table: nativeTable(memory),
     counters: nativeCounters(statistics),
@@ -91,7 +119,18 @@ export function replay(options: ReplayOptions): ReplayResult {
     shard.message({ type: 'routes', routes: routesOf(config) });
     shard.message({ type: 'plan', plan });
     let frames = 0;
-    for (let received = shard.turn(0); received >= 0; received = shard.turn(0)) frames += received;
+    const hops = new NextHopTable(memory);
+    for (let received = shard.turn(0); received >= 0; received = shard.turn(0)) {
+      frames += received;
+      // What a host would resolve gets an address at once: the frame that needs it leaves with the next turn.
+      for (const notice of shard.takeNotices()) {
+        if (notice.type !== 'unresolved') continue;
+        for (const hop of notice.nextHops) {
+          if (hops.state(hop) === NEXT_HOP_STATE.unresolved)
+            hops.setMac(hop, Uint8Array.of(0x02, 0x74, 0x64, 1, hop >> 8, hop & 0xff), 1);
+        }
+      }
+    }
     if (shard.batch.scratch > 0) shard.turn(0); // answers to the last frames
     const rows = new Rows(memory, binding, () => port.clock[0]);
     return {
