@@ -27,6 +27,8 @@ export interface ShardPoolOptions {
   readonly maxRestarts?: number;
   readonly restartWindowMs?: number;
   readonly graceMs?: number;
+  /** The module that a thread runs; the shard's own by default. */
+  readonly filename?: string;
 }
 
 interface Slot {
@@ -59,13 +61,11 @@ export class ShardPool {
   #stopping = false;
 
   constructor(options: ShardPoolOptions) {
-    this.#o = { wedgedMs: 5000, maxRestarts: 5, restartWindowMs: 60_000, graceMs: 3000, ...options };
-    const filename = new URL(
-      import.meta.url.endsWith('.ts') ? './shard-entry.ts' : './shard-entry.js',
-      import.meta.url,
-    );
+    const entry = new URL(import.meta.url.endsWith('.ts') ? './shard-entry.ts' : './shard-entry.js', import.meta.url);
+    const filename = options.filename ?? fileURLToPath(entry);
+    this.#o = { wedgedMs: 5000, maxRestarts: 5, restartWindowMs: 60_000, graceMs: 3000, ...options, filename };
     this.#pool = new Piscina({
-      filename: fileURLToPath(filename),
+      filename,
       minThreads: options.shards,
       maxThreads: options.shards,
       concurrentTasksPerWorker: 1,
