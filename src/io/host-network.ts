@@ -8,7 +8,7 @@ import { DesignatorError } from '../errors.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
 import { formatMac } from '../wire/address.js';
 import { NetlinkQuery, type OpenNetlink } from './host-query.js';
-import { isForwarding, routeSnapshot } from './host-routes.js';
+import { isForwarding, routeSnapshot, serversInside } from './host-routes.js';
 import { type NetlinkSocket, native } from './native.js';
 import {
   AF_INET,
@@ -105,6 +105,7 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
   readonly #portOf = new Map<number, number>();
   readonly #neighbours = new Map<string, Neighbour>();
   #addresses: { port: number; words: Words }[] = [];
+  #servers: readonly Readonly<Words>[] = [];
   /** What has changed since it was read. */
   readonly #stale = { links: true, addresses: true, routes: true, neighbours: true };
   /** While neighbours are dumped: those that a newer message has told of. */
@@ -172,6 +173,22 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     const wanted = this.#interfaces[port];
     const link = this.#links[port];
     return wanted !== undefined && wanted.vlan !== 0 && link?.name !== wanted.name;
+  }
+
+  /**
+   * Addresses that stand inside, which only matters where both sides are VLANs of one device: see `serversInside`. The
+   * snapshot that says so follows as a `routes` event, or with `start`.
+   */
+  setServers(servers: readonly Readonly<Words>[]): void {
+    this.#servers = servers;
+    if (!this.#sidesShareLink()) return;
+    this.#stale.routes = true;
+    this.#schedule();
+  }
+
+  #sidesShareLink(): boolean {
+    const [outside, inside] = this.#links;
+    return outside !== null && inside !== undefined && inside !== null && outside.index === inside.index;
   }
 
   /**
@@ -316,7 +333,8 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
       const link = (wanted.vlan !== 0 ? byName.get(wanted.name) : undefined) ?? device ?? null;
       const before = this.#links[port];
       this.#links[port] = link;
-      // Two VLANs without devices on one parent: the host's tables cannot tell them apart, the outside has them.
+      // Two VLANs without devices on one parent: the host's tables cannot tell them apart. What is not a server's is
+      // the outside's.
       if (link !== null && !this.#portOf.has(link.index)) this.#portOf.set(link.index, port);
       this.#tellLink(port, before, link, first);
       if (before !== null && before.index !== link?.index) this.#forget(port);
@@ -408,10 +426,8 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     }
     if (routes.length === ROUTE_LIMIT)
       this.#logger.error({ limit: ROUTE_LIMIT }, 'the host has more routes than are taken');
-    this.emit(
-      'routes',
-      routeSnapshot(routes, (index) => this.#portOf.get(index) ?? -1),
-    );
+    const snapshot = routeSnapshot(routes, (index) => this.#portOf.get(index) ?? -1);
+    this.emit('routes', this.#sidesShareLink() ? serversInside(snapshot, this.#servers) : snapshot);
   }
 }
 

@@ -2,7 +2,7 @@
  * The host's main routing tables as a snapshot for the shards. Policy rules are not evaluated and other tables not read;
  * docs/decisions/0003 says why. Pure.
  */
-import { ROUTE_OTHER_INTERFACE, type RouteSnapshot } from '../flow/route-table.js';
+import { ROUTE_OTHER_INTERFACE, type RouteSnapshot, RouteTable } from '../flow/route-table.js';
 import {
   ROUTE_BLACKHOLE,
   ROUTE_PROHIBIT,
@@ -12,7 +12,9 @@ import {
   type NextHop,
   type RouteMessage,
   TABLE_MAIN,
+  type Words,
 } from './netlink.js';
+import { PORT_INSIDE, PORT_OUTSIDE } from './port.js';
 
 /** Port of a route that leads nowhere: unreachable, blackhole, prohibit, throw. */
 export const ROUTE_NOWHERE = 254;
@@ -49,4 +51,32 @@ export function routeSnapshot(routes: readonly RouteMessage[], portOf: (index: n
     snapshot.gateways.set(hop.gateway, row * 4);
   });
   return snapshot;
+}
+
+/**
+ * Outside and inside are VLANs of one device, so the host's routes say how a server is reached but not on which of them:
+ * servers are inside. Each gets a row of its own in front, with the gateway of its route.
+ */
+export function serversInside(snapshot: RouteSnapshot, servers: readonly Readonly<Words>[]): RouteSnapshot {
+  const table = new RouteTable(snapshot);
+  const rows = servers.flatMap((words) => {
+    const row = table.lookup(words[0], words[1], words[2], words[3]);
+    return row >= 0 && table.port(row) === PORT_OUTSIDE ? [{ words, row }] : [];
+  });
+  const count = rows.length + snapshot.lengths.length;
+  const whole = {
+    prefixes: new Int32Array(count * 4),
+    lengths: new Uint8Array(count).fill(128, 0, rows.length),
+    ports: new Uint8Array(count).fill(PORT_INSIDE, 0, rows.length),
+    gateways: new Int32Array(count * 4),
+  };
+  rows.forEach(({ words, row }, at) => {
+    whole.prefixes.set(words, at * 4);
+    whole.gateways.set(snapshot.gateways.subarray(row * 4, row * 4 + 4), at * 4);
+  });
+  whole.prefixes.set(snapshot.prefixes, rows.length * 4);
+  whole.lengths.set(snapshot.lengths, rows.length);
+  whole.ports.set(snapshot.ports, rows.length);
+  whole.gateways.set(snapshot.gateways, rows.length * 4);
+  return whole;
 }

@@ -275,6 +275,34 @@ describe('resolving', () => {
     expect(kernel.used.length).toBe(1);
   });
 
+  describe('two VLANs of one parent', () => {
+    const sides = {
+      outside: { name: 'lan0.100', device: 'lan0', vlan: 100 },
+      inside: { name: 'lan0.200', device: 'lan0', vlan: 200 },
+    };
+    const SERVER: [number, number, number, number] = [0, 0, 0xffff, 0x0a000005];
+
+    test('without devices: the servers are inside, and a new one brings a new snapshot', async () => {
+      const { network, routes } = make(new FakeKernel(), sides);
+      network.setServers([SERVER]);
+      await network.start();
+      expect([...routes[0].ports]).toEqual([1, 0]);
+      expect([...routes[0].lengths]).toEqual([128, 104]);
+      network.setServers([SERVER, [0, 0, 0xffff, 0x0a000006]]);
+      await vi.waitFor(() => expect([...routes.at(-1)!.ports]).toEqual([1, 1, 0]));
+      expect([network.needsOwnResolution(0), network.needsOwnResolution(1)]).toEqual([true, true]);
+    });
+
+    test("with devices: the host's routes tell", async () => {
+      const kernel = new FakeKernel();
+      kernel.links.push(build.link(4, 'lan0.100'), build.link(5, 'lan0.200'));
+      const { network, routes } = make(kernel, sides);
+      network.setServers([SERVER]);
+      await network.start();
+      expect([...routes[0].ports]).toEqual([255]); // the route is the parent's
+    });
+  });
+
   test("with its device the VLAN is the host's", async () => {
     const kernel = new FakeKernel();
     kernel.links.push(build.link(4, 'lan0.200'));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { RouteTable } from '../../src/flow/route-table.js';
-import { ROUTE_NOWHERE, routeSnapshot } from '../../src/io/host-routes.js';
+import { ROUTE_NOWHERE, routeSnapshot, serversInside } from '../../src/io/host-routes.js';
 import { ROUTE_BLACKHOLE, ROUTE_UNICAST, type RouteMessage } from '../../src/io/netlink.js';
 
 const v4 = (a: number, b = 0, c = 0, d = 0): [number, number, number, number] => [
@@ -63,5 +63,38 @@ describe('route snapshots', () => {
   test('other tables, special and local routes and those without a living hop are not taken', () => {
     const rest = [route({ table: 255 }), route({ special: true }), route({ type: 2 }), route({ hops: [] })];
     expect(routeSnapshot(rest, portOf).lengths.length).toBe(0);
+  });
+});
+
+describe('servers on another VLAN of the same device', () => {
+  const gateway = v4(192, 0, 2, 254);
+  const routes = [
+    route({}),
+    route({ words: v4(10, 9), length: 112, hops: [{ index: 2, gateway }] }),
+    route({ words: v4(10, 1, 0, 3), length: 128 }),
+    route({ words: v4(10, 7), length: 112, hops: [{ index: 9, gateway: v4(10, 0, 0, 9) }] }),
+    route({ words: v4(10, 8), length: 112, type: ROUTE_BLACKHOLE, hops: [] }),
+  ];
+  const servers = [v4(10, 1, 0, 2), v4(10, 9, 0, 2), v4(10, 1, 0, 3), v4(10, 7, 0, 2), v4(10, 8, 0, 2), v4(172, 16)];
+  const table = new RouteTable(serversInside(routeSnapshot(routes, portOf), servers));
+  const at = (words: [number, number, number, number]): string => {
+    const row = table.lookup(...words);
+    return row < 0 ? 'none' : `${table.port(row)} ${table.onLink(row) ? 'on link' : table.gatewayWord(row, 3) >>> 0}`;
+  };
+
+  test('are inside, by the gateway of their route, also where a route is for the server alone', () => {
+    expect(servers.slice(0, 3).map(at)).toEqual(['1 on link', `1 ${gateway[3]}`, '1 on link']);
+  });
+
+  test('everybody else stays outside', () => {
+    expect([v4(10, 1, 0, 1), v4(10, 9, 0, 1), v4(10, 1, 0, 4)].map(at)).toEqual([
+      '0 on link',
+      `0 ${gateway[3]}`,
+      '0 on link',
+    ]);
+  });
+
+  test('get no way where the host has none through the device', () => {
+    expect(servers.slice(3).map((words) => at(words).split(' ')[0])).toEqual(['255', `${ROUTE_NOWHERE}`, 'none']);
   });
 });
