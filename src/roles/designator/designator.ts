@@ -28,7 +28,7 @@ import { CaptureHub } from '../../ops/capture.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
-import { isIpv4 } from '../../wire/address.js';
+import { type AddressWords, isIpv4, parseAddress } from '../../wire/address.js';
 import { newControl } from '../../workers/control.js';
 import { ShardPool } from '../../workers/pool.js';
 import type { ShardTask } from '../../workers/shard-task.js';
@@ -186,6 +186,7 @@ export class DesignatorProcess {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
     });
     this.#network.on('link', (link) => logger.info(link, 'link changed'));
+    this.#network.setServers(this.#serverAddresses());
     await this.#network.start();
     await this.#filter.install();
     const started = new Promise<void>((resolve, reject) => {
@@ -340,6 +341,10 @@ export class DesignatorProcess {
     this.#pool.broadcast({ type: 'routes', routes });
   }
 
+  #serverAddresses(): AddressWords[] {
+    return this.binding.servers.map(({ text }) => parseAddress(text)).filter((words) => words !== null);
+  }
+
   /** By the host where it can; on a VLAN that the host has no device for, by a question of our own. */
   #resolve(port: number, words: readonly [number, number, number, number]): void {
     if (!this.#network.needsOwnResolution(port)) return this.#network.resolve(port, words);
@@ -423,6 +428,7 @@ export class DesignatorProcess {
     }
     this.config = config;
     this.#plan = plan;
+    this.#network.setServers(this.#serverAddresses());
     if (this.#routes !== null) this.#neighbours.setRoutes(this.#routes, this.binding.servers);
     this.designator.setPlan(this.#plan);
     this.#pool.broadcast({ type: 'plan', plan: this.#plan });
