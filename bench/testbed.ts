@@ -27,6 +27,8 @@ class Source {
   readonly #answers: string[] = [];
   #waiting: ((line: string) => void) | null = null;
   #loaded: FrameSet | null = null;
+  /** Rejects when the process ends; one listener for its whole life. */
+  readonly #ended: Promise<never>;
 
   constructor(
     readonly lab: Lab,
@@ -40,6 +42,10 @@ class Source {
       ['netns', 'exec', namespace.name, 'taskset', '-c', String(SOURCE_CPU), process.execPath, script, device],
       { stdio: ['pipe', 'pipe', 'inherit'] },
     );
+    this.#ended = new Promise((_, reject) => {
+      this.#child.once('close', () => reject(new Error(`traffic source ${label} has ended`)));
+    });
+    this.#ended.catch(() => {}); // an end that nobody waits for is no error
     this.#lines = createInterface({ input: this.#child.stdout });
     this.#lines.on('line', (line) => {
       if (this.#waiting === null) this.#answers.push(line);
@@ -51,10 +57,12 @@ class Source {
     this.#child.stdin.write(`${JSON.stringify(command)}\n`);
     const line =
       this.#answers.shift() ??
-      (await new Promise<string>((resolve, reject) => {
-        this.#waiting = resolve;
-        this.#child.once('close', () => reject(new Error(`traffic source ${this.label} has ended`)));
-      }));
+      (await Promise.race([
+        new Promise<string>((resolve) => {
+          this.#waiting = resolve;
+        }),
+        this.#ended,
+      ]));
     this.#waiting = null;
     const answer = JSON.parse(line) as { sent: number; seconds: number; error?: string };
     if (answer.error !== undefined) throw new Error(`traffic source ${this.label}: ${answer.error}`);
