@@ -22,6 +22,7 @@ import {
 import { DROP_BASE, MALFORMED_BASE } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
+import { classifyPlain, KIND_OPEN } from './plain.js';
 
 const ETHERNET_LENGTH = 14;
 const TYPE_IPV4 = 0x0800;
@@ -40,7 +41,10 @@ const channel = new Int32Array(2);
 /** Classifies columns [from, to). `statistics` takes the drops. */
 export function classify(batch: Batch, from: number, to: number, directory: Directory, statistics: Float64Array): void {
   const { view, columns, kind } = batch;
+  const { plain } = directory;
+  if (plain !== null) classifyPlain(batch, from, to, plain);
   for (let i = from; i < to; i++) {
+    if (plain !== null && kind[i] !== KIND_OPEN) continue;
     if (columns.ingress[i] === PORT_NONE) {
       kind[i] = KIND_DONE;
       columns.verdict[i] = VERDICT_PASS;

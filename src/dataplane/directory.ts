@@ -6,7 +6,10 @@ import { AddressTable } from '../flow/address-table.js';
 import { ADDRESS_LIMIT, ADDRESS_ROLE, type TableMemory } from '../flow/layout.js';
 import { DESCRIPTORS } from '../tunnels/index.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
+import { PlainDirectory, type PlainPlace } from './plain.js';
 import type { Plan, PlanServer, PlanVip } from './plan.js';
+
+const IPPROTO_UDP = 17;
 
 const place = (address: number, port: number): number => (address << 16) | port;
 
@@ -22,6 +25,8 @@ export class Directory {
   /** IP protocol → descriptors in use. */
   readonly #byIpProtocol: TunnelDescriptor[][] = Array.from({ length: 256 }, () => []);
   readonly #byId: (TunnelDescriptor | undefined)[] = new Array(256).fill(undefined);
+  /** For the short way of `classify`; null where more than one protocol may be behind a UDP packet. */
+  readonly plain: PlainDirectory | null;
   /** The single VIP and server of the commonest set-ups, answered without the Map. */
   #lastVipPlace = -1;
   #lastVip: PlanVip | null = null;
@@ -54,6 +59,31 @@ export class Directory {
       this.#byIpProtocol[descriptor.ipProtocol].push(descriptor);
       this.#byId[descriptor.id] = descriptor;
     }
+    this.plain = this.#plainDirectory();
+  }
+
+  #plainDirectory(): PlainDirectory | null {
+    const [descriptor, another] = this.descriptorsOf(IPPROTO_UDP);
+    if (descriptor === undefined || another !== undefined || !descriptor.hasPorts) return null;
+    const { addresses, plan } = this;
+    const isIpv4 = ({ address }: { address: number }): boolean => addresses.family(address) === 4;
+    const plainPlace = (at: { address: number; port: number }, local: number): PlainPlace => ({
+      word: addresses.word(at.address, 3),
+      port: at.port,
+      address: at.address,
+      local,
+    });
+    // Asked back, because of two with the same place the long way knows one only.
+    const vips = plan.vips.filter((vip) => isIpv4(vip) && this.vipAt(vip.address, vip.port) === vip);
+    const servers = plan.servers.filter(
+      (server) => isIpv4(server) && this.serverAt(server.address, server.port) === server,
+    );
+    return new PlainDirectory(
+      descriptor,
+      plan.vips.filter(isIpv4).map(({ address }) => addresses.word(address, 3)),
+      vips.map((vip) => plainPlace(vip, vip.index)),
+      servers.map((server) => plainPlace(server, server.address)),
+    );
   }
 
   /** Address index of a VIP, or −1. */

@@ -67,6 +67,11 @@ export class ConnectionTable {
   readonly #firsts = new Int32Array(CHUNK);
   readonly #seconds = new Int32Array(CHUNK);
   readonly #wanted = new Int32Array(CHUNK);
+  /**
+   * Takes what the passes of `findMany` read ahead: nothing there waits for a load, so many are under way at a time, and
+   * the next pass finds its lines near. Stored, so that the compiler cannot leave the loads out.
+   */
+  readonly #touched = new Int32Array(1);
 
   constructor(memory: TableMemory) {
     this.#header = memory.header;
@@ -107,8 +112,9 @@ export class ConnectionTable {
 
   /**
    * `find` for `count` keys of KEY_WORDS words each, laid end to end from word 0; results into `slots[0 … count − 1]`.
-   * In large tables nearly every look-up waits for memory. Here the waits of a chunk overlap: one pass touches the
-   * fingerprints of all keys, the next picks candidates and touches their entries, the last compares.
+   * In large tables nearly every look-up waits for memory. Here the waits of a chunk overlap: passes that do nothing but
+   * read ahead come before those that need what they read. A pass that also computes or branches would not do: the
+   * processor looks ahead over a few hundred instructions, and no farther than to a branch that it guesses wrongly.
    */
   findMany(keys: Int32Array, count: number, slots: Int32Array): void {
     for (let from = 0; from < count; from += CHUNK) {
@@ -308,6 +314,7 @@ export class ConnectionTable {
     const scale = this.#scale;
     const seed = this.#seed;
     let base = Math.imul(from, KEY_WORDS);
+    let touched = 0;
     for (let i = 0; i < count; i = (i + 1) | 0) {
       const x = hashAddress(keys, base, seed);
       const y = hashRest(keys, base, seed);
@@ -318,6 +325,7 @@ export class ConnectionTable {
       wanted[i] = fingerprintOf(first, second);
       base = (base + KEY_WORDS) | 0;
     }
+    for (let i = 0; i < count; i = (i + 1) | 0) touched ^= prints[firsts[i]];
     for (let i = 0; i < count; i = (i + 1) | 0) {
       const a = firsts[i];
       const b = seconds[i];
@@ -333,6 +341,11 @@ export class ConnectionTable {
       else if (prints[b | 3] === print) slot = b | 3;
       slots[(from + i) | 0] = slot;
     }
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const slot = slots[(from + i) | 0];
+      if (slot >= 0) touched ^= entries[slot << 4];
+    }
+    this.#touched[0] = touched;
     base = Math.imul(from, KEY_WORDS);
     for (let i = 0; i < count; i = (i + 1) | 0) {
       const slot = slots[(from + i) | 0];
