@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { formatProblem } from '../config/problem.js';
 import { DesignatorError, EXIT } from '../errors.js';
+import * as bench from './bench.js';
 import * as capture from './capture.js';
 import * as check from './check.js';
 import * as completion from './completion.js';
@@ -28,6 +29,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   reload,
   capture,
   demo,
+  bench,
   completion,
 ];
 

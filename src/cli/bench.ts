@@ -1,0 +1,73 @@
+/** `designator bench`: measurements beside yardsticks in the same run. The benchmarks are compiled beside the program. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { DesignatorError } from '../errors.js';
+import type { CliContext } from './context.js';
+import { write, writeJson } from './output.js';
+
+const NAMES = ['micro', 'forward', 'setup-rate'];
+
+interface BenchOptions {
+  readonly quick?: boolean;
+  readonly json?: boolean;
+  readonly pairs?: number;
+  readonly sizes?: readonly number[];
+  readonly flows?: readonly number[];
+  readonly workers?: readonly number[];
+  readonly peers?: readonly string[];
+}
+interface BenchModule {
+  bench(request: object): Promise<{ environment: object; rows: readonly object[]; text: string }>;
+}
+
+const numbers = (text: string): number[] =>
+  text.split(',').map((part) => {
+    const value = Number(part);
+    if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Write whole numbers with commas.');
+    return value;
+  });
+
+export function register(program: Command, context: CliContext): void {
+  program
+    .command('bench')
+    .description('measure: forwarding beside the kernel, nginx and a relay; look-ups and tables; tunnel set-up')
+    .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
+    .option('--quick', 'small and short: everything runs, figures mean little')
+    .option('--json', 'one object: environment and rows')
+    .option('--pairs <n>', 'interleaved rounds of forward', (text) => numbers(text)[0])
+    .option('--sizes <bytes>', 'frame sizes of forward: 64,1400', numbers)
+    .option('--flows <counts>', 'tunnels of forward: 1000,100000', numbers)
+    .option('--workers <counts>', 'worker counts of ours in forward: 1,2', numbers)
+    .option('--peers <names>', 'designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram', (text) =>
+      text.split(','),
+    )
+    .action((names: string[], options: BenchOptions) => run(names, options, context));
+}
+
+async function run(names: readonly string[], options: BenchOptions, context: CliContext): Promise<void> {
+  const unknown = names.find((name) => !NAMES.includes(name) && name !== 'all');
+  if (unknown !== undefined) throw new DesignatorError('TD_USAGE', `no benchmark "${unknown}": ${NAMES.join(', ')}`);
+  const { quick = false, json = false, ...forward } = options;
+  const { bench } = await load();
+  const result = await bench({
+    ...forward,
+    benchmarks: names.length === 0 || names.includes('all') ? NAMES : names,
+    quick,
+    self: context.self,
+    env: context.env,
+    pid: context.pid,
+    version: context.version,
+    progress: (line: string) => void context.stderr.write(`bench: ${line}\n`),
+  });
+  if (json) await writeJson(context.stdout, { environment: result.environment, rows: result.rows });
+  else await write(context.stdout, result.text);
+}
+
+async function load(): Promise<BenchModule> {
+  const url = new URL('../bench/index.js', import.meta.url).href;
+  try {
+    return (await import(url)) as BenchModule;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new DesignatorError('TD_UNAVAILABLE', 'the benchmarks are not built: run `npm run setup`', {}, error);
+  }
+}
