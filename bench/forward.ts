@@ -40,6 +40,9 @@ export interface ForwardRow {
   readonly loss: number | null;
   readonly ratioToNft: number | null;
   readonly quartiles: readonly [number, number] | null;
+  /** What the designator costs in terms of this peer, pair by pair: below 1 it is the cheaper one. */
+  readonly designatorToPeer: number | null;
+  readonly designatorToPeerQuartiles: readonly [number, number] | null;
   readonly runs: number;
 }
 
@@ -57,6 +60,12 @@ const LOSS_LIMIT = 0.01;
 const RATE_TRIES = 4;
 const RATE_STEP = 0.75;
 const SETTLE_MS = 60;
+/** After a run: the count stands still for so long, or this is the end of patience. */
+const QUIET_MS = 25;
+const DRAIN_LIMIT_MS = 1000;
+/** A bar of 15 % or tighter, as that against the twin, wants so many pairs. */
+const CLOSE_PAIRS = 15;
+const LEAST_PAIRS = 5;
 
 export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[]> {
   const {
@@ -129,7 +138,7 @@ async function compare(
   cell: Cell,
 ): Promise<ForwardRow[]> {
   const { size, direction, load } = cell;
-  const running: { contestant: Contestant; workers: number | null; rate: number; samples: Sample[] }[] = [];
+  const running: Running[] = [];
   for (const entry of contestants) {
     const set = await entry.contestant.frames(size, direction);
     if (set === null) continue;
@@ -142,25 +151,17 @@ async function compare(
     );
   }
   // Interleaved: what disturbs the machine disturbs every contestant of a round.
-  for (let round = 0; round < cell.pairs; round++) {
-    for (const entry of running) {
-      let sample = await measure(entry.contestant, direction, entry.rate, cell.seconds);
-      // The search was short: a rate that proves too high in a longer run is lowered, for this round and those to come.
-      for (let tries = 0; load === '90%' && sample.loss > LOSS_LIMIT && tries < RATE_TRIES; tries++) {
-        entry.rate *= RATE_STEP;
-        sample = await measure(entry.contestant, direction, entry.rate, cell.seconds);
-      }
-      entry.samples.push(sample);
-    }
+  for (let round = 0; round < cell.pairs; round++) for (const entry of running) await sampleOnce(entry, cell);
+  const ours = running.find(({ contestant }) => contestant.peer === 'designator');
+  const close = running.filter((entry) => entry === ours || entry.contestant.peer === 'c-twin');
+  for (let round = cell.pairs; cell.pairs >= LEAST_PAIRS && close.length > 1 && round < CLOSE_PAIRS; round++) {
+    for (const entry of close) await sampleOnce(entry, cell);
   }
   const nft = running.find((entry) => entry.contestant.peer === 'nft-dnat');
   return running.map((entry) => {
-    const usable = (sample: Sample | undefined): boolean =>
-      sample !== undefined && sample.kpps > 0 && (load === 'saturation' || sample.loss <= LOSS_LIMIT);
-    const good = entry.samples.filter(usable);
-    const ratios = entry.samples.flatMap((sample, round) =>
-      usable(sample) && usable(nft?.samples[round]) ? [sample.ns / (nft as typeof entry).samples[round].ns] : [],
-    );
+    const good = entry.samples.filter((sample) => usable(sample, load));
+    const toNft = ratios(entry, nft, load);
+    const oursToIt = ratios(ours, entry, load);
     return {
       path: direction,
       peer: entry.contestant.peer,
@@ -171,10 +172,41 @@ async function compare(
       nsPerPacket: good.length === 0 ? null : Math.round(median(good.map((sample) => sample.ns))),
       kpps: good.length === 0 ? null : Math.round(median(good.map((sample) => sample.kpps))),
       loss: entry.samples.length === 0 ? null : Number(median(entry.samples.map((sample) => sample.loss)).toFixed(4)),
-      ratioToNft: ratios.length === 0 ? null : Number(median(ratios).toFixed(3)),
-      quartiles: ratios.length === 0 ? null : quartiles(ratios),
+      ratioToNft: toNft.length === 0 ? null : Number(median(toNft).toFixed(3)),
+      quartiles: toNft.length === 0 ? null : quartiles(toNft),
+      designatorToPeer: oursToIt.length === 0 ? null : Number(median(oursToIt).toFixed(3)),
+      designatorToPeerQuartiles: oursToIt.length === 0 ? null : quartiles(oursToIt),
       runs: good.length,
     };
+  });
+}
+
+interface Running {
+  readonly contestant: Contestant;
+  readonly workers: number | null;
+  rate: number;
+  readonly samples: Sample[];
+}
+
+async function sampleOnce(entry: Running, { direction, load, seconds }: Cell): Promise<void> {
+  let sample = await measure(entry.contestant, direction, entry.rate, seconds);
+  // The search was short: a rate that proves too high in a longer run is lowered, for this round and those to come.
+  for (let tries = 0; load === '90%' && sample.loss > LOSS_LIMIT && tries < RATE_TRIES; tries++) {
+    entry.rate *= RATE_STEP;
+    sample = await measure(entry.contestant, direction, entry.rate, seconds);
+  }
+  entry.samples.push(sample);
+}
+
+function usable(sample: Sample | undefined, load: Cell['load']): sample is Sample {
+  return sample !== undefined && sample.kpps > 0 && (load === 'saturation' || sample.loss <= LOSS_LIMIT);
+}
+
+/** What `one` costs in terms of `other`, round by round. */
+function ratios(one: Running | undefined, other: Running | undefined, load: Cell['load']): number[] {
+  return (one?.samples ?? []).flatMap((sample, round) => {
+    const beside = other?.samples[round];
+    return usable(sample, load) && usable(beside, load) ? [sample.ns / beside.ns] : [];
   });
 }
 
@@ -188,6 +220,16 @@ async function lossFreeRate(contestant: Contestant, direction: Direction, highes
   return RATES[RATES.length - 1];
 }
 
+async function standingStill(count: () => Promise<number>): Promise<number> {
+  const until = performance.now() + DRAIN_LIMIT_MS;
+  for (let last = await count(); ; ) {
+    await sleep(QUIET_MS);
+    const now = await count();
+    if (now === last || performance.now() > until) return now;
+    last = now;
+  }
+}
+
 /** One run; an infinite rate is the source's fastest. */
 async function measure({ bed }: Contestant, direction: Direction, rate: number, seconds: number): Promise<Sample> {
   const account = bed.account();
@@ -198,9 +240,8 @@ async function measure({ bed }: Contestant, direction: Direction, rate: number, 
     rate === Number.POSITIVE_INFINITY
       ? await bed.source(direction).flat(seconds)
       : await bed.source(direction).paced(seconds, rate);
-  await sleep(SETTLE_MS); // what is on its way arrives
+  const arrived = (await standingStill(() => bed.arrived(direction))) - before; // what is on its way arrives first
   const spent = account.nanos() - cpu;
-  const arrived = (await bed.arrived(direction)) - before;
   return {
     ns: arrived === 0 ? Number.POSITIVE_INFINITY : spent / arrived,
     kpps: arrived / took / 1000,

@@ -1,10 +1,12 @@
 /** `designator bench`: which benchmarks there are, and how a command line becomes a run. */
-import type { Peer } from './contestants.js';
+import { DesignatorError } from '#designator/errors.js';
+import { type Peer, PEERS } from './contestants.js';
 import * as decision from './decision.js';
 import { type ForwardRow, forwardBench } from './forward.js';
 import { run as runMicro } from './micro/index.js';
 import type { Row } from './micro/row.js';
-import { environment, environmentLine, forwardTable, microTable, setupTable } from './report.js';
+import type { Direction } from './testbed.js';
+import { environment, environmentLine, forwardTable, microTable, setupTable, verdicts } from './report.js';
 import { type SetupRow, setupRateBench } from './setup-rate.js';
 
 export const BENCHMARKS = ['micro', 'forward', 'setup-rate'] as const;
@@ -18,6 +20,7 @@ export interface BenchRequest {
   readonly flows?: readonly number[];
   readonly workers?: readonly number[];
   readonly peers?: readonly string[];
+  readonly directions?: readonly string[];
   readonly self: readonly [string, string];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
@@ -32,8 +35,10 @@ export interface BenchResult {
   readonly text: string;
 }
 
-/** Errors: TD_NO_PERMISSION `forward` without root. */
+/** Errors: TD_NO_PERMISSION `forward` without root; TD_USAGE a peer that there is not. */
 export async function bench(request: BenchRequest): Promise<BenchResult> {
+  const stranger = request.peers?.find((peer) => !(PEERS as readonly string[]).includes(peer));
+  if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${PEERS.join(', ')}`);
   const machine = environment(request.version);
   const parts = [environmentLine(machine)];
   const rows: (ForwardRow | Row | SetupRow)[] = [];
@@ -50,10 +55,10 @@ export async function bench(request: BenchRequest): Promise<BenchResult> {
     } else {
       const forward = await forwardBench(forwardOptions(request));
       rows.push(...forward);
-      parts.push(forwardTable(forward));
+      parts.push(forwardTable(forward), verdicts(forward));
     }
   }
-  return { environment: machine, rows, text: `${parts.join('\n\n')}\n` };
+  return { environment: machine, rows, text: `${parts.filter((part) => part !== '').join('\n\n')}\n` };
 }
 
 function forwardOptions(request: BenchRequest) {
@@ -78,6 +83,7 @@ function forwardOptions(request: BenchRequest) {
     ...(request.sizes === undefined ? {} : { sizes: request.sizes }),
     ...(request.flows === undefined ? {} : { flows: request.flows }),
     ...(request.workers === undefined ? {} : { workers: request.workers }),
+    ...(request.directions === undefined ? {} : { directions: request.directions as Direction[] }),
     ...(request.peers === undefined ? {} : { peers: request.peers as Peer[] }),
   };
 }

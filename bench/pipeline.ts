@@ -8,7 +8,15 @@ import { ALL_DROP_REASONS, COUNTER, DROP_BASE, newStatistics } from '#designator
 import { HandOver, handOverLength } from '#designator/dataplane/hand-over.js';
 import type { Plan } from '#designator/dataplane/plan.js';
 import { Shard } from '#designator/dataplane/shard.js';
-import { CELL_WORDS, formatTable, HEADER, SERVER_CELL, SHARD_LIMIT, TableMemory, tableLayout } from '#designator/flow/layout.js';
+import {
+  CELL_WORDS,
+  formatTable,
+  HEADER,
+  SERVER_CELL,
+  SHARD_LIMIT,
+  TableMemory,
+  tableLayout,
+} from '#designator/flow/layout.js';
 import { NextHopTable } from '#designator/flow/next-hop-table.js';
 import { FrameRing } from '#designator/flow/ring.js';
 import { SpinLock } from '#designator/flow/spin-lock.js';

@@ -1,4 +1,5 @@
 /** One benchmark run as people and as programs read it: the machine, then rows. */
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ForwardRow } from './forward.js';
 import type { Row } from './micro/row.js';
@@ -11,6 +12,8 @@ export interface Environment {
   readonly node: string;
   readonly v8: string;
   readonly version: string;
+  /** Null outside of a checkout. */
+  readonly commit: string | null;
   /** Every prepared flow follows from its number; there is no other randomness. */
   readonly seed: number;
 }
@@ -24,12 +27,21 @@ export function environment(version: string): Environment {
     node: process.versions.node,
     v8: process.versions.v8,
     version,
+    commit: commit(),
     seed: 0,
   };
 }
 
+function commit(): string | null {
+  const { status, stdout } = spawnSync('git', ['rev-parse', '--short', 'HEAD'], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+  });
+  return status === 0 ? stdout.trim() : null;
+}
+
 export function environmentLine(e: Environment): string {
-  return `${e.cpu}, ${e.cpus} CPUs, Linux ${e.kernel}, Node ${e.node} (V8 ${e.v8}), tunnel-designator ${e.version}`;
+  return `${e.cpu}, ${e.cpus} CPUs, Linux ${e.kernel}, Node ${e.node} (V8 ${e.v8}), tunnel-designator ${e.version}${e.commit === null ? '' : ` (${e.commit})`}`;
 }
 
 /** Columns padded to their widest cell; the first one to the left, the others to the right. */
@@ -64,6 +76,36 @@ export function forwardTable(rows: readonly ForwardRow[]): string {
       r.quartiles === null ? '-' : `${r.quartiles[0].toFixed(2)} … ${r.quartiles[1].toFixed(2)}`,
     ]),
   ]);
+}
+
+/** DESIGN §6 for this path: at most so much of the peer's cost. */
+const BARS: Readonly<Record<string, number>> = {
+  'nft-dnat': 1,
+  'node-dgram': 1 / 4,
+  'nginx-stream': 1 / 2.5,
+  'c-twin': 1.1,
+};
+
+/** One line for each bar that a row can be held against: reached, missed, or not decidable from these pairs. */
+export function verdicts(rows: readonly ForwardRow[]): string {
+  const lines = rows.flatMap((r) => {
+    const bar = BARS[r.peer];
+    if (bar === undefined || r.designatorToPeer === null || r.designatorToPeerQuartiles === null) return [];
+    const [low, high] = r.designatorToPeerQuartiles;
+    const verdict = high <= bar ? 'reached' : low > bar ? 'missed' : 'not decidable here';
+    const where = `${r.path}, ${r.load}, ${r.size} B, ${r.flows} flows`;
+    return [
+      [
+        `designator to ${r.peer}`,
+        where,
+        r.designatorToPeer.toFixed(2),
+        `${low.toFixed(2)} … ${high.toFixed(2)}`,
+        bar.toFixed(2),
+        verdict,
+      ],
+    ];
+  });
+  return lines.length === 0 ? '' : table([['ratio', 'where', 'median', 'quartiles', 'bar', 'verdict'], ...lines]);
 }
 
 export function microTable(rows: readonly Row[]): string {

@@ -38,9 +38,11 @@ export function setupRateBench({ tunnels = 50_000, runs = 5, progress = () => {}
     // While both sides have not agreed a tunnel has three entries: twice the room, as all of them are half open at once.
     const pipeline = new Pipeline(tunnels * 2);
     const first = pipeline.run(asked, PORT_OUTSIDE);
-    if (pipeline.requests !== tunnels) throw new Error(`${pipeline.requests} of ${tunnels} requests were mapped: ${JSON.stringify(pipeline.drops())}`);
+    if (pipeline.requests !== tunnels)
+      throw new Error(`${pipeline.requests} of ${tunnels} requests were mapped: ${JSON.stringify(pipeline.drops())}`);
     const rest = pipeline.run(answered, PORT_INSIDE) + pipeline.run(connected, PORT_OUTSIDE);
-    if (pipeline.established !== tunnels) throw new Error(`${pipeline.established} of ${tunnels} tunnels stand: ${JSON.stringify(pipeline.drops())}`);
+    if (pipeline.established !== tunnels)
+      throw new Error(`${pipeline.established} of ${tunnels} tunnels stand: ${JSON.stringify(pipeline.drops())}`);
     request.push(first / tunnels);
     dialogue.push((first + rest) / tunnels);
   }

@@ -1,5 +1,5 @@
 /** `designator bench`: measurements beside yardsticks in the same run. The benchmarks are compiled beside the program. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DesignatorError } from '../errors.js';
 import type { CliContext } from './context.js';
 import { write, writeJson } from './output.js';
@@ -14,6 +14,7 @@ interface BenchOptions {
   readonly flows?: readonly number[];
   readonly workers?: readonly number[];
   readonly peers?: readonly string[];
+  readonly directions?: readonly string[];
 }
 interface BenchModule {
   bench(request: object): Promise<{ environment: object; rows: readonly object[]; text: string }>;
@@ -24,6 +25,12 @@ const numbers = (text: string): number[] =>
     const value = Number(part);
     if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Write whole numbers with commas.');
     return value;
+  });
+
+const directions = (text: string): string[] =>
+  text.split(',').map((part) => {
+    if (part !== 'in' && part !== 'out') throw new InvalidArgumentError('Write in, out or in,out.');
+    return part;
   });
 
 export function register(program: Command, context: CliContext): void {
@@ -40,6 +47,7 @@ export function register(program: Command, context: CliContext): void {
     .option('--peers <names>', 'designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram', (text) =>
       text.split(','),
     )
+    .addOption(new Option('--directions <ways>', 'towards servers, towards clients: in,out').argParser(directions))
     .action((names: string[], options: BenchOptions) => run(names, options, context));
 }
 

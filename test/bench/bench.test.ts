@@ -1,0 +1,119 @@
+/** The benchmarks in their smallest form: that they run and count rightly, never how fast. */
+import { describe, expect, test } from 'vitest';
+import { run as runDecision } from '../../bench/decision.js';
+import type { ForwardRow } from '../../bench/forward.js';
+import { flowOf } from '../../bench/frames.js';
+import { bench } from '../../bench/index.js';
+import { run as runMicro } from '../../bench/micro/index.js';
+import { environment, forwardTable, verdicts } from '../../bench/report.js';
+import { setupRateBench } from '../../bench/setup-rate.js';
+import { median, quartiles } from '../../bench/statistics.js';
+
+const REQUEST = {
+  quick: true,
+  self: ['node', 'main.js'],
+  env: {},
+  pid: 1,
+  version: '0.0.0',
+  progress: () => {},
+} as const;
+
+describe('order statistics', () => {
+  test('median and quartiles, between two values too', () => {
+    expect(median([3, 1, 2])).toBe(2);
+    expect(median([4, 1])).toBe(2.5);
+    expect(quartiles([1, 2, 3, 4, 5])).toEqual([2, 4]);
+  });
+});
+
+describe('flows', () => {
+  test('no two share an address and port', () => {
+    const places = Array.from({ length: 100_000 }, (_, i) => flowOf(i)).map(
+      ({ client, port }) => client * 65536 + port,
+    );
+    expect(new Set(places).size).toBe(100_000);
+  });
+
+  test('ids are ids: 1 to 65535', () => {
+    const ids = Array.from({ length: 100_000 }, (_, i) => flowOf(i)).flatMap(({ clientId, serverId }) => [
+      clientId,
+      serverId,
+    ]);
+    expect(Math.min(...ids.slice(0, 1000))).toBeGreaterThan(0);
+    expect(ids.every((id) => id > 0 && id < 65536)).toBe(true);
+  });
+});
+
+describe('smallest form', () => {
+  test('set-up: every request is mapped, every tunnel stands', () => {
+    const rows = setupRateBench({ tunnels: 1000, runs: 1 });
+    expect(rows.map(({ step, tunnels }) => [step, tunnels])).toEqual([
+      ['request to mapped entry', 1000],
+      ['whole dialogue', 1000],
+    ]);
+    for (const row of rows) expect(row.perSecond).toBeGreaterThan(0);
+  });
+
+  test('the decision: both languages find all of 4096 packets', () => {
+    const rows = runDecision({ smoke: true });
+    expect(rows).toHaveLength(2);
+    for (const row of rows) expect(row.value).toBeGreaterThan(0);
+  });
+
+  test('tables and designation', async () => {
+    const rows = await runMicro({ smoke: true });
+    expect(new Set(rows.map(({ benchmark }) => benchmark))).toEqual(
+      new Set(['memory', 'look-up', 'churn', 'designation']),
+    );
+    expect(rows.find(({ benchmark }) => benchmark === 'memory')?.reached).toBe(true);
+  });
+});
+
+describe('the command', () => {
+  test('micro and setup-rate in one run: the machine once, rows of both, a table for people', async () => {
+    const result = await bench({ ...REQUEST, benchmarks: ['micro', 'setup-rate'] });
+    expect(result.environment).toMatchObject({ node: process.versions.node, version: '0.0.0' });
+    expect(result.rows.some((row) => 'step' in row)).toBe(true);
+    expect(result.rows.some((row) => 'benchmark' in row)).toBe(true);
+    expect(result.text).toContain('request to mapped entry');
+  });
+
+  test('a peer that there is not', async () => {
+    const asked = bench({ ...REQUEST, benchmarks: ['forward'], peers: ['pktgen'] });
+    await expect(asked).rejects.toMatchObject({
+      code: 'TD_USAGE',
+      message: expect.stringContaining('no peer "pktgen"'),
+    });
+  });
+});
+
+describe('verdicts', () => {
+  const row = (designatorToPeerQuartiles: readonly [number, number]): ForwardRow => ({
+    path: 'in',
+    peer: 'nft-dnat',
+    load: '90%',
+    size: 64,
+    flows: 1000,
+    workers: null,
+    nsPerPacket: 1000,
+    kpps: 200,
+    loss: 0,
+    ratioToNft: 1,
+    quartiles: [1, 1],
+    designatorToPeer: 1,
+    designatorToPeerQuartiles,
+    runs: 5,
+  });
+
+  test.each([
+    [[0.8, 0.9] as const, /reached$/],
+    [[1.1, 1.2] as const, /missed$/],
+    [[0.9, 1.1] as const, /not decidable here$/],
+  ])('quartiles %j: %s', (quartilesOf, says) => expect(verdicts([row(quartilesOf)])).toMatch(says));
+
+  test('a row without figures is a row with dashes', () => {
+    expect(forwardTable([{ ...row([1, 1]), nsPerPacket: null, kpps: null, loss: null }])).toMatch(/-\s+-\s+-/);
+  });
+
+  test('the machine is named', () => expect(environment('1.2.3')).toMatchObject({ version: '1.2.3', seed: 0 }));
+});
