@@ -8,8 +8,18 @@ import { PORT_NONE } from '../io/port.js';
 import { CLASS_DATA, type TunnelDescriptor } from '../tunnels/descriptor.js';
 import { type Batch, KEY_STRIDE, KIND_DATA_IN, KIND_DATA_OUT } from './batch.js';
 
+// V8 reads an imported (and an exported) binding from a cell at every use; a constant of the module it compiles in.
+const OPEN = 255;
+const FORWARD = TABLE_FORWARD;
+const REVERSE = TABLE_REVERSE;
+const NO_PORT = PORT_NONE;
+const DATA = CLASS_DATA;
+const STRIDE = KEY_STRIDE;
+const DATA_IN = KIND_DATA_IN;
+const DATA_OUT = KIND_DATA_OUT;
+
 /** In the kind column between the short way and the long one: nobody has said yet what this is. */
-export const KIND_OPEN = 255;
+export const KIND_OPEN = OPEN;
 
 const IPPROTO_UDP = 17;
 /** EtherType 0x0800, version 4, header of 5 words: the first 3 bytes of the word at offset 12. */
@@ -102,10 +112,10 @@ export function classifyPlain(batch: Batch, from: number, to: number, directory:
   const serverMask = directory.servers.mask;
   const id = descriptor.id;
   for (let i = from; i < to; i = (i + 1) | 0) {
-    kind[i] = KIND_OPEN;
+    kind[i] = OPEN;
     const frame = offset[i];
     const frameLength = length[i];
-    if (frameLength < L4 + UDP_HEADER_LENGTH || ingress[i] === PORT_NONE) continue;
+    if (frameLength < L4 + UDP_HEADER_LENGTH || ingress[i] === NO_PORT) continue;
     if (view.getInt32(frame + 12) >>> 8 !== PLAIN_IPV4) continue;
     if ((view.getInt32(frame + 20) & FRAGMENT_AND_PROTOCOL) !== IPPROTO_UDP) continue;
     const totalLength = view.getUint16(frame + 16);
@@ -122,8 +132,8 @@ export function classifyPlain(batch: Batch, from: number, to: number, directory:
     if (at < 0) continue;
     const udp = (frame + L4) | 0;
     const end = (udp + udpLength) | 0;
-    if (descriptor.classify(view, udp, end, channel) !== CLASS_DATA) continue;
-    const row = Math.imul(i, KEY_STRIDE);
+    if (descriptor.classify(view, udp, end, channel) !== DATA) continue;
+    const row = Math.imul(i, STRIDE);
     const tag = ((slots[at | 2] - 1) << 16) | (id << 8);
     keys[row] = 0;
     keys[row + 1] = 0;
@@ -131,13 +141,13 @@ export function classifyPlain(batch: Batch, from: number, to: number, directory:
     keys[row + 3] = fromClient ? source : destination;
     keys[row + 4] = fromClient ? ports : ports << 16;
     keys[row + 5] = channel[0];
-    keys[row + 6] = tag | (fromClient ? TABLE_FORWARD : TABLE_REVERSE);
+    keys[row + 6] = tag | (fromClient ? FORWARD : REVERSE);
     l3[i] = frame + L3;
     l4[i] = udp;
     ends[i] = end;
     ipProtocol[i] = IPPROTO_UDP;
     protocol[i] = id;
     local[i] = slots[at | 3];
-    kind[i] = fromClient ? KIND_DATA_IN : KIND_DATA_OUT;
+    kind[i] = fromClient ? DATA_IN : DATA_OUT;
   }
 }
