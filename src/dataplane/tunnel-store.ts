@@ -345,7 +345,8 @@ export class TunnelStore {
     if (session < 0) return false;
     this.pool.setSessionWord(session, fromClient ? SESSION.clientId : SESSION.serverId, id);
     this.pool.setSessionWord(session, SESSION.state, SESSION_STATE.requested);
-    this.servers.addSessions(this.serverIndex(record), 1);
+    // A closing tunnel counts no more: what came in here would never be taken off again.
+    if (this.state(record) !== RECORD_STATE.closing) this.servers.addSessions(this.serverIndex(record), 1);
     return true;
   }
 
