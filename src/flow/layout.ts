@@ -147,7 +147,7 @@ export const SERVER_CELL = {
   state: 0, // SERVER_STATE
   vip: 1, // vip index
   address: 2, // address index
-  port: 3,
+  port: 3, // weight of the configuration << 16 | port
   nextHop: 4,
   weight: 5,
   current: 6, // smooth weighted round-robin: current weight, signed

@@ -43,7 +43,6 @@ export interface BoundVip extends PlanVip {
 export class Binding {
   readonly #lock: SpinLock;
   readonly #addresses: AddressTable;
-  #previous: CompiledConfig | null = null;
   vips: BoundVip[] = [];
   servers: BoundServer[] = [];
 
@@ -64,12 +63,11 @@ export class Binding {
       this.#retire(config, nowSeconds);
       this.vips = [];
       this.servers = [];
-      for (const vip of config.vips) this.#bindVip(config, vip, nowSeconds);
+      for (const vip of config.vips) this.#bindVip(vip, nowSeconds);
       this.#keepRetired();
     } finally {
       this.#lock.release(SHARD_LIMIT);
     }
-    this.#previous = config;
     return this.plan(config);
   }
 
@@ -91,7 +89,7 @@ export class Binding {
     };
   }
 
-  #bindVip(config: CompiledConfig, vip: CompiledVip, nowSeconds: number): void {
+  #bindVip(vip: CompiledVip, nowSeconds: number): void {
     const { vips } = this.memory;
     const identity = identityOf(vip.name);
     const index = this.#cell(vips, VIP_LIMIT, VIP_CELL.state, VIP_CELL.identity, identity, 'VIPs');
@@ -102,7 +100,7 @@ export class Binding {
     vips[at + VIP_CELL.port] = vip.port;
     vips[at + VIP_CELL.identity] = identity;
     vips[at + VIP_CELL.state] = 1;
-    const servers = vip.servers.map((server) => this.#bindServer(config, vip, index, server, nowSeconds));
+    const servers = vip.servers.map((server) => this.#bindServer(vip, index, server, nowSeconds));
     this.vips.push({
       index,
       name: vip.name,
@@ -117,13 +115,7 @@ export class Binding {
     });
   }
 
-  #bindServer(
-    config: CompiledConfig,
-    vip: CompiledVip,
-    vipIndex: number,
-    server: CompiledServer,
-    nowSeconds: number,
-  ): number {
+  #bindServer(vip: CompiledVip, vipIndex: number, server: CompiledServer, nowSeconds: number): number {
     const { servers } = this.memory;
     const identity = serverIdentity(vip, server);
     const index = this.#cell(servers, SERVER_LIMIT, SERVER_CELL.state, SERVER_CELL.identity, identity, 'servers');
@@ -134,7 +126,9 @@ export class Binding {
     const returned = servers[at + SERVER_CELL.reason] === SERVER_REASON.removed;
     servers[at + SERVER_CELL.vip] = vipIndex;
     servers[at + SERVER_CELL.address] = address;
-    servers[at + SERVER_CELL.port] = server.port;
+    // A weight set at run time stays until the configuration itself says another one, over a restart too.
+    const reweighed = servers[at + SERVER_CELL.port] >>> 16 !== server.weight;
+    servers[at + SERVER_CELL.port] = (server.weight << 16) | server.port;
     servers[at + SERVER_CELL.identity] = identity;
     if (fresh || returned) {
       if (fresh) servers[at + SERVER_CELL.load] = -1;
@@ -142,7 +136,7 @@ export class Binding {
       servers[at + SERVER_CELL.since] = nowSeconds;
       servers[at + SERVER_CELL.weight] = server.weight;
       Atomics.store(servers, at + SERVER_CELL.state, SERVER_STATE.up);
-    } else if (this.#weightChanged(config, vip, server)) servers[at + SERVER_CELL.weight] = server.weight;
+    } else if (reweighed) servers[at + SERVER_CELL.weight] = server.weight;
     this.servers.push({
       index,
       name: server.name,
@@ -153,12 +147,6 @@ export class Binding {
       removed: false,
     });
     return index;
-  }
-
-  /** A weight set at run time stays until the configuration itself says another one. */
-  #weightChanged(config: CompiledConfig, vip: CompiledVip, server: CompiledServer): boolean {
-    const before = this.#previous?.vips.find((v) => v.name === vip.name)?.servers.find((s) => s.name === server.name);
-    return before !== undefined && config !== this.#previous && before.weight !== server.weight;
   }
 
   /** What the new configuration does not name gets no new tunnels from now on. */
@@ -194,9 +182,9 @@ export class Binding {
       const vip = servers[at + SERVER_CELL.vip];
       this.servers.push({
         index,
-        name: `${text}:${servers[at + SERVER_CELL.port]}`,
+        name: `${text}:${servers[at + SERVER_CELL.port] & 0xffff}`,
         address,
-        port: servers[at + SERVER_CELL.port],
+        port: servers[at + SERVER_CELL.port] & 0xffff,
         vip,
         text,
         removed: true,
