@@ -90,10 +90,12 @@ inline DecisionInput read_decision_input(const Napi::Object& options, BufferHold
   DecisionInput input;
   LookupView& view = input.view;
   view.bucket_count = number(layout, "bucketCount", 1U << 30);
-  if (view.bucket_count == 0) throw Napi::RangeError::New(options.Env(), "layout.bucketCount: more than 0 is needed");
+  if (view.bucket_count == 0 || view.bucket_count % TD_LINE_BUCKETS != 0) {
+    throw Napi::RangeError::New(options.Env(), "layout.bucketCount: a multiple of 16, more than 0, is needed");
+  }
   const uint64_t slots = uint64_t{view.bucket_count} * TD_BUCKET_SLOTS;
   view.header = read_segment(layout, "header", memory, 1, TD_PAGE_LENGTH / 4);
-  view.fingerprints = read_segment(layout, "fingerprints", memory, slots, 1);
+  view.buckets = read_segment(layout, "fingerprints", memory, view.bucket_count, 1);
   view.entries = read_segment(layout, "entries", memory, slots, TD_ENTRY_WORDS);
   const uint32_t* addresses = read_segment(layout, "addresses", memory, TD_ADDRESS_LIMIT, TD_ADDRESS_WORDS);
   read_places(options, "vips", true, addresses, input.places);

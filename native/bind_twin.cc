@@ -11,7 +11,9 @@ namespace {
 class DecisionTwin : public Napi::ObjectWrap<DecisionTwin> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "DecisionTwin", {InstanceMethod<&DecisionTwin::Decide>("decide")});
+    return DefineClass(
+        env, "DecisionTwin",
+        {InstanceMethod<&DecisionTwin::Decide>("decide"), InstanceMethod<&DecisionTwin::LookUp>("lookUp")});
   }
 
   explicit DecisionTwin(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DecisionTwin>(info) {
@@ -37,6 +39,14 @@ class DecisionTwin : public Napi::ObjectWrap<DecisionTwin> {
     return Napi::Number::New(info.Env(), decision_->decide(frames_, columns_, kinds_, keys_, count));
   }
 
+  /// lookUp(count): verdict = slot of the key in the same row, or -1, for rows [0, count).
+  Napi::Value LookUp(const Napi::CallbackInfo& info) {
+    const uint32_t count = frame_count(info[0], TD_BATCH_CAPACITY);
+    hold_.check(info.Env());
+    decision_->lookup().find_many(keys_, count, columns_.verdict);
+    return info.Env().Undefined();
+  }
+
   std::span<const uint8_t> frames_;
   Columns columns_;
   uint8_t* kinds_ = nullptr;
@@ -45,19 +55,17 @@ class DecisionTwin : public Napi::ObjectWrap<DecisionTwin> {
   std::unique_ptr<Decision> decision_;
 };
 
-/// hashKey(keys, seed): [first, second, fingerprint, third, fourth, owner slot] of the first 7 words, as unsigned
-/// numbers.
+/// hashKey(keys, seed): [hash, fingerprint, third, fourth, owner slot] of the first 7 words, as unsigned numbers.
 Napi::Value hash_key(const Napi::CallbackInfo& info) {
   const auto keys = typed<int32_t>(info[0], "keys", TD_KEY_WORDS);
   const uint32_t seed = info[1].ToNumber().Uint32Value();
   uint32_t words[TD_KEY_WORDS];
+  uint32_t multipliers[TD_KEY_WORDS];
   std::memcpy(words, keys.data(), sizeof words);
-  const td_hashed h = td_hash_key(words, seed);
-  const uint32_t values[] = {h.first,
-                             h.second,
-                             h.fingerprint,
-                             td_third_hash(h.first, h.second),
-                             td_fourth_hash(h.first, h.second),
+  for (uint32_t i = 0; i < TD_KEY_WORDS; i++) multipliers[i] = td_multiplier(seed, i);
+  const uint32_t hash = td_hash_key(words, multipliers);
+  const uint32_t third = td_third_hash(hash);
+  const uint32_t values[] = {hash, td_fingerprint_of(hash), third, td_fourth_hash(third),
                              td_owner_slot(words[0], words[1], words[2], words[3])};
   auto result = Napi::Array::New(info.Env(), std::size(values));
   for (uint32_t i = 0; i < std::size(values); i++) result.Set(i, Napi::Number::New(info.Env(), values[i]));

@@ -13,42 +13,33 @@ typedef unsigned long long td_u64;
 #define TD_HASH_M3 0xc2b2ae35U
 #define TD_HASH_M4 0x27d4eb2fU
 
-struct td_hashed {
-  td_u32 first, second, fingerprint;
-};
-
-/* Hashes TD_KEY_WORDS words. */
-static inline struct td_hashed td_hash_key(const td_u32* k, td_u32 seed) {
-  struct td_hashed h;
-  td_u32 a = (k[0] ^ seed) * TD_HASH_M1;
-  td_u32 b = (k[2] ^ seed) * TD_HASH_M2;
-  td_u32 c = (k[4] ^ seed) * TD_HASH_M3;
-  td_u32 d = (k[6] ^ seed) * TD_HASH_M4;
-  td_u32 x, y;
-  a = ((a ^ (a >> 15)) + k[1]) * TD_HASH_M2;
-  b = ((b ^ (b >> 15)) + k[3]) * TD_HASH_M3;
-  c = ((c ^ (c >> 15)) + k[5]) * TD_HASH_M4;
-  x = (a ^ (a >> 16)) + b;
-  y = (c ^ (c >> 16)) + d;
-  x = (x ^ (x >> 15)) * TD_HASH_M1;
-  y = (y ^ (y >> 15)) * TD_HASH_M3;
-  h.first = ((x ^ (x >> 16)) + y) * TD_HASH_M2;
-  h.second = ((y ^ (y >> 16)) + (x ^ (x >> 13))) * TD_HASH_M4;
-  h.first ^= h.first >> 15;
-  h.second ^= h.second >> 16;
-  h.fingerprint = (h.first * TD_HASH_M3 + h.second) | TD_FINGERPRINT_FIRST;
-  return h;
+/* What a table's seed gives, one odd multiplier for each word of a key. */
+static inline td_u32 td_multiplier(td_u32 seed, td_u32 index) {
+  td_u32 m = (seed + index * TD_HASH_M1 + TD_HASH_M2) * TD_HASH_M3;
+  m = (m ^ (m >> 15)) * TD_HASH_M4;
+  return (m ^ (m >> 16)) | 1;
 }
 
-static inline td_u32 td_third_hash(td_u32 first, td_u32 second) {
-  const td_u32 h = (first ^ (second >> 7)) * TD_HASH_M1;
-  return h ^ (h >> 16);
+/* The hash of TD_KEY_WORDS words; m: the multipliers. */
+static inline td_u32 td_hash_key(const td_u32* k, const td_u32* m) {
+  td_u32 h = k[0] * m[0] + k[1] * m[1] + k[2] * m[2] + k[3] * m[3];
+  h += (k[4] ^ (k[4] >> 16)) * m[4] + k[5] * m[5] + k[6] * m[6];
+  h = (h ^ (h >> 15)) * TD_HASH_M2;
+  return (h ^ (h >> 15)) * TD_HASH_M3;
 }
 
-static inline td_u32 td_fourth_hash(td_u32 first, td_u32 second) {
-  const td_u32 h = (second ^ (first >> 9)) * TD_HASH_M3;
-  return h ^ (h >> 16);
+static inline td_u32 td_fingerprint_of(td_u32 hash) {
+  const td_u32 low = hash & 0xff;
+  return low + (((low - TD_FINGERPRINT_FIRST) >> 29) & TD_FINGERPRINT_FIRST);
 }
+
+static inline td_u32 td_other_bucket(td_u32 bucket, td_u32 hash) {
+  return bucket ^ (((hash >> 8) & (TD_LINE_BUCKETS - 2)) | 1);
+}
+
+static inline td_u32 td_third_hash(td_u32 hash) { return (hash ^ (hash >> 16)) * TD_HASH_M1; }
+
+static inline td_u32 td_fourth_hash(td_u32 third) { return (third ^ (third >> 15)) * TD_HASH_M2; }
 
 static inline td_u32 td_bucket_of(td_u32 hash, td_u32 bucket_count) {
   return (td_u32)(((td_u64)hash * bucket_count) >> 32);

@@ -6,7 +6,7 @@
 #define TUNNEL_DESIGNATOR_LAYOUT_H
 
 #define TD_LAYOUT_MAGIC 0x54445331
-#define TD_LAYOUT_VERSION 1
+#define TD_LAYOUT_VERSION 2
 #define TD_PAGE_LENGTH 4096
 
 #define TD_OWNER_SLOT_COUNT 1024
@@ -42,12 +42,13 @@
 #define TD_HEADER_CONFIG_GENERATION 24
 #define TD_HEADER_OVERFLOW_REACH 25
 
-/* fingerprints: one word per entry slot */
+/* fingerprints: one byte per entry slot */
 #define TD_FINGERPRINT_EMPTY 0
 #define TD_FINGERPRINT_CLAIMED 1
 #define TD_FINGERPRINT_REMOVED 2
 #define TD_FINGERPRINT_FIRST 4
 #define TD_BUCKET_SLOTS 4
+#define TD_LINE_BUCKETS 16
 
 /* entry */
 #define TD_ENTRY_LENGTH 64
@@ -76,6 +77,7 @@
 #define TD_FLAG_DENIED 8
 #define TD_FLAG_DECREMENT_TTL 16
 #define TD_FLAG_REWRITE_BOTH 32
+#define TD_FLAG_IPV4 128
 
 /* tunnel record */
 #define TD_RECORD_LENGTH 64

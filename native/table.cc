@@ -6,9 +6,18 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdint>
+
+#include "layout.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 namespace td {
 namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 void reserve(int fd, uint64_t length, const std::string& what) {
   if (ftruncate(fd, static_cast<off_t>(length)) != 0) {
@@ -16,6 +25,28 @@ void reserve(int fd, uint64_t length, const std::string& what) {
   }
   const int error = posix_fallocate(fd, 0, static_cast<off_t>(length));
   if (error != 0) throw TableError{"posix_fallocate of " + std::to_string(length) + " bytes for " + what, error};
+}
+
+/// A shared mapping that begins where a huge page may: address space to choose from is reserved first. MAP_FAILED and
+/// errno as mmap.
+void* map_aligned(int fd, std::size_t length) {
+  const std::size_t room = length + kHugePage;
+  void* reserved = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return MAP_FAILED;
+  const auto start = reinterpret_cast<uintptr_t>(reserved);
+  const uintptr_t aligned = (start + kHugePage - 1) & ~(kHugePage - 1);
+  const std::size_t pages = (length + TD_PAGE_LENGTH - 1) & ~std::size_t{TD_PAGE_LENGTH - 1};
+  void* base = mmap(reinterpret_cast<void*>(aligned), length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+  if (base == MAP_FAILED) {
+    const int error = errno;
+    munmap(reserved, room);
+    errno = error;
+    return MAP_FAILED;
+  }
+  if (aligned > start) munmap(reserved, aligned - start);
+  const uintptr_t end = aligned + pages;
+  if (start + room > end) munmap(reinterpret_cast<void*>(end), start + room - end);
+  return base;
 }
 
 }  // namespace
@@ -60,11 +91,15 @@ TableMapping::TableMapping(int fd, std::size_t length) : base_(nullptr), length_
     throw TableError{"mmap of " + std::to_string(length) + " bytes of a table of " + std::to_string(status.st_size),
                      EINVAL};
   }
-  void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (base == MAP_FAILED) throw TableError{"mmap of " + std::to_string(length) + " bytes of the table", errno};
-  base_ = base;
-  // Huge pages where the file system offers them; a refusal changes nothing.
+  base_ = map_aligned(fd, length);
+  if (base_ == MAP_FAILED) {
+    base_ = nullptr;
+    throw TableError{"mmap of " + std::to_string(length) + " bytes of the table", errno};
+  }
+  // Huge pages, so that a look-up in a large table does not wait for page tables: where the file system offers them,
+  // and else (memfd and tmpfs by default; Linux 6.1) by copying together what is there. A refusal changes nothing.
   madvise(base_, length, MADV_HUGEPAGE);
+  madvise(base_, length, MADV_COLLAPSE);
 }
 
 void TableMapping::unmap() noexcept {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 
 #include "checksum.h"
 #include "hash.h"
@@ -37,6 +38,13 @@ std::size_t power_of_two(std::size_t least) noexcept {
   std::size_t size = 16;
   while (size < least) size *= 2;
   return size;
+}
+
+/// Slot of the lowest bit that `candidates` found for these buckets.
+uint32_t slot_of(uint32_t a, uint32_t b, uint32_t found) noexcept {
+  const auto bit = static_cast<uint32_t>(std::countr_zero(found));
+  // Odd: in bucket a. A mask and not a choice, which compilers make a branch that nothing can foresee.
+  return (b ^ ((a ^ b) & (0U - (bit & 1)))) * TD_BUCKET_SLOTS + bit / 8;
 }
 
 enum class L2tp : uint8_t { kMalformed, kData, kControl, kUnbound };
@@ -84,66 +92,66 @@ bool Lookup::holds(uint32_t slot, const uint32_t* key) const noexcept {
   return load_word(entry + TD_ENTRY_VERSION) == version;
 }
 
-int32_t Lookup::find(const uint32_t* key) const noexcept {
-  const td_hashed h = td_hash_key(key, seed_);
-  const uint32_t buckets = view_.bucket_count;
-  uint32_t bucket = td_bucket_of(h.first, buckets);
-  const bool overflow = load_word(view_.header + TD_HEADER_OVERFLOW_ENTRIES) != 0;
-  const auto reach = overflow ? static_cast<int32_t>(load_word(view_.header + TD_HEADER_OVERFLOW_REACH)) : 0;
-  for (int32_t distance = -1; distance <= reach; distance++) {
-    const uint32_t start = bucket * TD_BUCKET_SLOTS;
-    for (uint32_t slot = start; slot < start + TD_BUCKET_SLOTS; slot++) {
-      if (load_word(view_.fingerprints + slot, std::memory_order_acquire) == h.fingerprint && holds(slot, key)) {
-        return static_cast<int32_t>(slot);
-      }
-    }
-    if (distance == -1) {
-      bucket = td_bucket_of(h.second, buckets);
-    } else if (distance == 0) {
-      bucket = td_bucket_of(td_third_hash(h.first, h.second), buckets);
-    } else if (distance == 1) {
-      bucket = td_bucket_of(td_fourth_hash(h.first, h.second), buckets);
-    } else {
-      bucket = bucket + 1 < buckets ? bucket + 1 : 0;
-    }
+/// The highest bit of each byte that is the hash's fingerprint: bucket a's, and one place lower b's.
+uint32_t Lookup::candidates(uint32_t a, uint32_t b, uint32_t hash) const noexcept {
+  const uint32_t wanted = td_fingerprint_of(hash) * 0x01010101U;
+  const auto matches = [&](uint32_t bucket) {
+    const uint32_t difference = load_word(view_.buckets + bucket, std::memory_order_acquire) ^ wanted;
+    return ~(((difference & 0x7f7f7f7fU) + 0x7f7f7f7fU) | difference) & 0x80808080U;
+  };
+  return matches(a) | (matches(b) >> 1);
+}
+
+int32_t Lookup::among(uint32_t a, uint32_t b, uint32_t hash, const uint32_t* key) const noexcept {
+  for (uint32_t found = candidates(a, b, hash); found != 0; found &= found - 1) {
+    const uint32_t slot = slot_of(a, b, found);
+    if (holds(slot, key)) return static_cast<int32_t>(slot);
   }
   return -1;
+}
+
+int32_t Lookup::find(const uint32_t* key) const noexcept {
+  const uint32_t hash = td_hash_key(key, multipliers_);
+  const uint32_t buckets = view_.bucket_count;
+  const uint32_t first = td_bucket_of(hash, buckets);
+  int32_t slot = among(first, td_other_bucket(first, hash), hash, key);
+  if (slot >= 0 || load_word(view_.header + TD_HEADER_OVERFLOW_ENTRIES) == 0) return slot;
+  const uint32_t third = td_third_hash(hash);
+  uint32_t bucket = td_bucket_of(td_fourth_hash(third), buckets);
+  slot = among(td_bucket_of(third, buckets), bucket, hash, key);
+  const uint32_t reach = load_word(view_.header + TD_HEADER_OVERFLOW_REACH);
+  for (uint32_t distance = 3; slot < 0 && distance <= reach; distance++) {
+    bucket = bucket + 1 < buckets ? bucket + 1 : 0;
+    slot = among(bucket, bucket, hash, key);
+  }
+  return slot;
 }
 
 void Lookup::find_many(const uint32_t* keys, uint32_t count, int32_t* slots) const noexcept {
   // Three passes over a chunk, so that the waits for memory overlap: hash and fetch the buckets, pick candidates and
   // fetch their entries, compare.
+  std::array<uint32_t, kChunk> hashes;
   std::array<uint32_t, kChunk> first;
-  std::array<uint32_t, kChunk> second;
-  std::array<uint32_t, kChunk> print;
   for (uint32_t from = 0; from < count; from += kChunk) {
     const uint32_t n = std::min(kChunk, count - from);
     const uint32_t* chunk = keys + std::size_t{from} * TD_KEY_WORDS;
     for (uint32_t i = 0; i < n; i++) {
-      const td_hashed h = td_hash_key(chunk + std::size_t{i} * TD_KEY_WORDS, seed_);
-      first[i] = td_bucket_of(h.first, view_.bucket_count) * TD_BUCKET_SLOTS;
-      second[i] = td_bucket_of(h.second, view_.bucket_count) * TD_BUCKET_SLOTS;
-      print[i] = h.fingerprint;
-      __builtin_prefetch(view_.fingerprints + first[i]);
-      __builtin_prefetch(view_.fingerprints + second[i]);
+      hashes[i] = td_hash_key(chunk + std::size_t{i} * TD_KEY_WORDS, multipliers_);
+      first[i] = td_bucket_of(hashes[i], view_.bucket_count);
+      __builtin_prefetch(view_.buckets + first[i]);
     }
     for (uint32_t i = 0; i < n; i++) {
-      int32_t slot = -1;
-      for (uint32_t at = first[i]; slot < 0 && at < first[i] + TD_BUCKET_SLOTS; at++) {
-        if (load_word(view_.fingerprints + at) == print[i]) slot = static_cast<int32_t>(at);
-      }
-      for (uint32_t at = second[i]; slot < 0 && at < second[i] + TD_BUCKET_SLOTS; at++) {
-        if (load_word(view_.fingerprints + at) == print[i]) slot = static_cast<int32_t>(at);
-      }
-      slots[from + i] = slot;
-      if (slot >= 0) __builtin_prefetch(view_.entries + static_cast<std::size_t>(slot) * TD_ENTRY_WORDS);
+      const uint32_t other = td_other_bucket(first[i], hashes[i]);
+      const uint32_t found = candidates(first[i], other, hashes[i]);
+      // Without a candidate any slot near by does: its key is another one.
+      const uint32_t slot = slot_of(first[i], other, found | 0x80000000U);
+      slots[from + i] = static_cast<int32_t>(slot);
+      __builtin_prefetch(view_.entries + std::size_t{slot} * TD_ENTRY_WORDS);
     }
-    const bool overflow = load_word(view_.header + TD_HEADER_OVERFLOW_ENTRIES) != 0;
     for (uint32_t i = 0; i < n; i++) {
       const uint32_t* key = chunk + std::size_t{i} * TD_KEY_WORDS;
-      const int32_t slot = slots[from + i];
       // Another key with the same fingerprint in front of this one, or further buckets in use: rare, so the plain way.
-      if (slot < 0 ? overflow : !holds(static_cast<uint32_t>(slot), key)) slots[from + i] = find(key);
+      if (!holds(static_cast<uint32_t>(slots[from + i]), key)) slots[from + i] = find(key);
     }
   }
 }

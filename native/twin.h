@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "hash.h"
 #include "rewrite.h"
 
 namespace td {
@@ -28,7 +29,7 @@ enum Kind : uint8_t {
 /// The parts of the table that a look-up reads.
 struct LookupView {
   const uint32_t* header = nullptr;
-  const uint32_t* fingerprints = nullptr;
+  const uint32_t* buckets = nullptr;  // fingerprints, a word per bucket
   const uint32_t* entries = nullptr;
   uint32_t bucket_count = 0;
 };
@@ -36,16 +37,22 @@ struct LookupView {
 /// Exact-match look-ups; the reading half of src/flow/connection-table.ts.
 class Lookup {
  public:
-  explicit Lookup(const LookupView& view) noexcept : view_(view), seed_(view.header[TD_HEADER_HASH_SEED]) {}
+  explicit Lookup(const LookupView& view) noexcept : view_(view) {
+    for (uint32_t i = 0; i < TD_KEY_WORDS; i++) {
+      multipliers_[i] = td_multiplier(view.header[TD_HEADER_HASH_SEED], i);
+    }
+  }
   /// Slots of `count` keys of TD_KEY_WORDS words each, −1 where there is none.
   void find_many(const uint32_t* keys, uint32_t count, int32_t* slots) const noexcept;
   [[nodiscard]] int32_t find(const uint32_t* key) const noexcept;
 
  private:
   [[nodiscard]] bool holds(uint32_t slot, const uint32_t* key) const noexcept;
+  [[nodiscard]] uint32_t candidates(uint32_t a, uint32_t b, uint32_t hash) const noexcept;
+  [[nodiscard]] int32_t among(uint32_t a, uint32_t b, uint32_t hash, const uint32_t* key) const noexcept;
 
   LookupView view_;
-  uint32_t seed_;
+  uint32_t multipliers_[TD_KEY_WORDS];
 };
 
 /// An address that the appliance knows, and a port at which it knows it.
@@ -64,6 +71,7 @@ class Decision {
   /// slot.
   uint32_t decide(std::span<const uint8_t> frames, const Columns& columns, uint8_t* kinds, uint32_t* keys,
                   uint32_t count) noexcept;
+  [[nodiscard]] const Lookup& lookup() const noexcept { return lookup_; }
 
  private:
   struct Address {

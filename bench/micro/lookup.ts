@@ -1,17 +1,19 @@
 /**
- * Look-ups of present keys, nanoseconds each, hash included: one by one (`find`) and a batch at a time (`findMany`, as
- * the shard does it). `active` is how many different keys the traffic has: with few of them the caches hold what a look-up
- * touches; with all of them every look-up waits for memory, whatever the program does. The bars are for 4096 active keys.
+ * Look-ups of present keys, nanoseconds each, hash and store of the slot included: a batch at a time (`findMany`, as the
+ * shard does it), one by one (`find`), and the same search in C++ (`DecisionTwin`) over the same memory. `active` is how
+ * many different keys the traffic has: with few of them the caches hold what a look-up touches; with all of them every
+ * look-up waits for memory, whatever the program does. The bars are for `findMany` and 4096 active keys.
+ *
+ * Every size is measured in a thread of its own, as a shard has one table: the loops of `findMany` are compiled for it.
  */
-
-import { firstHash, fingerprintOf, hashAddress, hashRest, secondHash } from '#designator/flow/hash.js';
-import { KEY_WORDS } from '#designator/flow/layout.js';
-import { Bench } from 'tinybench';
-import { fill, newTable, randomBatches } from './table.js';
+import { Worker } from 'node:worker_threads';
+import type { Bench } from 'tinybench';
+import type { Measured, Order } from './lookup-thread.js';
 import { type Options, type Row, row } from './row.js';
 
-const BATCH = 256;
 const ACTIVE = 4096;
+/** A thread cannot run TypeScript: where the test suite does, the built one is taken. */
+const THREAD = import.meta.url.endsWith('.ts') ? '../../dist/bench/micro/lookup-thread.js' : './lookup-thread.js';
 const BARS = new Map([
   [100_000, 15],
   [1_000_000, 35],
@@ -20,44 +22,22 @@ const BARS = new Map([
 export async function run(options: Options = {}): Promise<Row[]> {
   const rows: Row[] = [];
   for (const entries of options.smoke ? [1000] : [1000, 100_000, 1_000_000]) {
-    const { table } = newTable(entries);
-    fill(table, entries);
-    const slots = new Int32Array(BATCH);
-    const working = [...new Set([Math.min(entries, ACTIVE), entries])];
-    for (const active of working) {
-      // A batch list longer than any cache stands for "all keys"; each is used once a round.
-      const batches = randomBatches(entries, Math.ceil(Math.max(active, BATCH) / BATCH), BATCH);
-      const looked = batches.length * BATCH;
-      const bench = new Bench({ time: options.smoke ? 5 : 600, warmupTime: options.smoke ? 1 : 150, iterations: 3 });
-      let sum = 0;
-      bench.add('find', () => {
-        for (const keys of batches) for (let i = 0; i < BATCH; i++) sum += table.find(keys, i * KEY_WORDS);
-      });
-      bench.add('findMany', () => {
-        for (const keys of batches) {
-          table.findMany(keys, BATCH, slots);
-          sum += slots[0];
-        }
-      });
-      bench.add('hash alone', () => {
-        for (const keys of batches) for (let i = 0; i < BATCH; i++) sum ^= hash(keys, i * KEY_WORDS);
-      });
-      bench.runSync();
-      if (!Number.isFinite(sum)) throw new Error('unreachable'); // the results are used, so nothing is optimised away
-      for (const task of bench.tasks) {
-        const ns = medianNs(task) / looked;
-        const bar = task.name !== 'hash alone' && active <= ACTIVE ? (BARS.get(entries) ?? null) : null;
-        rows.push(row('look-up', `${task.name}, ${active} active`, entries, ns, 'ns', bar));
-      }
+    const active = [...new Set([Math.min(entries, ACTIVE), entries])];
+    for (const { variant, keys, ns } of await measure({ entries, active, repeats: options.smoke ? 1 : 25 })) {
+      const bar = variant === 'findMany' && keys <= ACTIVE ? (BARS.get(entries) ?? null) : null;
+      rows.push(row('look-up', `${variant}, ${keys} active`, entries, ns, 'ns', bar));
     }
   }
   return rows;
 }
 
-function hash(keys: Int32Array, base: number): number {
-  const x = hashAddress(keys, base, 0x5eed);
-  const y = hashRest(keys, base, 0x5eed);
-  return fingerprintOf(firstHash(x, y), secondHash(x, y));
+function measure(order: Order): Promise<Measured[]> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(THREAD, import.meta.url), { workerData: order, trackUnmanagedFds: false });
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`the measuring thread ended with ${code} and no figures`)));
+  });
 }
 
 /** Median time of a task's function, nanoseconds. Throws what the task threw. */

@@ -15,9 +15,9 @@ namespace {
 
 /// One tunnel of 192.128.10.5:1701 with the VIP 200.200.100.1, id 7, as forward entry; VIP 0 and server 1 are known.
 struct Memory {
-  static constexpr uint32_t kBuckets = 4;
+  static constexpr uint32_t kBuckets = TD_LINE_BUCKETS;
   std::vector<uint32_t> header = std::vector<uint32_t>(TD_PAGE_LENGTH / 4);
-  std::vector<uint32_t> fingerprints = std::vector<uint32_t>(kBuckets * TD_BUCKET_SLOTS);
+  std::vector<uint32_t> buckets = std::vector<uint32_t>(kBuckets);
   std::vector<uint32_t> entries = std::vector<uint32_t>(kBuckets * TD_BUCKET_SLOTS * TD_ENTRY_WORDS);
   uint32_t slot = 0;
 
@@ -25,9 +25,12 @@ struct Memory {
     const uint32_t key[TD_KEY_WORDS] = {
         0, 0, 0xffff, 0xc0800a05, (1701U << 16) | 1701, 7, (TD_PROTOCOL_L2TP << 8) | TD_TABLE_FORWARD};
     header[TD_HEADER_HASH_SEED] = 5;
-    const td_hashed h = td_hash_key(key, 5);
-    slot = td_bucket_of(h.first, kBuckets) * TD_BUCKET_SLOTS + 2;
-    fingerprints[slot] = h.fingerprint;
+    uint32_t multipliers[TD_KEY_WORDS];
+    for (uint32_t i = 0; i < TD_KEY_WORDS; i++) multipliers[i] = td_multiplier(5, i);
+    const uint32_t hash = td_hash_key(key, multipliers);
+    const uint32_t bucket = td_bucket_of(hash, kBuckets);
+    slot = bucket * TD_BUCKET_SLOTS + 2;
+    buckets[bucket] = td_fingerprint_of(hash) << 16;
     std::copy_n(key, TD_KEY_WORDS, &entries[slot * TD_ENTRY_WORDS + TD_ENTRY_CLIENT]);
   }
 };
@@ -36,11 +39,10 @@ struct Memory {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   static const Memory memory;
-  static td::Decision decision(
-      {memory.header.data(), memory.fingerprints.data(), memory.entries.data(), Memory::kBuckets},
-      {{{0, 0, 0xffff, 0xc8c86401}, 0, 1701, true},
-       {{0x20010db8, 0, 0, 1}, 2, 1701, true},
-       {{0, 0, 0xffff, 0x0a0a0101}, 1, 1701, false}});
+  static td::Decision decision({memory.header.data(), memory.buckets.data(), memory.entries.data(), Memory::kBuckets},
+                               {{{0, 0, 0xffff, 0xc8c86401}, 0, 1701, true},
+                                {{0x20010db8, 0, 0, 1}, 2, 1701, true},
+                                {{0, 0, 0xffff, 0x0a0a0101}, 1, 1701, false}});
   if (size == 0) return 0;
   Bytes frame(data + 1, data + size);
   if ((data[0] & 1) != 0 && frame.size() >= 42) {  // addressed to the VIP, so that more than the address is looked at

@@ -46,6 +46,8 @@ export class Batch {
   readonly slots = new Int32Array(COLUMN_LENGTH);
   /** Rows of KEY_STRIDE words: the key to look up, laid out as in ENTRY. */
   readonly keys = new Int32Array(COLUMN_LENGTH * KEY_STRIDE);
+  /** Some received frame may have the key of a client that is not IPv4. */
+  wide = true;
   received = 0;
   /** Scratch frames in use. */
   scratch = 0;

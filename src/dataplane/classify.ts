@@ -42,6 +42,7 @@ const channel = new Int32Array(2);
 export function classify(batch: Batch, from: number, to: number, directory: Directory, statistics: Float64Array): void {
   const { view, columns, kind } = batch;
   const { plain } = directory;
+  if (from === 0) batch.wide = false;
   if (plain !== null) classifyPlain(batch, from, to, plain);
   for (let i = from; i < to; i++) {
     if (plain !== null && kind[i] !== KIND_OPEN) continue;
@@ -136,6 +137,7 @@ function classifyIpv6(
   statistics: Float64Array,
 ): void {
   const { view, kind } = batch;
+  batch.wide = true;
   batch.l3[i] = l3;
   if (frameEnd - l3 < 40) return drop(batch, i, statistics, DROP.truncated);
   const s0 = view.getInt32(l3 + 8);

@@ -15,7 +15,7 @@ export function recall(batch: Batch, from: number, to: number, table: Connection
   const { kind, slots, keys, columns } = batch;
   const together = from === 0 && to <= BATCH_CAPACITY;
   // Rows that are no data frames are looked up too; what they find is never read.
-  if (together && to > 0) table.findMany(keys, to, slots);
+  const flags = together && to > 0 ? table.findMany(keys, to, slots, batch.wide) : FLAG_DENIED;
   for (let i = from; i < to; i++) {
     const what = kind[i];
     if (what !== KIND_DATA_IN && what !== KIND_DATA_OUT) continue;
@@ -26,7 +26,7 @@ export function recall(batch: Batch, from: number, to: number, table: Connection
       else drop(batch, i, statistics, what === KIND_DATA_IN ? DROP['unknown-tunnel'] : DROP['unknown-server']);
       continue;
     }
-    if ((table.flagsOf(slot) & FLAG_DENIED) !== 0) {
+    if ((flags & FLAG_DENIED) !== 0 && (table.flagsOf(slot) & FLAG_DENIED) !== 0) {
       drop(batch, i, statistics, DROP['firewall-denied']);
       continue;
     }

@@ -2,11 +2,11 @@
  * The connection table: exact-match key of 7 words → one entry of 64 bytes, in memory that all threads, the addon and
  * (later) the XDP program share.
  *
- * Shape: buckets of 4 slots. A key has two buckets and is put into the emptier one. When both are full (one key in
- * seventy of a table at load 0.8, hardly any at 0.7) it goes into a third or fourth bucket, at the worst into one of those
- * that follow the fourth. HEADER.overflowEntries counts such keys, HEADER.overflowReach says how far they went; readers
- * look no farther. A word per slot, the fingerprint, is searched first, so that a hit touches the entry's cache line once
- * and a miss never.
+ * Shape: buckets of 4 slots. A key has two buckets in one group of 16 and is put into the emptier one. When both are full
+ * (one key in forty of a table at load 0.8, one in a hundred at 0.7) it goes into a third or fourth bucket anywhere, at
+ * the worst into one of those that follow the fourth. HEADER.overflowEntries counts such keys, HEADER.overflowReach
+ * says how far they went; readers look no farther. A byte per slot, the fingerprint, is searched first: a bucket's are
+ * one word, both buckets' are in one cache line, so that a hit touches the entry's cache line once and a miss hardly ever.
  *
  * Writers: every key has one owner thread, and only that thread inserts, updates or removes it. Owners of different keys
  * share buckets, so a slot is claimed by compare-and-exchange on its fingerprint. Order of an insertion:
@@ -22,11 +22,11 @@ import {
   bucketOf,
   bucketScale,
   fingerprintOf,
-  firstHash,
   fourthHash,
-  hashAddress,
-  hashRest,
-  secondHash,
+  multipliersOf,
+  otherBucket,
+  stirred,
+  sumOf,
   thirdHash,
 } from './hash.js';
 import {
@@ -36,10 +36,23 @@ import {
   FINGERPRINT_CLAIMED,
   FINGERPRINT_EMPTY,
   FINGERPRINT_REMOVED,
+  FLAG_IPV4,
   HEADER,
   KEY_WORDS,
   type TableMemory,
 } from './layout.js';
+import {
+  anyLookUp,
+  CHUNK,
+  candidates,
+  firsts,
+  hashes,
+  ipv4LookUp,
+  type LookUp,
+  left,
+  SPREAD,
+  secondLook,
+} from './look-up.js';
 
 /** A removed slot gets no other key for so long. */
 export const QUARANTINE_MS = 100;
@@ -50,76 +63,109 @@ export const REACH_LIMIT = 32;
 /** Clocks of threads differ by less. */
 const FUTURE_MS = 3_600_000;
 
-/** Keys that `findMany` takes at a time; longer columns are cut into pieces of this. */
-const CHUNK = 64;
-
 const TWO_32 = 4294967296;
+
+// Imported bindings are read anew, and checked, at every use; constants of this module are compiled in.
+const bucketFor = bucketOf;
+const fingerprintFor = fingerprintOf;
+const matches = candidates;
+const otherOf = otherBucket;
+const stir = stirred;
+const thirdOf = thirdHash;
+const fourthOf = fourthHash;
+const sumFor = sumOf;
+const EVERYWHERE = SPREAD;
+const OVERFLOW = HEADER.overflowEntries;
+
+/** FLAG_ bits that users of the table set and see. */
+const FLAGS = 0xff & ~FLAG_IPV4;
+
+/** The columns that `findMany` works on, and its loops over them. */
+interface Columns {
+  readonly keys: Int32Array;
+  readonly slots: Int32Array;
+  readonly ipv4: LookUp;
+  readonly any: LookUp;
+  readonly again: LookUp;
+}
+
+function columnsOf(memory: TableMemory, keys: Int32Array, slots: Int32Array): Columns {
+  return {
+    keys,
+    slots,
+    ipv4: ipv4LookUp(memory, keys, slots),
+    any: anyLookUp(memory, keys, slots),
+    again: secondLook(memory, keys, slots),
+  };
+}
 
 export class ConnectionTable {
   readonly slotCount: number;
   readonly #header: Int32Array;
-  readonly #prints: Int32Array;
+  readonly #prints: Uint8Array;
+  readonly #buckets: Int32Array;
   readonly #entries: Int32Array;
   readonly #bucketCount: number;
   readonly #scale: number;
-  readonly #seed: number;
-  /** Work space of `findMany`: first slots of both buckets and fingerprint of every key of a chunk. */
-  readonly #firsts = new Int32Array(CHUNK);
-  readonly #seconds = new Int32Array(CHUNK);
-  readonly #wanted = new Int32Array(CHUNK);
-  /**
-   * Takes what the passes of `findMany` read ahead: nothing there waits for a load, so many are under way at a time, and
-   * the next pass finds its lines near. Stored, so that the compiler cannot leave the loads out.
-   */
-  readonly #touched = new Int32Array(1);
+  readonly #multipliers: Int32Array;
+  readonly #memory: TableMemory;
+  #columns: Columns | null = null;
 
   constructor(memory: TableMemory) {
     this.#header = memory.header;
     this.#prints = memory.fingerprints;
+    this.#buckets = memory.buckets;
     this.#entries = memory.entries;
     this.#bucketCount = memory.layout.bucketCount;
     this.#scale = bucketScale(memory.layout.bucketCount);
-    this.#seed = memory.header[HEADER.hashSeed];
+    this.#multipliers = multipliersOf(memory.header[HEADER.hashSeed]);
+    this.#memory = memory;
     this.slotCount = memory.layout.slotCount;
   }
 
   /** Slot of the key `keys[base … base + 6]`, or −1. An entry that is being written counts as absent. */
   find(keys: Int32Array, base: number): number {
-    const prints = this.#prints;
-    const x = hashAddress(keys, base, this.#seed);
-    const y = hashRest(keys, base, this.#seed);
-    const first = firstHash(x, y);
-    const second = secondHash(x, y);
-    const print = fingerprintOf(first, second);
-    // Written out, here and in #findChunk: as a function of its own it costs a fifth more.
-    const a = bucketOf(first, this.#scale) << 2;
-    let slot = -1;
-    if (prints[a] === print) slot = a;
-    else if (prints[a | 1] === print) slot = a | 1;
-    else if (prints[a | 2] === print) slot = a | 2;
-    else if (prints[a | 3] === print) slot = a | 3;
-    else {
-      const b = bucketOf(second, this.#scale) << 2;
-      if (prints[b] === print) slot = b;
-      else if (prints[b | 1] === print) slot = b | 1;
-      else if (prints[b | 2] === print) slot = b | 2;
-      else if (prints[b | 3] === print) slot = b | 3;
-    }
-    if (slot >= 0 && holds(this.#entries, slot, keys, base)) return slot;
-    if (slot < 0 && this.#header[HEADER.overflowEntries] === 0) return -1;
-    return this.#findSlowly(first, second, print, keys, base);
+    const hash = stir(sumFor(keys, base, this.#multipliers));
+    const a = bucketFor(hash, this.#scale);
+    const b = otherOf(a, hash);
+    const wanted = Math.imul(fingerprintFor(hash), EVERYWHERE);
+    const bit = Math.clz32(matches(this.#buckets[a] ^ wanted) | (matches(this.#buckets[b] ^ wanted) >>> 1));
+    const slot = ((a ^ ((a ^ b) & -(bit & 1))) << 2) | (((bit >> 3) & 3) ^ 3);
+    return holds(this.#entries, slot, keys, base) ? slot : this.#search(a, hash, keys, base);
   }
 
   /**
    * `find` for `count` keys of KEY_WORDS words each, laid end to end from word 0; results into `slots[0 … count − 1]`.
-   * In large tables nearly every look-up waits for memory. Here the waits of a chunk overlap: passes that do nothing but
-   * read ahead come before those that need what they read. A pass that also computes or branches would not do: the
-   * processor looks ahead over a few hundred instructions, and no farther than to a branch that it guesses wrongly.
+   * `wide`: some key may not be an IPv4 client's; keys that are not find anything, or nothing, when it is false.
+   * Returns the FLAG_ bits of the entries, or-ed, of which some may be those of entries looked at in vain. The columns
+   * of the first call, which are those of the thread's batch, are compiled into the loops; others take longer.
    */
-  findMany(keys: Int32Array, count: number, slots: Int32Array): void {
-    for (let from = 0; from < count; from += CHUNK) {
-      this.#findChunk(keys, from, Math.min(CHUNK, count - from), slots);
+  findMany(keys: Int32Array, count: number, slots: Int32Array, wide = true): number {
+    if (this.#columns === null) this.#columns = columnsOf(this.#memory, keys, slots);
+    const columns = this.#columns;
+    let flags = 0;
+    let from = 0;
+    if (columns.keys === keys && columns.slots === slots) {
+      from = Math.min(CHUNK, count);
+      let result = wide ? columns.any(from) : columns.ipv4(from);
+      flags = result;
+      if (result > 0xff) {
+        result = columns.again(result >>> 8);
+        flags |= result;
+      }
+      for (let n = result >>> 8; n > 0; n--) {
+        const row = left[n - 1];
+        const slot = this.#search(firsts[row], hashes[row], keys, row * KEY_WORDS);
+        slots[row] = slot;
+        if (slot >= 0) flags |= this.flagsOf(slot);
+      }
     }
+    for (let row = from; row < count; row++) {
+      const slot = this.find(keys, row * KEY_WORDS);
+      slots[row] = slot;
+      if (slot >= 0) flags |= this.flagsOf(slot);
+    }
+    return flags & FLAGS;
   }
 
   /**
@@ -136,16 +182,13 @@ export class ConnectionTable {
     flags: number,
     nowMs: number,
   ): number {
-    const x = hashAddress(keys, base, this.#seed);
-    const y = hashRest(keys, base, this.#seed);
-    const first = firstHash(x, y);
-    const second = secondHash(x, y);
-    const print = fingerprintOf(first, second);
-    let slot = this.#claim(bucketOf(first, this.#scale), bucketOf(second, this.#scale), nowMs);
+    const hash = stirred(sumOf(keys, base, this.#multipliers));
+    const bucket = bucketOf(hash, this.#scale);
+    let slot = this.#claim(bucket, otherBucket(bucket, hash), nowMs);
     if (slot < 0) {
-      slot = this.#claimFurther(first, second, nowMs);
+      slot = this.#claimFurther(hash, nowMs);
       if (slot < 0) return -1;
-      this.#noteOverflow(this.#distance(slot, first, second));
+      this.#noteOverflow(this.#distance(slot, hash));
     }
     const entries = this.#entries;
     const at = slot * ENTRY_WORDS;
@@ -154,11 +197,12 @@ export class ConnectionTable {
     for (let i = 0; i < KEY_WORDS; i++) entries[at + ENTRY.client + i] = keys[base + i];
     entries[at + ENTRY.target] = target;
     entries[at + ENTRY.ports] = ports;
-    entries[at + ENTRY.record] = (record << 8) | flags;
+    const ipv4 = keys[base] === 0 && keys[base + 1] === 0 && keys[base + 2] === 0xffff;
+    entries[at + ENTRY.record] = (record << 8) | (flags & FLAGS) | (ipv4 ? FLAG_IPV4 : 0);
     for (let i = ENTRY.lastSeen; i < ENTRY_WORDS; i++) entries[at + i] = 0;
     Atomics.store(entries, at + ENTRY.version, (writing + 1) | 0);
     Atomics.add(this.#header, HEADER.entriesUsed, 1);
-    Atomics.store(this.#prints, slot, print);
+    Atomics.store(this.#prints, slot, fingerprintOf(hash));
     return slot;
   }
 
@@ -170,14 +214,14 @@ export class ConnectionTable {
     Atomics.store(entries, at + ENTRY.version, writing);
     entries[at + ENTRY.target] = target;
     entries[at + ENTRY.ports] = ports;
-    entries[at + ENTRY.record] = (record << 8) | flags;
+    entries[at + ENTRY.record] = (record << 8) | (flags & FLAGS) | (entries[at + ENTRY.record] & FLAG_IPV4);
     Atomics.store(entries, at + ENTRY.version, (writing + 1) | 0);
   }
 
   /** Replaces the FLAG_ bits. One word changes, so no reader can see half of it and none misses the entry. */
   setFlags(slot: number, flags: number): void {
     const at = slot * ENTRY_WORDS + ENTRY.record;
-    Atomics.store(this.#entries, at, (this.#entries[at] & ~0xff) | flags);
+    Atomics.store(this.#entries, at, (this.#entries[at] & ~FLAGS) | (flags & FLAGS));
   }
 
   /** Removes a live entry. Its counters can be read until another key takes the slot. */
@@ -213,7 +257,7 @@ export class ConnectionTable {
   }
 
   flagsOf(slot: number): number {
-    return this.#entries[slot * ENTRY_WORDS + ENTRY.record] & 0xff;
+    return this.#entries[slot * ENTRY_WORDS + ENTRY.record] & FLAGS;
   }
 
   /** new address index << 16 | next-hop index */
@@ -288,73 +332,38 @@ export class ConnectionTable {
     return { freed, kept };
   }
 
-  /** Every slot where the key may be: for another key with the same fingerprint in front of it, and for overflow. */
-  #findSlowly(first: number, second: number, print: number, keys: Int32Array, base: number): number {
-    const reach = this.#header[HEADER.overflowEntries] === 0 ? 0 : this.#header[HEADER.overflowReach];
-    let bucket = bucketOf(first, this.#scale);
-    for (let distance = -1; distance <= reach; distance++) {
-      const start = bucket * BUCKET_SLOTS;
-      for (let slot = start; slot < start + BUCKET_SLOTS; slot++) {
-        if (this.#prints[slot] === print && holds(this.#entries, slot, keys, base)) return slot;
-      }
-      if (distance === -1) bucket = bucketOf(second, this.#scale);
-      else if (distance === 0) bucket = bucketOf(thirdHash(first, second), this.#scale);
-      else if (distance === 1) bucket = bucketOf(fourthHash(first, second), this.#scale);
-      else bucket = this.#following(bucket);
-    }
-    return -1;
+  /** Every slot where a key may be that has this first bucket and hash, as far as any entry went. */
+  #search(bucket: number, hash: number, keys: Int32Array, base: number): number {
+    const wanted = Math.imul(fingerprintFor(hash), EVERYWHERE);
+    const slot = this.#among(bucket, otherOf(bucket, hash), wanted, keys, base);
+    if (slot >= 0 || this.#header[OVERFLOW] === 0) return slot;
+    const third = thirdOf(hash);
+    const fourth = bucketFor(fourthOf(third), this.#scale);
+    return this.#searchFurther(bucketFor(third, this.#scale), fourth, wanted, keys, base);
   }
 
-  #findChunk(keys: Int32Array, from: number, count: number, slots: Int32Array): void {
-    const prints = this.#prints;
+  #searchFurther(third: number, fourth: number, wanted: number, keys: Int32Array, base: number): number {
+    let slot = this.#among(third, fourth, wanted, keys, base);
+    let bucket = fourth;
+    for (let n = this.#header[HEADER.overflowReach] - 2; n > 0 && slot < 0; n--) {
+      bucket = this.#following(bucket);
+      slot = this.#among(bucket, bucket, wanted, keys, base);
+    }
+    return slot;
+  }
+
+  /** The key's slot in one of two buckets, or −1. */
+  #among(a: number, b: number, wanted: number, keys: Int32Array, base: number): number {
     const entries = this.#entries;
-    const firsts = this.#firsts;
-    const seconds = this.#seconds;
-    const wanted = this.#wanted;
-    const scale = this.#scale;
-    const seed = this.#seed;
-    let base = Math.imul(from, KEY_WORDS);
-    let touched = 0;
-    for (let i = 0; i < count; i = (i + 1) | 0) {
-      const x = hashAddress(keys, base, seed);
-      const y = hashRest(keys, base, seed);
-      const first = firstHash(x, y);
-      const second = secondHash(x, y);
-      firsts[i] = bucketOf(first, scale) << 2;
-      seconds[i] = bucketOf(second, scale) << 2;
-      wanted[i] = fingerprintOf(first, second);
-      base = (base + KEY_WORDS) | 0;
+    const buckets = this.#buckets;
+    let mask = matches(buckets[a] ^ wanted) | (matches(buckets[b] ^ wanted) >>> 1);
+    while (mask !== 0) {
+      const bit = Math.clz32(mask);
+      const slot = ((a ^ ((a ^ b) & -(bit & 1))) << 2) | ((bit >> 3) ^ 3);
+      if (holds(entries, slot, keys, base)) return slot;
+      mask ^= 0x80000000 >>> bit;
     }
-    for (let i = 0; i < count; i = (i + 1) | 0) touched ^= prints[firsts[i]];
-    for (let i = 0; i < count; i = (i + 1) | 0) {
-      const a = firsts[i];
-      const b = seconds[i];
-      const print = wanted[i];
-      let slot = -1;
-      if (prints[a] === print) slot = a;
-      else if (prints[a | 1] === print) slot = a | 1;
-      else if (prints[a | 2] === print) slot = a | 2;
-      else if (prints[a | 3] === print) slot = a | 3;
-      else if (prints[b] === print) slot = b;
-      else if (prints[b | 1] === print) slot = b | 1;
-      else if (prints[b | 2] === print) slot = b | 2;
-      else if (prints[b | 3] === print) slot = b | 3;
-      slots[(from + i) | 0] = slot;
-    }
-    for (let i = 0; i < count; i = (i + 1) | 0) {
-      const slot = slots[(from + i) | 0];
-      if (slot >= 0) touched ^= entries[slot << 4];
-    }
-    this.#touched[0] = touched;
-    base = Math.imul(from, KEY_WORDS);
-    for (let i = 0; i < count; i = (i + 1) | 0) {
-      const slot = slots[(from + i) | 0];
-      const found = slot >= 0 && holds(entries, slot, keys, base);
-      // Another key with this fingerprint in front, or buckets beyond the second in use: rare, so the plain way.
-      if (!found && (slot >= 0 || this.#header[HEADER.overflowEntries] !== 0))
-        slots[(from + i) | 0] = this.find(keys, base);
-      base = (base + KEY_WORDS) | 0;
-    }
+    return -1;
   }
 
   /** Claims a free slot in the emptier of two buckets (the first one if equal), or −1. */
@@ -391,9 +400,10 @@ export class ConnectionTable {
   }
 
   /** The third or fourth bucket, the emptier one, else the first that has room after the fourth. */
-  #claimFurther(first: number, second: number, nowMs: number): number {
-    let bucket = bucketOf(fourthHash(first, second), this.#scale);
-    let slot = this.#claim(bucketOf(thirdHash(first, second), this.#scale), bucket, nowMs);
+  #claimFurther(hash: number, nowMs: number): number {
+    const third = thirdHash(hash);
+    let bucket = bucketOf(fourthHash(third), this.#scale);
+    let slot = this.#claim(bucketOf(third, this.#scale), bucket, nowMs);
     for (let distance = 3; slot < 0 && distance <= REACH_LIMIT; distance++) {
       bucket = this.#following(bucket);
       slot = this.#claim(bucket, bucket, nowMs);
@@ -406,12 +416,14 @@ export class ConnectionTable {
   }
 
   /** 0 when the slot is in the first or second bucket of the key, else how many further buckets a search comes to it with. */
-  #distance(slot: number, first: number, second: number): number {
+  #distance(slot: number, hash: number): number {
     const count = this.#bucketCount;
     const bucket = (slot / BUCKET_SLOTS) | 0;
-    if (bucket === bucketOf(first, this.#scale) || bucket === bucketOf(second, this.#scale)) return 0;
-    if (bucket === bucketOf(thirdHash(first, second), this.#scale)) return 1;
-    return ((bucket - bucketOf(fourthHash(first, second), this.#scale) + count) % count) + 2;
+    const own = bucketOf(hash, this.#scale);
+    if (bucket === own || bucket === otherBucket(own, hash)) return 0;
+    const third = thirdHash(hash);
+    if (bucket === bucketOf(third, this.#scale)) return 1;
+    return ((bucket - bucketOf(fourthHash(third), this.#scale) + count) % count) + 2;
   }
 
   /** Before the entry is published: a reader that can see it also knows how far to look. */
@@ -428,9 +440,7 @@ export class ConnectionTable {
   /** `#distance` for the key that the slot holds. */
   #distanceOf(slot: number): number {
     const at = slot * ENTRY_WORDS + ENTRY.client;
-    const x = hashAddress(this.#entries, at, this.#seed);
-    const y = hashRest(this.#entries, at, this.#seed);
-    return this.#distance(slot, firstHash(x, y), secondHash(x, y));
+    return this.#distance(slot, stirred(sumOf(this.#entries, at, this.#multipliers)));
   }
 
   #counter(at: number): number {
@@ -443,22 +453,19 @@ export class ConnectionTable {
   }
 }
 
-/**
- * The slot holds the key, and nobody wrote it meanwhile. The words that differ most are compared first. Indices are
- * joined with `|`, which needs no look for an overflow: buckets and entries begin at multiples of their size.
- */
+/** The slot holds the key, and nobody wrote it meanwhile. Words are joined without branches: nearly always all are equal. */
 function holds(entries: Int32Array, slot: number, keys: Int32Array, base: number): boolean {
   const at = slot << 4;
   const version = entries[at];
-  return (
-    entries[at | 4] === keys[(base + 3) | 0] &&
-    entries[at | 6] === keys[(base + 5) | 0] &&
-    entries[at | 5] === keys[(base + 4) | 0] &&
-    entries[at | 7] === keys[(base + 6) | 0] &&
-    entries[at | 1] === keys[base] &&
-    entries[at | 2] === keys[(base + 1) | 0] &&
-    entries[at | 3] === keys[(base + 2) | 0] &&
-    (version & 1) === 0 &&
-    entries[at] === version
-  );
+  const difference =
+    (entries[at | 1] ^ keys[base]) |
+    (entries[at | 2] ^ keys[(base + 1) | 0]) |
+    (entries[at | 3] ^ keys[(base + 2) | 0]) |
+    (entries[at | 4] ^ keys[(base + 3) | 0]) |
+    (entries[at | 5] ^ keys[(base + 4) | 0]) |
+    (entries[at | 6] ^ keys[(base + 5) | 0]) |
+    (entries[at | 7] ^ keys[(base + 6) | 0]) |
+    (version & 1) |
+    (entries[at] ^ version);
+  return difference === 0;
 }

@@ -3,7 +3,11 @@
  * XDP program compute the same with `u32` (`Math.imul` is their `*`, `>>>` their `>>`, `+` wraps).
  */
 
-import { FINGERPRINT_FIRST, OWNER_SLOT_COUNT } from './layout.js';
+import { FINGERPRINT_FIRST, KEY_WORDS, LINE_BUCKETS, OWNER_SLOT_COUNT } from './layout.js';
+
+// V8 reads imported constants anew at every use; those of this module are compiled in.
+const LEAST = FINGERPRINT_FIRST;
+const OTHERS = LINE_BUCKETS - 2;
 
 const M1 = 0x9e3779b1 | 0;
 const M2 = 0x85ebca6b | 0;
@@ -21,73 +25,75 @@ export function ownerSlot(a0: number, a1: number, a2: number, a3: number): numbe
 }
 
 /*
- * The hash of a key of 7 words comes in two halves that know nothing of each other, `x` from the address and `y` from
- * the rest, and everything else is made of these two. Pure functions of numbers, because a result left in memory would
- * cost as much as the whole computation: the compiler keeps all of this in registers. Indices are cut to 32 bits (`| 0`)
- * so that it need not look for an overflow at each of them. In C, all u32:
+ * The hash of a key of 7 words is the sum of their products with 7 odd multipliers that the table's secret seed gives,
+ * stirred twice. A sum, because what does not change need not be computed again: words 0 … 2 of an IPv4 client are
+ * always 0, 0 and 0xffff, so a loop over IPv4 keys begins with a constant and reads four words. Secret multipliers,
+ * because keys that meet under known ones could be sent on purpose. The port, the upper half of word 4, is folded into
+ * the lower: products keep the zeros at the end of a word, and of two such words few sums would be left. In C, all u32:
  *
- *     a = (k0 ^ seed) * M1;  a = ((a ^ a >> 15) + k1) * M2;
- *     b = (k2 ^ seed) * M2;  b = ((b ^ b >> 15) + k3) * M3;
- *     c = (k4 ^ seed) * M3;  c = ((c ^ c >> 15) + k5) * M4;
- *     d = (k6 ^ seed) * M4;
- *     x = (a ^ a >> 16) + b;           y = (c ^ c >> 16) + d;
- *     x = (x ^ x >> 15) * M1;          y = (y ^ y >> 15) * M3;
- *     h1 = ((x ^ x >> 16) + y) * M2;   h2 = ((y ^ y >> 16) + (x ^ x >> 13)) * M4;
- *     h1 ^= h1 >> 15;                  h2 ^= h2 >> 16;
- *     fingerprint = (h1 * M3 + h2) | 4;
+ *     m[i] = (seed + i * M1 + M2) * M3;  m[i] = (m[i] ^ m[i] >> 15) * M4;  m[i] = m[i] ^ m[i] >> 16 | 1;
+ *     sum = k[0] * m[0] + … + k[3] * m[3] + (k[4] ^ k[4] >> 16) * m[4] + k[5] * m[5] + k[6] * m[6];
+ *     hash = (sum ^ sum >> 15) * M2;  hash = (hash ^ hash >> 15) * M3;
+ *
+ * The upper bits of the hash pick the first bucket, bits 9 … 11 the other one in the same cache line of fingerprints, the
+ * lower eight the fingerprint; third = (hash ^ hash >> 16) * M1 and fourth = (third ^ third >> 15) * M2 further buckets.
  *
  * M1 = 0x9e3779b1, M2 = 0x85ebca6b, M3 = 0xc2b2ae35, M4 = 0x27d4eb2f.
  */
 
-/** x: half of the hash, from the client's address `keys[base … base + 3]`. */
-export function hashAddress(keys: Int32Array, base: number, seed: number): number {
-  const a = Math.imul(keys[base] ^ seed, M1);
-  const b = Math.imul(keys[(base + 2) | 0] ^ seed, M2);
-  const x = (joined(a, keys[(base + 1) | 0], M2) + Math.imul(((b ^ (b >>> 15)) + keys[(base + 3) | 0]) | 0, M3)) | 0;
-  return Math.imul(x ^ (x >>> 15), M1);
+/** The multipliers that a table's seed gives, one for each word of a key. */
+export function multipliersOf(seed: number): Int32Array {
+  return Int32Array.from({ length: KEY_WORDS }, (_, i) => {
+    let m = Math.imul((seed + Math.imul(i, M1) + M2) | 0, M3);
+    m = Math.imul(m ^ (m >>> 15), M4);
+    return (m ^ (m >>> 16)) | 1;
+  });
 }
 
-/** y: the other half, from keyA, keyB and tag, `keys[base + 4 … base + 6]`. */
-export function hashRest(keys: Int32Array, base: number, seed: number): number {
-  const c = Math.imul(keys[(base + 4) | 0] ^ seed, M3);
-  const y = (joined(c, keys[(base + 5) | 0], M4) + Math.imul(keys[(base + 6) | 0] ^ seed, M4)) | 0;
-  return Math.imul(y ^ (y >>> 15), M3);
+/** Sum of products of the key `keys[base … base + 6]`. */
+export function sumOf(keys: Int32Array, base: number, m: Int32Array): number {
+  return (
+    (Math.imul(keys[base], m[0]) +
+      Math.imul(keys[(base + 1) | 0], m[1]) +
+      Math.imul(keys[(base + 2) | 0], m[2]) +
+      Math.imul(keys[(base + 3) | 0], m[3]) +
+      Math.imul(folded(keys[(base + 4) | 0]), m[4]) +
+      Math.imul(keys[(base + 5) | 0], m[5]) +
+      Math.imul(keys[(base + 6) | 0], m[6])) |
+    0
+  );
 }
 
-function joined(lane: number, word: number, factor: number): number {
-  const h = Math.imul(((lane ^ (lane >>> 15)) + word) | 0, factor);
-  return h ^ (h >>> 16);
+/** Word 4 of a key as it enters the sum. */
+export function folded(word: number): number {
+  return word ^ (word >>> 16);
 }
 
-/** First hash of a key: picks bucket 1. */
-export function firstHash(x: number, y: number): number {
-  const h = Math.imul(((x ^ (x >>> 16)) + y) | 0, M2);
-  return h ^ (h >>> 15);
+/** The hash of a key, from its sum of products. */
+export function stirred(sum: number): number {
+  const h = Math.imul(sum ^ (sum >>> 15), M2);
+  return Math.imul(h ^ (h >>> 15), M3);
 }
 
-/** Second hash of a key: picks bucket 2. */
-export function secondHash(x: number, y: number): number {
-  const h = Math.imul(((y ^ (y >>> 16)) + (x ^ (x >>> 13))) | 0, M4);
-  return h ^ (h >>> 16);
+/** What stands in a slot's byte for a key with this hash: FINGERPRINT_FIRST … 255. */
+export function fingerprintOf(hash: number): number {
+  const low = hash & 0xff;
+  return low + (((low - LEAST) >>> 29) & LEAST);
 }
 
-/** What stands in a slot's word for a key with these hashes: never one of the FINGERPRINT_ values below FINGERPRINT_FIRST. */
-export function fingerprintOf(first: number, second: number): number {
-  return (Math.imul(first, M3) + second) | 0 | FINGERPRINT_FIRST;
+/** The key's second bucket, another one of the LINE_BUCKETS whose fingerprints share a cache line with the first's. */
+export function otherBucket(bucket: number, hash: number): number {
+  return bucket ^ (((hash >>> 8) & OTHERS) | 1);
 }
 
-/**
- * Third and fourth choice (then come the buckets after the fourth), only looked at while HEADER.overflowEntries > 0. In C: h3 = (h1 ^ h2 >> 7) * M1,
- * h3 ^ h3 >> 16; h4 = (h2 ^ h1 >> 9) * M3, h4 ^ h4 >> 16.
- */
-export function thirdHash(first: number, second: number): number {
-  const h = Math.imul(first ^ (second >>> 7), M1);
-  return h ^ (h >>> 16);
+/** Picks the third bucket. Third and fourth (then come those after the fourth) matter while HEADER.overflowEntries > 0. */
+export function thirdHash(hash: number): number {
+  return Math.imul(hash ^ (hash >>> 16), M1);
 }
 
-export function fourthHash(first: number, second: number): number {
-  const h = Math.imul(second ^ (first >>> 9), M3);
-  return h ^ (h >>> 16);
+/** Picks the fourth bucket. */
+export function fourthHash(third: number): number {
+  return Math.imul(third ^ (third >>> 15), M2);
 }
 
 /**

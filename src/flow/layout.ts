@@ -8,7 +8,7 @@
  */
 
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 export const PAGE_LENGTH = 4096;
 
 /** Ownership slots: `ownerSlot(client address)` picks one, the slot array gives the shard that may write. */
@@ -48,12 +48,13 @@ export const HEADER = {
 /** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
 export const OWNER_SLOTS_OFFSET = 1024;
 
-// ── fingerprints: one word per entry slot ───────────────────────────────────────────────────────────────────────────
+// ── fingerprints: one byte per entry slot, so that a word is a bucket and a cache line LINE_BUCKETS of them ──────────
 export const FINGERPRINT_EMPTY = 0;
 export const FINGERPRINT_CLAIMED = 1; // a writer is filling the slot
 export const FINGERPRINT_REMOVED = 2; // free again 100 ms after ENTRY.lastSeen (which then holds milliseconds)
 export const FINGERPRINT_FIRST = 4; // real fingerprints are ≥ this
 export const BUCKET_SLOTS = 4;
+export const LINE_BUCKETS = 16; // both buckets of a key are in one such group; the bucket count is a multiple of it
 
 // ── entry: 64 bytes, 16 words ───────────────────────────────────────────────────────────────────────────────────────
 export const ENTRY_LENGTH = 64;
@@ -87,6 +88,7 @@ export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serv
 export const FLAG_DENIED = 8; // the firewall of the present plan denies it: drop
 export const FLAG_DECREMENT_TTL = 16;
 export const FLAG_REWRITE_BOTH = 32; // the other address too: RECORD.otherAddress (document 001, `reply: nat`)
+export const FLAG_IPV4 = 128; // client words 0 … 2 are 0, 0 and 0xffff: the table's own, its users neither set nor see it
 
 // ── tunnel record: 64 bytes ─────────────────────────────────────────────────────────────────────────────────────────
 export const RECORD_LENGTH = 64;
@@ -203,7 +205,7 @@ const pages = (length: number): number => Math.ceil(length / PAGE_LENGTH) * PAGE
 
 /** A connection is a tunnel: one record and two entries, at a load of at most 0.8. */
 export function tableLayout(connections: number): TableLayout {
-  const bucketCount = Math.max(4, Math.ceil((connections * 2) / 0.8 / BUCKET_SLOTS));
+  const bucketCount = Math.max(1, Math.ceil((connections * 2) / 0.8 / BUCKET_SLOTS / LINE_BUCKETS)) * LINE_BUCKETS;
   const slotCount = bucketCount * BUCKET_SLOTS;
   let next = 0;
   const segment = (length: number): number => {
@@ -218,7 +220,7 @@ export function tableLayout(connections: number): TableLayout {
     recordCount: connections,
     sessionCount: connections,
     header: segment(PAGE_LENGTH),
-    fingerprints: segment(slotCount * 4),
+    fingerprints: segment(slotCount),
     entries: segment(slotCount * ENTRY_LENGTH),
     records: segment(connections * RECORD_LENGTH),
     sessions: segment(connections * SESSION_LENGTH),
@@ -235,7 +237,9 @@ export class TableMemory {
   readonly layout: TableLayout;
   readonly header: Int32Array;
   readonly ownerSlots: Uint8Array;
-  readonly fingerprints: Int32Array;
+  readonly fingerprints: Uint8Array;
+  /** The same, one word per bucket. */
+  readonly buckets: Int32Array;
   readonly entries: Int32Array;
   readonly records: Int32Array;
   readonly sessions: Int32Array;
@@ -255,7 +259,8 @@ export class TableMemory {
     const words = (offset: number, count: number) => new Int32Array(buffer, offset, count);
     this.header = words(l.header, PAGE_LENGTH / 4);
     this.ownerSlots = new Uint8Array(buffer, l.header + OWNER_SLOTS_OFFSET, OWNER_SLOT_COUNT);
-    this.fingerprints = words(l.fingerprints, l.slotCount);
+    this.fingerprints = new Uint8Array(buffer, l.fingerprints, l.slotCount);
+    this.buckets = words(l.fingerprints, l.bucketCount);
     this.entries = words(l.entries, l.slotCount * ENTRY_WORDS);
     this.records = words(l.records, l.recordCount * RECORD_WORDS);
     this.sessions = words(l.sessions, l.sessionCount * SESSION_WORDS);

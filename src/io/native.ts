@@ -106,6 +106,8 @@ export interface DecisionTwin {
    * that neither a VIP nor a server is known by become KIND_HOST.
    */
   decide(count: number): number;
+  /** The look-up alone: verdict = slot of the key in the same row, or −1, for rows [0, count). */
+  lookUp(count: number): void;
 }
 
 export interface ForwardingTwinOptions
@@ -167,7 +169,7 @@ export interface NativeAddon {
   DecisionTwin: new (options: DecisionTwinOptions) => DecisionTwin;
   ForwardingTwin: new (options: ForwardingTwinOptions) => ForwardingTwin;
   Flood: new (options: FloodOptions) => Flood;
-  /** First, second, fingerprint, third, fourth hash and owner slot of `keys[0 … 6]`, as C++ computes them (unsigned). */
+  /** Hash, fingerprint, third and fourth hash and owner slot of `keys[0 … 6]`, as C++ computes them (unsigned). */
   hashKey(keys: Int32Array, seed: number): number[];
   NetlinkSocket: new (protocol: number, groups: number, onReadable: () => void) => NetlinkSocket;
   /** sd_notify(3): true when sent, false when there is no NOTIFY_SOCKET. */

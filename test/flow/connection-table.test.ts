@@ -1,21 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConnectionTable, QUARANTINE_MS } from '../../src/flow/connection-table.js';
-import {
-  bucketOf,
-  bucketScale,
-  fingerprintOf,
-  firstHash,
-  hashAddress,
-  hashRest,
-  secondHash,
-} from '../../src/flow/hash.js';
+import { bucketOf, bucketScale, fingerprintOf, multipliersOf, stirred, sumOf } from '../../src/flow/hash.js';
 import {
   BUCKET_SLOTS,
   ENTRY,
   ENTRY_WORDS,
   FINGERPRINT_CLAIMED,
   FINGERPRINT_REMOVED,
+  FLAG_IPV4,
   HEADER,
   KEY_WORDS,
   type TableMemory,
@@ -160,19 +153,68 @@ describe('connection table', () => {
     expect(table.count()).toBe(0);
   });
 
-  it('looks up many at once as it does one by one', () => {
+  it.each([
+    ['IPv4 keys in the first columns', false, true],
+    ['any keys in the first columns', true, true],
+    ['any keys in other columns', true, false],
+  ])('looks up many at once as it does one by one: %s', (_, wide, own) => {
     const memory = newMemory(400);
     const table = new ConnectionTable(memory);
-    for (let i = 0; i < 980; i++) table.insert(keyOf(i), 0, 0, 0, i, 0, 0);
-    for (const count of [0, 1, 63, 64, 65, 200]) {
-      const keys = new Int32Array(count * KEY_WORDS);
-      const next = numbers(count + 1);
-      for (let i = 0; i < count; i++) realisticKey((next() >>> 0) % 1400, keys, i * KEY_WORDS);
-      const slots = new Int32Array(count + 1).fill(-9);
-      table.findMany(keys, count, slots);
-      for (let i = 0; i < count; i++) expect(slots[i]).toBe(table.find(keys, i * KEY_WORDS));
-      expect(slots[count]).toBe(-9);
+    const column = new Int32Array(400 * KEY_WORDS);
+    const slots = new Int32Array(400);
+    if (own) table.findMany(column, 0, slots);
+    else table.findMany(new Int32Array(KEY_WORDS), 0, new Int32Array(1));
+    // So full that many keys are in further buckets, some of them far.
+    const key = (i: number, at: Int32Array, base: number): void => {
+      realisticKey(i, at, base);
+      if (wide && i % 3 === 0) at[base + (i % 2)] = 0x20010db8;
+    };
+    const one = new Int32Array(KEY_WORDS);
+    const entered = Math.floor(memory.layout.slotCount * 0.97);
+    for (let i = 0; i < entered; i++) {
+      key(i, one, 0);
+      table.insert(one, 0, 0, 0, i, i % 50 === 7 ? 8 : 1, 0);
     }
+    expect(memory.header[HEADER.overflowReach]).toBeGreaterThan(2);
+    for (const count of [0, 1, 63, 255, 256, 257, 400]) {
+      const next = numbers(count + 1);
+      let flags = 0;
+      for (let i = 0; i < count; i++) key((next() >>> 0) % 1400, column, i * KEY_WORDS);
+      slots.fill(-9);
+      const seen = table.findMany(column, count, slots, wide);
+      for (let i = 0; i < count; i++) {
+        expect(slots[i]).toBe(table.find(column, i * KEY_WORDS));
+        if (slots[i] >= 0) flags |= table.flagsOf(slots[i]);
+      }
+      for (const slot of slots.subarray(count)) expect(slot).toBe(-9);
+      expect(seen & flags).toBe(flags);
+      expect(seen & FLAG_IPV4).toBe(0);
+    }
+  });
+
+  it('never takes an IPv6 client for the IPv4 client with the same last words', () => {
+    const table = new ConnectionTable(newMemory(64));
+    const keys = Int32Array.from([...keyOf(1), ...keyOf(1), ...keyOf(2)]);
+    const slots = new Int32Array(3);
+    const [m0, , m2] = multipliersOf(0x5eed);
+    // A client whose other words add to the sum what those of IPv4 do: same hash, same fingerprint.
+    const inverse = (m: number): number => {
+      let x = m;
+      for (let i = 0; i < 5; i++) x = Math.imul(x, 2 - Math.imul(m, x));
+      return x;
+    };
+    const strange = keyOf(1);
+    strange[2] = 0;
+    strange[0] = Math.imul(Math.imul(0xffff, m2), inverse(m0));
+    expect(sumOf(strange, 0, multipliersOf(0x5eed))).toBe(sumOf(keys, 0, multipliersOf(0x5eed)));
+    const slot = table.insert(strange, 0, 0, 0, 1, 1, 0);
+    table.findMany(keys, 3, slots, false);
+    expect([...slots]).toEqual([-1, -1, -1]);
+    const right = table.insert(keyOf(1), 0, 0, 0, 2, 1, 0);
+    table.update(right, 1, 2, 3, 4);
+    table.setFlags(right, 9);
+    table.findMany(keys, 3, slots, false);
+    expect([...slots, table.flagsOf(right), table.find(strange, 0)]).toEqual([right, right, -1, 9, slot]);
   });
 
   it('does not take another key for the one looked for when their fingerprints are equal', () => {
@@ -180,11 +222,9 @@ describe('connection table', () => {
     const table = new ConnectionTable(memory);
     const wanted = keyOf(1);
     const seed = memory.header[HEADER.hashSeed];
-    const x = hashAddress(wanted, 0, seed);
-    const y = hashRest(wanted, 0, seed);
-    const first = firstHash(x, y);
-    const print = fingerprintOf(first, secondHash(x, y));
-    const start = bucketOf(first, bucketScale(memory.layout.bucketCount)) * BUCKET_SLOTS;
+    const hash = stirred(sumOf(wanted, 0, multipliersOf(seed)));
+    const print = fingerprintOf(hash);
+    const start = bucketOf(hash, bucketScale(memory.layout.bucketCount)) * BUCKET_SLOTS;
     const slot = table.insert(wanted, 0, 0, 0, 1, 0, 0);
     // A stranger with the same fingerprint stands before it, in the other slots of both buckets.
     for (let other = start; other < start + BUCKET_SLOTS; other++)
@@ -193,6 +233,8 @@ describe('connection table', () => {
     const keys = Int32Array.from([...wanted, ...keyOf(2)]);
     table.findMany(keys, 2, slots);
     expect([table.find(wanted, 0), ...slots]).toEqual([slot, slot, -1]);
+    table.findMany(keys, 2, slots, false);
+    expect([...slots]).toEqual([slot, -1]);
   });
 
   it('agrees with a Map whatever is done to it', () => {
@@ -202,15 +244,15 @@ describe('connection table', () => {
       now: number;
     };
     const command = fc.oneof(
-      { weight: 5, arbitrary: fc.record({ do: fc.constant('insert' as const), key: fc.nat(60) }) },
-      { weight: 3, arbitrary: fc.record({ do: fc.constant('remove' as const), key: fc.nat(60) }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant('update' as const), key: fc.nat(60) }) },
+      { weight: 5, arbitrary: fc.record({ do: fc.constant('insert' as const), key: fc.nat(90) }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('remove' as const), key: fc.nat(90) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('update' as const), key: fc.nat(90) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), key: fc.nat(150) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('adopt' as const), key: fc.constant(0) }) },
     );
     fc.assert(
-      fc.property(fc.integer(), fc.array(command, { maxLength: 120 }), (seed, commands) => {
-        const table = new ConnectionTable(newMemory(10, seed)); // 28 slots: often full
+      fc.property(fc.integer(), fc.array(command, { maxLength: 200 }), (seed, commands) => {
+        const table = new ConnectionTable(newMemory(10, seed)); // 64 slots: often full
         const model: Model = { live: new Map(), removed: [], now: 0x7fffff00 };
         let stamp = 0;
         for (const { do: what, key: i } of commands) {
@@ -237,7 +279,7 @@ describe('connection table', () => {
           }
           expect(table.count()).toBe(model.live.size);
         }
-        for (let i = 0; i <= 60; i++) {
+        for (let i = 0; i <= 90; i++) {
           const slot = table.find(keyOf(i), 0);
           expect(slot).toBe(model.live.get(i)?.slot ?? -1);
           if (slot >= 0) expect(table.recordOf(slot)).toBe(model.live.get(i)?.record);

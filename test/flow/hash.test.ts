@@ -3,48 +3,38 @@ import {
   bucketOf,
   bucketScale,
   fingerprintOf,
-  firstHash,
   fourthHash,
-  hashAddress,
-  hashRest,
+  multipliersOf,
+  otherBucket,
   ownerSlot,
-  secondHash,
+  stirred,
+  sumOf,
   thirdHash,
 } from '../../src/flow/hash.js';
-import { FINGERPRINT_FIRST, KEY_WORDS, OWNER_SLOT_COUNT } from '../../src/flow/layout.js';
+import { FINGERPRINT_FIRST, KEY_WORDS, LINE_BUCKETS, OWNER_SLOT_COUNT } from '../../src/flow/layout.js';
 import { numbers, realisticKey } from './memory.js';
 
-/** [first, second, fingerprint] */
-function hashes(keys: Int32Array, base: number, seed: number): [number, number, number] {
-  const x = hashAddress(keys, base, seed);
-  const y = hashRest(keys, base, seed);
-  const [first, second] = [firstHash(x, y), secondHash(x, y)];
-  return [first, second, fingerprintOf(first, second)];
-}
+const hashOf = (keys: Int32Array, base: number, multipliers: Int32Array): number =>
+  stirred(sumOf(keys, base, multipliers));
 
 /** The C text of the comment in hash.ts, word for word, with u32 as BigInt. */
-function twin(k: readonly number[], seedWord: number): { h1: number; h2: number; fingerprint: number } {
-  const M = 0xffffffffn;
-  const u = (x: bigint) => x & M;
-  const [k0, k1, k2, k3, k4, k5, k6] = k.map((word) => BigInt(word >>> 0));
+function twin(words: readonly number[], seedWord: number): number[] {
+  const u = (x: bigint) => x & 0xffffffffn;
+  const k = words.map((word) => BigInt(word >>> 0));
   const seed = BigInt(seedWord >>> 0);
   const [M1, M2, M3, M4] = [0x9e3779b1n, 0x85ebca6bn, 0xc2b2ae35n, 0x27d4eb2fn];
-  let a = u((k0 ^ seed) * M1);
-  a = u(u((a ^ (a >> 15n)) + k1) * M2);
-  let b = u((k2 ^ seed) * M2);
-  b = u(u((b ^ (b >> 15n)) + k3) * M3);
-  let c = u((k4 ^ seed) * M3);
-  c = u(u((c ^ (c >> 15n)) + k5) * M4);
-  const d = u((k6 ^ seed) * M4);
-  let x = u((a ^ (a >> 16n)) + b);
-  let y = u((c ^ (c >> 16n)) + d);
-  x = u((x ^ (x >> 15n)) * M1);
-  y = u((y ^ (y >> 15n)) * M3);
-  let h1 = u(u((x ^ (x >> 16n)) + y) * M2);
-  let h2 = u(u((y ^ (y >> 16n)) + (x ^ (x >> 13n))) * M4);
-  h1 ^= h1 >> 15n;
-  h2 ^= h2 >> 16n;
-  return { h1: Number(h1), h2: Number(h2), fingerprint: Number(u(h1 * M3 + h2) | 4n) };
+  const m = k.map((_, i) => {
+    let x = u((seed + BigInt(i) * M1 + M2) * M3);
+    x = u((x ^ (x >> 15n)) * M4);
+    return (x ^ (x >> 16n)) | 1n;
+  });
+  const sum = u(
+    k[0] * m[0] + k[1] * m[1] + k[2] * m[2] + k[3] * m[3] + (k[4] ^ (k[4] >> 16n)) * m[4] + k[5] * m[5] + k[6] * m[6],
+  );
+  let hash = u((sum ^ (sum >> 15n)) * M2);
+  hash = u((hash ^ (hash >> 15n)) * M3);
+  const third = u((hash ^ (hash >> 16n)) * M1);
+  return [hash, third, u((third ^ (third >> 15n)) * M2)].map(Number);
 }
 
 describe('hash of a key', () => {
@@ -53,73 +43,116 @@ describe('hash of a key', () => {
     for (let i = 0; i < 2000; i++) {
       const key = Int32Array.from({ length: KEY_WORDS + 2 }, next);
       const seed = next();
-      const actual = hashes(key, 2, seed);
-      const expected = twin([...key.subarray(2)], seed);
-      expect(actual.map((h) => h >>> 0)).toEqual([expected.h1, expected.h2, expected.fingerprint]);
-      expect(actual[2] >>> 0).toBeGreaterThanOrEqual(FINGERPRINT_FIRST);
+      const hash = hashOf(key, 2, multipliersOf(seed));
+      const third = thirdHash(hash);
+      expect([hash, third, fourthHash(third)].map((h) => h >>> 0)).toEqual(twin([...key.subarray(2)], seed));
     }
   });
 
   it('keeps known values, which C++ and BPF are held against', () => {
     const key = Int32Array.of(0, 0, 0xffff, 0xc0800a05, (1701 << 16) | 1701, 42, (1 << 16) | (1 << 8) | 1);
-    const [first, second, print] = hashes(key, 0, 0x12345678);
-    expect(
-      [first, second, print, thirdHash(first, second), fourthHash(first, second)].map((h) => h >>> 0),
-    ).toMatchInlineSnapshot(`
+    const hash = hashOf(key, 0, multipliersOf(0x12345678));
+    const third = thirdHash(hash);
+    expect([hash, third, fourthHash(third)].map((h) => h >>> 0)).toMatchInlineSnapshot(`
       [
-        2411212786,
-        2480894937,
-        1071373559,
-        694752748,
-        2941699824,
+        3600327619,
+        3480102635,
+        2290771197,
+      ]
+    `);
+    expect([fingerprintOf(hash), otherBucket(100, hash)]).toMatchInlineSnapshot(`
+      [
+        195,
+        103,
       ]
     `);
     expect(ownerSlot(0, 0, 0xffff, 0xc0800a05)).toMatchInlineSnapshot(`505`);
     expect(ownerSlot(0x20010db8, 0, 0, 0x80000001)).toMatchInlineSnapshot(`284`);
   });
 
-  it('changes about half of the bits of both hashes with any one bit of the key', () => {
-    const rounds = 200;
+  it('has multipliers that are odd, and others for every seed and word', () => {
+    const seen = new Set<number>();
+    for (let seed = 0; seed < 1000; seed++) for (const m of multipliersOf(seed)) seen.add(m);
+    expect(seen.size).toBeGreaterThan(6990);
+    expect([...seen].every((m) => (m & 1) === 1)).toBe(true);
+  });
+
+  it('changes about half of the bits with any one bit of the key, and its upper half as often', () => {
+    const rounds = 400;
     const next = numbers(11);
     let worst = 0;
     const key = new Int32Array(KEY_WORDS);
     for (let bit = 0; bit < KEY_WORDS * 32; bit++) {
-      const changed = new Float64Array(64);
+      let whole = 0;
+      let upper = 0;
       for (let round = 0; round < rounds; round++) {
+        const multipliers = multipliersOf(next());
         for (let w = 0; w < KEY_WORDS; w++) key[w] = next();
-        const before = hashes(key, 0, 5);
+        const before = hashOf(key, 0, multipliers);
         key[bit >>> 5] ^= 1 << (bit & 31);
-        const after = hashes(key, 0, 5);
-        const [x, y] = [before[0] ^ after[0], before[1] ^ after[1]];
-        for (let i = 0; i < 32; i++) {
-          changed[i] += (x >>> i) & 1;
-          changed[32 + i] += (y >>> i) & 1;
-        }
+        const changed = before ^ hashOf(key, 0, multipliers);
+        for (let i = 0; i < 32; i++) whole += (changed >>> i) & 1;
+        for (let i = 16; i < 32; i++) upper += (changed >>> i) & 1;
       }
-      // How far the mean over all output bits is from one half.
-      const share = changed.reduce((sum, n) => sum + n, 0) / (64 * rounds);
-      worst = Math.max(worst, Math.abs(share - 0.5));
+      worst = Math.max(worst, Math.abs(whole / (32 * rounds) - 0.5), Math.abs(upper / (16 * rounds) - 0.5));
     }
     expect(worst).toBeLessThan(0.06);
   });
 
-  it('spreads keys as traffic has them over buckets like random ones, by either hash', () => {
+  /** Keys as traffic has them. */
+  const patterns: Record<string, (i: number, key: Int32Array) => void> = {
+    'many tunnels of many clients': (i, key) => realisticKey(i, key, 0),
+    'one client with all ids': (i, key) =>
+      key.set([0, 0, 0xffff, 0x0a000001, (1701 << 16) | 1701, i & 0xffff, 0x10103]),
+    'ports of one client': (i, key) => key.set([0, 0, 0xffff, 0x0a000001, i << 16, (i >>> 16) << 16, 0x10103]),
+    'both directions': (i, key) =>
+      key.set([
+        0,
+        0,
+        0xffff,
+        0x0a000000 + (i >>> 1),
+        (1701 << 16) | (i & 1 ? 0 : 1701),
+        i >>> 1,
+        i & 1 ? 0x20102 : 0x10103,
+      ]),
+    'networks of IPv6 clients': (i, key) => key.set([0x20010db8, i, 0, 1, (1701 << 16) | 1701, 1, 0x30103]),
+  };
+
+  it.each(Object.keys(patterns))('spreads %s over buckets and fingerprints like random keys', (name) => {
     const buckets = 4096;
     const keys = 40_960;
     const key = new Int32Array(KEY_WORDS);
     for (const seed of [0, 1, 0x5eed]) {
-      const counts = [new Int32Array(buckets), new Int32Array(buckets)];
+      const multipliers = multipliersOf(seed);
+      const counts = new Int32Array(buckets);
+      const others = new Int32Array(LINE_BUCKETS);
+      const prints = new Int32Array(256);
       for (let i = 0; i < keys; i++) {
-        realisticKey(i, key, 0);
-        const [first, second] = hashes(key, 0, seed);
-        counts[0][bucketOf(first, bucketScale(buckets))]++;
-        counts[1][bucketOf(second, bucketScale(buckets))]++;
+        patterns[name](i, key);
+        const hash = hashOf(key, 0, multipliers);
+        const bucket = bucketOf(hash, bucketScale(buckets));
+        counts[bucket]++;
+        others[otherBucket(bucket, hash) ^ bucket]++;
+        prints[fingerprintOf(hash)]++;
       }
-      for (const column of counts) {
-        // χ² with 4095 degrees of freedom: mean 4095, standard deviation 90.
-        const chi = column.reduce((sum, n) => sum + (n - 10) ** 2 / 10, 0);
-        expect(Math.abs(chi - 4095)).toBeLessThan(6 * 90.5);
-      }
+      // χ² with 4095 degrees of freedom: mean 4095, standard deviation 90. Less is no fault: evener than chance.
+      expect(counts.reduce((sum, n) => sum + (n - 10) ** 2 / 10, 0)).toBeLessThan(4095 + 6 * 90.5);
+      expect(others.every((n, distance) => (distance % 2 === 0 ? n === 0 : n > 4300 && n < 5950))).toBe(true);
+      expect(prints.subarray(0, FINGERPRINT_FIRST).every((n) => n === 0)).toBe(true);
+      // 160 of each, of the first four twice as many.
+      expect(Math.min(...prints.subarray(FINGERPRINT_FIRST))).toBeGreaterThan(90);
+      expect(Math.max(...prints.subarray(2 * FINGERPRINT_FIRST))).toBeLessThan(240);
+    }
+  });
+
+  it('has the second bucket in the line of the first, and the other way about', () => {
+    const next = numbers(19);
+    for (let i = 0; i < 2000; i++) {
+      const [bucket, hash] = [next() >>> 12, next()];
+      const other = otherBucket(bucket, hash);
+      expect(other).not.toBe(bucket);
+      expect(Math.floor(other / LINE_BUCKETS)).toBe(Math.floor(bucket / LINE_BUCKETS));
+      expect(otherBucket(other, hash)).toBe(bucket);
     }
   });
 });

@@ -8,16 +8,7 @@ import type { Plan } from '../../src/dataplane/plan.js';
 import { recall } from '../../src/dataplane/recall.js';
 import { AddressTable } from '../../src/flow/address-table.js';
 import { ConnectionTable } from '../../src/flow/connection-table.js';
-import {
-  fingerprintOf,
-  firstHash,
-  fourthHash,
-  hashAddress,
-  hashRest,
-  ownerSlot,
-  secondHash,
-  thirdHash,
-} from '../../src/flow/hash.js';
+import { fingerprintOf, fourthHash, multipliersOf, ownerSlot, stirred, sumOf, thirdHash } from '../../src/flow/hash.js';
 import { ADDRESS_ROLE, FLAG_DENIED, KEY_WORDS, TABLE_FORWARD, TABLE_REVERSE } from '../../src/flow/layout.js';
 import { type DecisionTwin, native } from '../../src/io/native.js';
 import { BATCH_CAPACITY, type PacketPort, PORT_NONE, VERDICT_DROP, VERDICT_PASS } from '../../src/io/port.js';
@@ -34,18 +25,10 @@ describe('hashes', () => {
     fc.assert(
       fc.property(fc.array(word, { minLength: KEY_WORDS, maxLength: KEY_WORDS }), word, (words, seed) => {
         key.set(words);
-        const x = hashAddress(key, 0, seed);
-        const y = hashRest(key, 0, seed);
-        const first = firstHash(x, y);
-        const second = secondHash(x, y);
-        const all = [
-          first,
-          second,
-          fingerprintOf(first, second),
-          thirdHash(first, second),
-          fourthHash(first, second),
-          ownerSlot(key[0], key[1], key[2], key[3]),
-        ];
+        const hash = stirred(sumOf(key, 0, multipliersOf(seed)));
+        const third = thirdHash(hash);
+        const owner = ownerSlot(key[0], key[1], key[2], key[3]);
+        const all = [hash, fingerprintOf(hash), third, fourthHash(third), owner];
         expect(native().hashKey(key, seed)).toEqual(all.map((value) => value >>> 0));
       }),
       { numRuns: FUZZ_RUNS },
