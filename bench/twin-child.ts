@@ -65,5 +65,5 @@ function places(
   const used = Array.from({ length: limit }, (_, index) => index * CELL_WORDS).filter(
     (at) => cells[at + word.state] !== 0,
   );
-  return used.map((at) => ({ address: cells[at + word.address], port: cells[at + word.port] }));
+  return used.map((at) => ({ address: cells[at + word.address], port: cells[at + word.port] & 0xffff }));
 }
