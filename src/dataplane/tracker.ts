@@ -40,7 +40,8 @@ import type { FloatingPorts } from './floating-ports.js';
 import type { HandOver } from './hand-over.js';
 import { patchAssigned } from './patch.js';
 import type { PlanVip } from './plan.js';
-import { TunnelDraft, type TunnelStore } from './tunnel-store.js';
+import { TunnelDraft } from './tunnel-draft.js';
+import type { TunnelStore } from './tunnel-store.js';
 
 /** Ids tried before a collision is given up. */
 const VIRTUAL_CHANNEL_TRIES = 64;

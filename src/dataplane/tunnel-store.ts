@@ -26,26 +26,7 @@ import {
 } from '../flow/layout.js';
 import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
-import type { PlanServer, PlanVip } from './plan.js';
-
-/** Everything that a new tunnel is made of; filled by the tracker, read by `create`. One instance per shard. */
-export class TunnelDraft {
-  vip!: PlanVip;
-  server!: PlanServer;
-  protocol = 0;
-  hasPorts = true;
-  a0 = 0;
-  a1 = 0;
-  a2 = 0;
-  a3 = 0;
-  clientPort = 0;
-  clientChannel = 0;
-  serverChannel = 0;
-  virtualChannel = 0;
-  clientNextHop = 0;
-  serverNextHop = 0;
-  denied = false;
-}
+import type { TunnelDraft } from './tunnel-draft.js';
 
 /** Answers of `create` below 0. */
 export const STORE_FULL = -1;
@@ -202,6 +183,11 @@ export class TunnelStore {
     this.#set(record, RECORD.clientChannel, draft.clientChannel);
     this.#set(record, RECORD.virtualChannel, draft.virtualChannel);
     const shown = draft.virtualChannel || draft.serverChannel;
+    // A server that was started again during the set-up answers anew, with another id: the first answer counts no more.
+    if (!this.#leadsTo(this.word(record, RECORD.entryForward) - 1, shown, shownPort)) {
+      this.#removeEntry(record, RECORD.entryForward, nowMs);
+      this.#removeEntry(record, RECORD.entryAlias, nowMs);
+    }
     if (this.word(record, RECORD.entryForward) === 0) {
       const slot = this.#insertIn(record, draft, TABLE_FORWARD, shownPort, shown, serverPort, nowSeconds, nowMs);
       if (slot < 0) return false;
@@ -236,6 +222,17 @@ export class TunnelStore {
       );
     }
     return true;
+  }
+
+  /** Is this the forward entry of that channel and local port? */
+  #leadsTo(slot: number, channel: number, port: number): boolean {
+    return slot >= 0 && this.table.keyWord(slot, 5) === channel && (this.table.keyWord(slot, 4) & 0xffff) === port;
+  }
+
+  #removeEntry(record: number, word: number, nowMs: number): void {
+    const slot = this.word(record, word) - 1;
+    if (slot >= 0) this.table.remove(slot, nowMs);
+    this.#set(record, word, 0);
   }
 
   establish(record: number): void {

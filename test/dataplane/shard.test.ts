@@ -142,6 +142,20 @@ describe('requests', () => {
   });
 });
 
+describe('a server that was started again during the set-up', () => {
+  test('its second answer, with another id, is the one that counts', () => {
+    const h = new Harness({ servers: [{ name: 'lns1', address: SERVER_1 }] });
+    h.send(toVip(sccrq({ assigned: 7 })));
+    h.send(toClient(SERVER_1, sccrp({ tunnel: 7, assigned: 99 })), PORT_INSIDE);
+    h.send(toVip(sccrq({ assigned: 7 })));
+    h.send(toClient(SERVER_1, sccrp({ tunnel: 7, assigned: 100 })), PORT_INSIDE);
+    expect(h.send(toVip(scccn({ tunnel: 100 }))).sent).toHaveLength(1);
+    expect(h.rows.tunnels()).toMatchObject([{ clientTunnelId: 7, serverTunnelId: 100, state: 'established' }]);
+    expect(h.send(toVip(l2tpData({ tunnel: 99, session: 1, payload: '00' }))).sent).toEqual([]);
+    expect(h.drops()).toEqual({ 'unknown-tunnel': 1 });
+  });
+});
+
 describe('ends of tunnels', () => {
   test('after StopCCN the mapping lives a retransmission cycle, then goes', () => {
     const h = new Harness();

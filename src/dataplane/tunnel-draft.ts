@@ -1,0 +1,21 @@
+/** A tunnel before it is in the table. */
+import type { PlanServer, PlanVip } from './plan.js';
+
+/** Everything that a new tunnel is made of; filled by the tracker, read by `create`. One instance per shard. */
+export class TunnelDraft {
+  vip!: PlanVip;
+  server!: PlanServer;
+  protocol = 0;
+  hasPorts = true;
+  a0 = 0;
+  a1 = 0;
+  a2 = 0;
+  a3 = 0;
+  clientPort = 0;
+  clientChannel = 0;
+  serverChannel = 0;
+  virtualChannel = 0;
+  clientNextHop = 0;
+  serverNextHop = 0;
+  denied = false;
+}
