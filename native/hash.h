@@ -51,4 +51,10 @@ static inline td_u32 td_owner_slot(td_u32 a0, td_u32 a1, td_u32 a2, td_u32 a3) {
   return h & (TD_OWNER_SLOT_COUNT - 1);
 }
 
+static inline td_u32 td_spread_address(td_u32 a0, td_u32 a1, td_u32 a2, td_u32 a3, td_u32 seed) {
+  td_u32 h = (a0 ^ a1 ^ a2 ^ a3 ^ seed) * TD_HASH_M1;
+  h = (h ^ (h >> 15)) * TD_HASH_M2;
+  return h ^ (h >> 13);
+}
+
 #endif

@@ -108,3 +108,10 @@ export function bucketOf(hash: number, scale: number): number {
 export function bucketScale(bucketCount: number): number {
   return bucketCount / 4294967296;
 }
+
+/** Picks an address's first slot in the directory (masked by the caller). Not a hash against malice: the writer knows all. */
+export function spreadAddress(a0: number, a1: number, a2: number, a3: number, seed: number): number {
+  let h = Math.imul(a0 ^ a1 ^ a2 ^ a3 ^ seed, M1);
+  h = Math.imul(h ^ (h >>> 15), M2);
+  return (h ^ (h >>> 13)) >>> 0;
+}

@@ -1,15 +1,18 @@
 /**
- * The one piece of memory that all threads, the addon and (later) the XDP program share: where everything lies.
+ * The one piece of memory that all threads, the addon and the XDP program share: where everything lies.
  *
- * Every segment is an array of equal items whose size is a power of two, starting at a page, so that each one can be
- * a mmapable BPF array without change. All words are 32 bit, host byte order; addresses and ports are stored as the
+ * Every segment is an array of equal items whose size is a power of two, starting at a page. So the whole is an array of
+ * elements of ELEMENT_LENGTH bytes, which is what the XDP program sees: one mmapable BPF array, in which an entry, a
+ * record or a cache line of fingerprints is one element. All words are 32 bit, host byte order; addresses and ports are stored as the
  * numbers that their network-order bytes spell (10.10.1.1 is 0x0a0a0101). IPv4 addresses are IPv4-mapped
  * (0, 0, 0xffff, a). `native/layout.h` says the same to C++; `test/native/layout.test.ts` compares the two.
  */
 
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 export const PAGE_LENGTH = 4096;
+/** Value size of the BPF array: an index into it is a byte offset divided by this. */
+export const ELEMENT_LENGTH = 64;
 
 /** Ownership slots: `ownerSlot(client address)` picks one, the slot array gives the shard that may write. */
 export const OWNER_SLOT_COUNT = 1024;
@@ -47,6 +50,55 @@ export const HEADER = {
 } as const;
 /** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
 export const OWNER_SLOTS_OFFSET = 1024;
+
+// ── what the XDP program must know: two elements of the header page, written by the main thread ─────────────────────
+/** Byte offset inside the header page. Word indices below are relative to it. */
+export const XDP_OFFSET = 2048;
+export const XDP = {
+  // First element: read for every packet.
+  flags: 0, // XDP_FLAG bits
+  bucketCount: 1,
+  fingerprints: 2, // element index of the segment; so are the next five
+  entries: 3,
+  records: 4,
+  addresses: 5,
+  nextHops: 6,
+  directory: 7, // of the half that counts; its seed << DIRECTORY_SEED_SHIFT
+  multipliers: 8, // 7 words, of `multipliersOf(hashSeed)`
+  // Second element.
+  outsideInterface: 16, // interface index; both are the same with one arm and with two VLANs of one parent
+  insideInterface: 17,
+  vlans: 18, // outside << 16 | inside, 0 untagged
+  outsideMacHigh: 19, // bytes 0 … 3
+  outsideMacLow: 20, // bytes 4 and 5 << 16
+  insideMacHigh: 21,
+  insideMacLow: 22,
+  shards: 23,
+  queues: 24, // receive queues of a device for which there are sockets
+  spread: 25, // CPUs that hits are spread over, 0 none
+  generation: 26, // counts writings of these elements
+} as const;
+export const XDP_WORDS = 32;
+export const XDP_FLAG = {
+  offload: 1, // forward hits; else they go to a shard as everything else does
+  oneArm: 2, // outside and inside are one device and VLAN: a frame's side is told by its addresses
+  denyList: 4, // the deny list is not empty
+  denyByDefault: 8, // what the deny list does not allow is denied
+  hearOutside: 16, // ARP and ND answers on this side go to a shard: the host has no device there
+  hearInside: 32,
+  sameDevice: 64, // one interface for both sides
+} as const;
+
+// ── directory: which address is whose, an open-addressed hash in two halves of which one counts ─────────────────────
+/** Slots of a half; a power of two. `spreadAddress(…) & (DIRECTORY_SLOTS − 1)` is an address's first slot. */
+export const DIRECTORY_SLOTS = 8192;
+/** Slots that a reader looks at; the writer picks a seed with which that is enough. */
+export const DIRECTORY_REACH = 8;
+export const DIRECTORY_SEED_SHIFT = 26; // an element index has fewer bits: memory ends at 4 GiB
+export const DIRECTORY_LENGTH = 32;
+export const DIRECTORY_WORDS = 8;
+/** Its address comes first, 4 words. */
+export const DIRECTORY = { index: 4 /* address index + 1, 0 free */, role: 5 /* ADDRESS_ROLE bits */ } as const;
 
 // ── fingerprints: one byte per entry slot, so that a word is a bucket and a cache line LINE_BUCKETS of them ──────────
 export const FINGERPRINT_EMPTY = 0;
@@ -88,6 +140,7 @@ export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serv
 export const FLAG_DENIED = 8; // the firewall of the present plan denies it: drop
 export const FLAG_DECREMENT_TTL = 16;
 export const FLAG_REWRITE_BOTH = 32; // the other address too: RECORD.otherAddress (document 001, `reply: nat`)
+export const FLAG_OFFLOADED = 64; // the XDP program may forward by this entry
 export const FLAG_IPV4 = 128; // client words 0 … 2 are 0, 0 and 0xffff: the table's own, its users neither set nor see it
 
 // ── tunnel record: 64 bytes ─────────────────────────────────────────────────────────────────────────────────────────
@@ -198,6 +251,7 @@ export interface TableLayout {
   readonly nextHops: number;
   readonly servers: number;
   readonly vips: number;
+  readonly directory: number;
   readonly length: number;
 }
 
@@ -228,6 +282,7 @@ export function tableLayout(connections: number): TableLayout {
     nextHops: segment(NEXT_HOP_LIMIT * NEXT_HOP_LENGTH),
     servers: segment(SERVER_LIMIT * CELL_LENGTH),
     vips: segment(VIP_LIMIT * CELL_LENGTH),
+    directory: segment(2 * DIRECTORY_SLOTS * DIRECTORY_LENGTH),
     length: next,
   };
 }
@@ -247,6 +302,9 @@ export class TableMemory {
   readonly nextHops: Int32Array;
   readonly servers: Int32Array;
   readonly vips: Int32Array;
+  /** Words from XDP_OFFSET of the header page on, as XDP counts them. */
+  readonly xdp: Int32Array;
+  readonly directory: Int32Array;
 
   constructor(
     readonly buffer: ArrayBuffer | SharedArrayBuffer,
@@ -268,6 +326,8 @@ export class TableMemory {
     this.nextHops = words(l.nextHops, NEXT_HOP_LIMIT * NEXT_HOP_WORDS);
     this.servers = words(l.servers, SERVER_LIMIT * CELL_WORDS);
     this.vips = words(l.vips, VIP_LIMIT * CELL_WORDS);
+    this.xdp = words(l.header + XDP_OFFSET, XDP_WORDS);
+    this.directory = words(l.directory, 2 * DIRECTORY_SLOTS * DIRECTORY_WORDS);
   }
 }
 

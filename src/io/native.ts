@@ -150,6 +150,109 @@ export interface NetlinkSocket {
   close(): void;
 }
 
+/** Numbers of <linux/bpf.h>. */
+export interface BpfMapOrder {
+  readonly type: number;
+  readonly keyLength: number;
+  readonly valueLength: number;
+  readonly entries: number;
+  readonly flags: number;
+  /** At most 15 characters. */
+  readonly name: string;
+}
+
+export interface BpfLoadOrder {
+  /** The object file, as clang makes it. */
+  readonly object: Uint8Array;
+  /** ELF section of the program: 'xdp', 'xdp/cpumap' … */
+  readonly section: string;
+  readonly name: string;
+  /** 0, or BPF_XDP_CPUMAP for the second program of a cpumap. */
+  readonly expectedAttachType: number;
+  /** Descriptor of every map that the program names (`struct … name SEC(".maps")`). A missing one is an error. */
+  readonly maps: Readonly<Record<string, number>>;
+}
+
+/** bpf(2), one method a command. Errors have `code` (errno's name); a refusal of the verifier has `log` besides. */
+export interface NativeBpf {
+  createMap(order: BpfMapOrder): number;
+  load(order: BpfLoadOrder): number;
+  /** Maps that a program of the object names. Throws on anything that is no such object. */
+  mapNames(object: Uint8Array, section: string): string[];
+  lookUp(map: number, key: Uint8Array, valueLength: number): Uint8Array | null;
+  update(map: number, key: Uint8Array, value: Uint8Array): void;
+  /** False when there was none. */
+  remove(map: number, key: Uint8Array): boolean;
+  nextKey(map: number, key: Uint8Array | null, keyLength: number): Uint8Array | null;
+  pin(fd: number, path: string): void;
+  openPinned(path: string): number;
+  mapInfo(fd: number): BpfMapOrder & { readonly id: number };
+  programInfo(fd: number): {
+    readonly id: number;
+    readonly type: number;
+    readonly name: string;
+    readonly tag: string;
+    readonly maps: number[];
+  };
+  openProgramById(id: number): number;
+  openMapById(id: number): number;
+  /** XDP on an interface as a bpf_link. `mode`: XDP_FLAGS_DRV_MODE 4, XDP_FLAGS_SKB_MODE 2. EBUSY: another one is there. */
+  link(program: number, interfaceIndex: number, mode: number): number;
+  linkInfo(fd: number): { readonly id: number; readonly program: number; readonly interfaceIndex: number };
+  updateLink(link: number, program: number): void;
+  detachLink(link: number): void;
+  /** Runs a program on a packet. `repeat` > 1 measures; `live`: BPF_F_TEST_XDP_LIVE_FRAMES, nothing comes back. */
+  testRun(order: {
+    readonly program: number;
+    readonly data: Uint8Array;
+    readonly ingressInterface?: number;
+    readonly queue?: number;
+    readonly repeat?: number;
+    readonly live?: boolean;
+    readonly batch?: number;
+  }): { readonly action: number; readonly data: Uint8Array; readonly nanoseconds: number };
+  /** CPUs that per-CPU maps have a value for. */
+  possibleCpus(): number;
+}
+
+export interface XskSetOptions {
+  /** Distinct devices with their receive queues; index as in NativePort.device. */
+  readonly devices: readonly { readonly name: string; readonly queues: number }[];
+  readonly shards: number;
+  /** Bytes of a frame's place: 2048 or 4096, by the MTU. */
+  readonly chunkLength: number;
+  /** Frames for each queue of each device. */
+  readonly framesPerQueue: number;
+  /** XDP_COPY, XDP_ZEROCOPY or 'auto': zero-copy, and copy where the driver refuses. */
+  readonly copy: 'auto' | 'copy' | 'zero-copy';
+}
+
+/**
+ * All AF_XDP sockets of the process and their memory, made by the main thread, so that they outlive a shard's crash.
+ * Shards attach by `handle`. One socket per (device, queue, shard), one fill and completion ring per (device, queue).
+ */
+export interface XskSet {
+  /** For `XskRing`, in any thread of the process. */
+  readonly handle: number;
+  /** Whether the devices got zero-copy, by device. */
+  readonly zeroCopy: readonly boolean[];
+  /** Index in the socket map: (device * queues + queue) * shards + shard, queues being the largest of the devices'. */
+  readonly sockets: readonly { readonly index: number; readonly fd: number }[];
+  /** Frames that a dead shard held come back. To be called when it is certain that its thread has ended. */
+  reclaim(shard: number): void;
+  close(): void;
+}
+
+export interface XskRingOptions extends Omit<RewriterOptions, 'frames' | 'columns'> {
+  readonly handle: number;
+  readonly shard: number;
+  readonly spinMicros?: number;
+  readonly wakeFd?: number;
+}
+
+/** A shard's share of the sockets: the `xdp` adapter's native half. The same as PacketRing to its user. */
+export interface XskRing extends PacketRing {}
+
 export interface NativeAddon {
   readonly version: string;
   /** Opens (creates, enlarges to `length` when new) the file at `path`, or a memfd when null. */
@@ -166,6 +269,9 @@ export interface NativeAddon {
   PacketRing: new (options: PacketRingOptions) => PacketRing;
   /** Throws with `code` when this thread may not have packet sockets: EPERM without CAP_NET_RAW. */
   probePacketSocket(): void;
+  readonly bpf: NativeBpf;
+  XskSet: new (options: XskSetOptions) => XskSet;
+  XskRing: new (options: XskRingOptions) => XskRing;
   DecisionTwin: new (options: DecisionTwinOptions) => DecisionTwin;
   ForwardingTwin: new (options: ForwardingTwinOptions) => ForwardingTwin;
   Flood: new (options: FloodOptions) => Flood;
