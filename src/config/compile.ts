@@ -33,6 +33,7 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
     inside: valid(parseInterface(input.interfaces.inside)),
     io: input.io,
     offload: input.offload,
+    spread: input.spread,
     workers: input.workers,
     vips: input.vips.map(compileVip),
     firewall: {

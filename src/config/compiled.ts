@@ -73,6 +73,8 @@ export interface CompiledConfig {
   readonly inside: InterfaceSpec;
   readonly io: 'auto' | 'xdp' | 'packet';
   readonly offload: boolean;
+  /** CPUs that the XDP program spreads hits over, 0 none. */
+  readonly spread: number;
   readonly workers: number | 'auto';
   readonly vips: readonly CompiledVip[];
   readonly firewall: {

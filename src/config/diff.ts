@@ -16,6 +16,7 @@ const FIXED: readonly (readonly [Path, (config: CompiledConfig) => string])[] = 
   [['interfaces', 'inside'], (config) => config.inside.name],
   [['io'], (config) => config.io],
   [['offload'], (config) => String(config.offload)],
+  [['spread'], (config) => String(config.spread)],
   [['workers'], (config) => String(config.workers)],
   [['table', 'connections'], (config) => String(config.table.connections)],
   [['control', 'socket'], (config) => config.control.socket],

@@ -23,6 +23,8 @@ import {
 
 export const CONNECTIONS = { min: 16, max: 16_000_000, default: 65_536 } as const;
 const WORKERS_MAX = 64;
+/** As many CPUs as the program's map of them has room for. */
+const SPREAD_MAX = 64;
 const WEIGHT_MAX = 1000;
 const RULE_LIMIT = 1024;
 const COUNT_MAX = 1_000_000_000;
@@ -204,13 +206,24 @@ export const configSchema = z.strictObject({
       ),
     })
     .describe('Where packets come and go. Fixed until a restart.'),
-  io: available(['auto', 'xdp', 'packet'], (word) => word !== 'xdp', 'io')
+  io: z
+    .enum(['auto', 'xdp', 'packet'])
     .default('auto')
-    .describe('Packet input and output. This version: packet (AF_PACKET), which auto chooses. Fixed until a restart.'),
+    .describe(
+      'Packet input and output: xdp (a program in the driver, and AF_XDP), packet (AF_PACKET); auto takes the best that this machine can do and says why. Fixed until a restart.',
+    ),
   offload: z
     .boolean()
     .default(true)
-    .describe('Let the kernel forward known tunnels where the io can. Fixed until a restart.'),
+    .describe('Let the XDP program forward known tunnels by itself; only with xdp. Fixed until a restart.'),
+  spread: z
+    .int()
+    .min(0)
+    .max(SPREAD_MAX)
+    .default(0)
+    .describe(
+      `CPUs that the XDP program spreads known tunnels over, session by session, when few receive queues carry much: 0 to ${SPREAD_MAX}, 0 = none. Fixed until a restart.`,
+    ),
   workers: z
     .union([z.literal('auto'), z.int().min(1).max(WORKERS_MAX)])
     .default('auto')

@@ -19,6 +19,7 @@ test.each([
   ['interfaces.inside', { interfaces: { outside: 'wan0', inside: 'lan0.5' } }],
   ['io', { io: 'packet' }],
   ['offload', { offload: false }],
+  ['spread', { spread: 2 }],
   ['workers', { workers: 2 }],
   ['table.connections', { table: { connections: 100 } }],
   ['control.socket', { control: { socket: '/run/other.sock' } }],

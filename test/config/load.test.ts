@@ -16,6 +16,7 @@ describe('a valid file', () => {
       inside: { name: 'lan0', device: 'lan0', vlan: 0 },
       io: 'auto',
       offload: true,
+      spread: 0,
       workers: 'auto',
       vips: [
         {
@@ -210,7 +211,7 @@ timeouts:
 
 describe('refused, with a reason', () => {
   const cases: [string, string, string][] = [
-    ['io: xdp', withTop({ io: 'xdp' }), 'io: io xdp is not available in this version'],
+    ['io: tap', withTop({ io: 'tap' }), 'io: '],
     [
       'protocol ipsec',
       withVip({ protocols: ['ipsec'] }),
@@ -322,7 +323,7 @@ describe('files', () => {
         config: { timeouts: { closing: 5 } },
         warnings: [{ severity: 'warning' }],
       });
-      writeFileSync(file, `${MINIMAL}io: xdp\nworkers: 0\n`);
+      writeFileSync(file, `${MINIMAL}io: tap\nworkers: 0\n`);
       const error = (() => {
         try {
           return loadConfig(file);
