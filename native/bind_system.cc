@@ -1,7 +1,9 @@
 // Odds and ends of the operating system that Node does not offer.
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -123,6 +125,23 @@ Napi::Value close_fd(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/// lockPath(path): a descriptor that holds an exclusive lock of a file (made when it is not there) or of a folder, until
+/// it is closed or the process ends. Throws EAGAIN when somebody else has it.
+Napi::Value lock_path(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string path = text(info[0], "path");
+  // A folder can be locked too, but only be opened for reading.
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOTDIR || errno == ENOENT)) {
+    fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  }
+  if (fd < 0) throw make_error(env, "open " + path, errno);
+  UniqueFd held(fd);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) throw make_error(env, "lock of " + path, errno);
+  held.release();
+  return Napi::Number::New(env, fd);
+}
+
 Napi::Value exit_now(const Napi::CallbackInfo& info) { _exit(info[0].ToNumber().Int32Value()); }
 
 }  // namespace
@@ -138,6 +157,7 @@ void init_system(Napi::Env env, Napi::Object exports) {
   exports.Set("eventFd", Napi::Function::New(env, event_fd, "eventFd"));
   exports.Set("signalEventFd", Napi::Function::New(env, signal_event_fd, "signalEventFd"));
   exports.Set("exitNow", Napi::Function::New(env, exit_now, "exitNow"));
+  exports.Set("lockPath", Napi::Function::New(env, lock_path, "lockPath"));
   exports.Set("closeFd", Napi::Function::New(env, close_fd, "closeFd"));
 }
 

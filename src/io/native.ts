@@ -261,6 +261,8 @@ export interface NativeAddon {
   mapTable(fd: number, length: number): ArrayBuffer;
   unmapTable(buffer: ArrayBuffer): void;
   closeFd(fd: number): void;
+  /** Holds an exclusive lock of a file (made when absent) or folder until the descriptor is closed. EAGAIN: another has it. */
+  lockPath(path: string): number;
   /** _exit(2): for a process with a thread that hangs in native code, where an ordinary exit would join it for ever. */
   exitNow(status: number): never;
   eventFd(): number;
