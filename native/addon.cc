@@ -15,6 +15,7 @@ class Addon : public Napi::Addon<Addon> {
     td::init_flood(env, exports);
     td::init_forwarder(env, exports);
     td::init_netlink(env, exports);
+    td::init_bpf(env, exports);
   }
 };
 

@@ -1,6 +1,7 @@
 #include "table.h"
 
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "bpf_sys.h"
 #include "layout.h"
 
 #ifndef MADV_COLLAPSE
@@ -49,6 +51,17 @@ void* map_aligned(int fd, std::size_t length) {
   return base;
 }
 
+/// Bytes of a BPF array that may be mapped; 0 when the descriptor is of anything else.
+uint64_t mappable_length(int fd) {
+  try {
+    const BpfMapInfo map = bpf_map_info(fd);
+    if (map.type != BPF_MAP_TYPE_ARRAY || (map.flags & BPF_F_MMAPABLE) == 0) return 0;
+    return (uint64_t{map.value_length} + 7) / 8 * 8 * map.entries;
+  } catch (const BpfError&) {
+    return 0;
+  }
+}
+
 }  // namespace
 
 OpenTable open_table_file(const std::string& path, uint64_t length) {
@@ -86,10 +99,12 @@ OpenTable open_table_memory(uint64_t length) {
 TableMapping::TableMapping(int fd, std::size_t length) : base_(nullptr), length_(length) {
   struct stat status {};
   if (fstat(fd, &status) != 0) throw TableError{"fstat of the table", errno};
+  // A BPF map is an anonymous inode of no length.
+  const bool file = S_ISREG(status.st_mode) && status.st_size > 0;
+  const uint64_t size = file ? static_cast<uint64_t>(status.st_size) : mappable_length(fd);
   // Pages beyond the end of the file would be SIGBUS at the first touch.
-  if (length == 0 || static_cast<uint64_t>(status.st_size) < length) {
-    throw TableError{"mmap of " + std::to_string(length) + " bytes of a table of " + std::to_string(status.st_size),
-                     EINVAL};
+  if (length == 0 || size < length) {
+    throw TableError{"mmap of " + std::to_string(length) + " bytes of a table of " + std::to_string(size), EINVAL};
   }
   base_ = map_aligned(fd, length);
   if (base_ == MAP_FAILED) {
@@ -97,7 +112,8 @@ TableMapping::TableMapping(int fd, std::size_t length) : base_(nullptr), length_
     throw TableError{"mmap of " + std::to_string(length) + " bytes of the table", errno};
   }
   // Huge pages, so that a look-up in a large table does not wait for page tables: where the file system offers them,
-  // and else (memfd and tmpfs by default; Linux 6.1) by copying together what is there. A refusal changes nothing.
+  // and else (memfd and tmpfs by default; Linux 6.1) by copying together what is there. A refusal, as for the memory of
+  // a BPF map, changes nothing.
   madvise(base_, length, MADV_HUGEPAGE);
   madvise(base_, length, MADV_COLLAPSE);
 }

@@ -1,5 +1,5 @@
-// The table's memory: a file or a memfd, mapped by every thread for itself. Plain C++; failures are thrown as
-// TableError.
+// The table's memory: a file, a memfd or a BPF array, mapped by every thread for itself. Plain C++; failures are thrown
+// as TableError.
 #pragma once
 
 #include <cstddef>

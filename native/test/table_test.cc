@@ -1,12 +1,15 @@
 #include "../table.h"
 
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
+#include "../bpf_sys.h"
 #include "check.h"
 
 namespace {
@@ -95,6 +98,51 @@ TEST(table_mapping_beyond_the_end_is_refused) {
   int error = 0;
   try {
     const td::TableMapping mapping(table.fd.get(), 4097);
+  } catch (const td::TableError& thrown) {
+    error = thrown.error;
+  }
+  CHECK_EQ(error, EINVAL);
+}
+
+TEST(table_mapping_of_a_bpf_array) {
+  td::UniqueFd map;
+  try {
+    map = td::bpf_create_map({0, BPF_MAP_TYPE_ARRAY, 4, 64, 3 * 64, BPF_F_MMAPABLE, "td_table"});
+  } catch (const td::BpfError& error) {
+    CHECK(error.error == EPERM || error.error == ENOSYS);  // without the right to BPF there is nothing to map
+    return;
+  }
+  td::TableMapping one(map.get(), 3 * 4096);
+  td::TableMapping two(map.get(), 3 * 4096);
+  CHECK_EQ(reinterpret_cast<uintptr_t>(one.base()) % (2 << 20), 0U);
+  static_cast<uint8_t*>(one.base())[3 * 4096 - 1] = 9;
+  CHECK_EQ(static_cast<uint8_t*>(two.base())[3 * 4096 - 1], 9);
+  std::vector<uint8_t> value(64);
+  const uint32_t last = 3 * 64 - 1;
+  CHECK(td::bpf_look_up(map.get(), {reinterpret_cast<const uint8_t*>(&last), sizeof last}, value));
+  CHECK_EQ(value[63], 9);
+  one.unmap();
+  CHECK_EQ(static_cast<uint8_t*>(two.base())[3 * 4096 - 1], 9);
+  int error = 0;
+  try {
+    const td::TableMapping mapping(map.get(), 3 * 4096 + 1);
+  } catch (const td::TableError& thrown) {
+    error = thrown.error;
+  }
+  CHECK_EQ(error, EINVAL);
+}
+
+TEST(table_mapping_of_a_map_that_cannot_be_mapped) {
+  td::UniqueFd map;
+  try {
+    map = td::bpf_create_map({0, BPF_MAP_TYPE_ARRAY, 4, 64, 64, 0, "plain"});
+  } catch (const td::BpfError& error) {
+    CHECK(error.error == EPERM || error.error == ENOSYS);
+    return;
+  }
+  int error = 0;
+  try {
+    const td::TableMapping mapping(map.get(), 4096);
   } catch (const td::TableError& thrown) {
     error = thrown.error;
   }

@@ -173,7 +173,11 @@ export interface BpfLoadOrder {
   readonly maps: Readonly<Record<string, number>>;
 }
 
-/** bpf(2), one method a command. Errors have `code` (errno's name); a refusal of the verifier has `log` besides. */
+/**
+ * bpf(2), one method a command. Errors have `code` (errno's name); a refusal of the verifier has `log` besides. Descriptors
+ * that are returned are close-on-exec, and the caller's to close. Keys and values must have the map's lengths; a value of a
+ * per-CPU map is its length rounded up to 8, times `possibleCpus()`.
+ */
 export interface NativeBpf {
   createMap(order: BpfMapOrder): number;
   load(order: BpfLoadOrder): number;
@@ -198,10 +202,19 @@ export interface NativeBpf {
   openMapById(id: number): number;
   /** XDP on an interface as a bpf_link. `mode`: XDP_FLAGS_DRV_MODE 4, XDP_FLAGS_SKB_MODE 2. EBUSY: another one is there. */
   link(program: number, interfaceIndex: number, mode: number): number;
-  linkInfo(fd: number): { readonly id: number; readonly program: number; readonly interfaceIndex: number };
+  /** `type`: BPF_LINK_TYPE_…, 6 is XDP. `interfaceIndex` 0: detached, or the interface has gone. */
+  linkInfo(fd: number): {
+    readonly id: number;
+    readonly type: number;
+    readonly program: number;
+    readonly interfaceIndex: number;
+  };
   updateLink(link: number, program: number): void;
   detachLink(link: number): void;
-  /** Runs a program on a packet. `repeat` > 1 measures; `live`: BPF_F_TEST_XDP_LIVE_FRAMES, nothing comes back. */
+  /**
+   * Runs a program on a packet (14 bytes at least). `repeat` > 1 measures; `live`: BPF_F_TEST_XDP_LIVE_FRAMES, nothing comes
+   * back. `ingressInterface` must be up and have native XDP.
+   */
   testRun(order: {
     readonly program: number;
     readonly data: Uint8Array;
@@ -213,6 +226,9 @@ export interface NativeBpf {
   }): { readonly action: number; readonly data: Uint8Array; readonly nanoseconds: number };
   /** CPUs that per-CPU maps have a value for. */
   possibleCpus(): number;
+  /** Mounts a bpffs on `path` (made where missing; one that is there is left alone); `ofInit`: in process 1's mount namespace. */
+  mountBpffs(path: string, ofInit: boolean): void;
+  unmountBpffs(path: string, ofInit: boolean): void;
 }
 
 export interface XskSetOptions {
