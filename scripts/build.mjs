@@ -1,4 +1,4 @@
-// Builds what is not up to date: the addon, then src into dist, then bench into dist/bench.
+// Builds what is not up to date: the BPF programs, the addon, then src into dist, then bench into dist/bench.
 // node scripts/build.mjs      exit: 0 built, 69 a tool is missing, 70 it does not compile
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -18,6 +18,7 @@ const run = (what, ...args) => {
   process.exit(status === 69 ? 69 : 70);
 };
 
+run('the BPF programs', 'scripts/build-bpf.mjs');
 run('the native addon', 'scripts/build-native.mjs');
 run('src', 'node_modules/typescript/bin/tsc', '-p', '.');
 // bench resolves the product through "#designator/*", that is through dist, so it comes after it.

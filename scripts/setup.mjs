@@ -81,7 +81,13 @@ const needs = [
   },
   { package: 'nginx', found: () => command('nginx'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'libnginx-mod-stream', found: streamModule, why: 'a peer in benchmarks', in: lab, optional: true },
-  { package: 'clang', found: () => command('clang'), why: 'fuzzes the native core', in: lab, optional: true },
+  {
+    package: 'clang',
+    found: () => command('clang'),
+    why: 'builds the BPF programs, fuzzes the native core',
+    in: lab,
+    optional: true,
+  },
   { package: 'libclang-rt-14-dev', found: fuzzerRuntime, why: 'fuzzes the native core', in: lab, optional: true },
   {
     package: 'clang-format',
