@@ -24,6 +24,10 @@ export const COUNTER = {
   virtualChannels: 15, // tunnels that got a virtual id
   batches: 16,
   captureLost: 17, // frames that a capture did not get: its ring was full
+  offloaded: 18, // tunnels given to the XDP program, each time that they were
+  withdrawn: 19, // … and taken back
+  offloadDeferred: 20, // tunnels that were to be given to it and found too many waiting: a review does it
+  heard: 21, // neighbours' answers that the host has no device for (xdp)
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

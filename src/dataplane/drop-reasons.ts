@@ -31,6 +31,7 @@ export const DROP_REASONS = [
   ['neighbour-unresolved', 'the link-layer address of the next hop is not known yet'],
   ['rewrite-failed', 'the frame does not have the headers that its table entry promises'],
   ['send-failed', 'the kernel did not take the frame for sending'],
+  ['not-passed', 'the frame was the host’s, but had already left the kernel’s way to it (AF_XDP)'],
   ['receive-ring', 'the kernel lost the frame because the receive ring was full'],
 ] as const satisfies readonly (readonly [string, string])[];
 

@@ -32,6 +32,8 @@ export class Local {
     readonly macs: readonly [Uint8Array, Uint8Array],
     readonly hops: NextHopTable,
     readonly statistics: Float64Array,
+    /** A frame that is here has left the kernel's way (AF_XDP): the host does not get it any more. */
+    readonly takes = false,
   ) {}
 
   setTime(seconds: number): void {
@@ -44,6 +46,11 @@ export class Local {
       drop(batch, i, this.statistics, DROP['firewall-denied']);
       return;
     }
+    this.#pass(batch, i);
+  }
+
+  #pass(batch: Batch, i: number): void {
+    if (this.takes) return drop(batch, i, this.statistics, DROP['not-passed']);
     batch.kind[i] = KIND_DONE;
     batch.columns.verdict[i] = VERDICT_PASS;
     this.statistics[COUNTER.passed]++;
@@ -56,7 +63,12 @@ export class Local {
     const ingress = columns.ingress[i];
     const arp = !this.#isIp(batch, i);
     if (!arp && firewall.denies(batch, i, directory)) return drop(batch, i, this.statistics, DROP['firewall-denied']);
-    this.#learn(batch, i, ingress);
+    const heard = this.#learn(batch, i, ingress);
+    if (heard && this.takes) {
+      // Such an answer comes here only where the host has no device that could have asked.
+      this.statistics[COUNTER.heard]++;
+      return finish(batch, i);
+    }
     // Who has the VIP is asked outside; inside, servers reach it through their route.
     const slot = ingress === PORT_OUTSIDE || !arp ? batch.takeScratch() : -1;
     if (slot >= 0) {
@@ -79,19 +91,18 @@ export class Local {
       }
       batch.returnScratch();
     }
-    batch.kind[i] = KIND_DONE;
-    columns.verdict[i] = VERDICT_PASS;
-    this.statistics[COUNTER.passed]++;
+    this.#pass(batch, i);
   }
 
-  /** A neighbour that the table waits for has told its address. */
-  #learn(batch: Batch, i: number, ingress: number): void {
+  /** A neighbour has told its address, which is entered where the table waits for it. False: it is no such message. */
+  #learn(batch: Batch, i: number, ingress: number): boolean {
     const { columns, view } = batch;
-    if (!readNeighbourAnswer(view, columns.offset[i], columns.length[i], this.#neighbour)) return;
+    if (!readNeighbourAnswer(view, columns.offset[i], columns.length[i], this.#neighbour)) return false;
     const [a0, a1, a2, a3] = this.#neighbour.words;
     const hop = this.hops.find(ingress, a0, a1, a2, a3);
     if (hop >= 0 && this.hops.state(hop) !== NEXT_HOP_STATE.free)
       this.hops.setMac(hop, this.#neighbour.mac, this.#nowSeconds);
+    return true;
   }
 
   #isIp(batch: Batch, i: number): boolean {

@@ -52,6 +52,7 @@ export type ShardMessage =
   | { readonly type: 'capture'; readonly captures: readonly CaptureFilter[] }
   | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
   | { readonly type: 'release'; readonly server: number /* end every tunnel of this server cell */ }
+  | { readonly type: 'review' /* a server entered another state: look at all tunnels anew */ }
   | { readonly type: 'crash' };
 
 /** Shard → main thread. */

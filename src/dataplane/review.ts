@@ -1,52 +1,116 @@
 /**
- * A change of rules, servers or routes reaches tunnels that stand already: every own tunnel's firewall verdict and next
- * hops are computed anew. Done in slices between batches, so that a large table does not stop the traffic.
+ * A change of rules, servers, routes or captures reaches tunnels that stand already. Two passes over all own tunnels, both
+ * in slices between batches, so that a large table does not stop the traffic: the first, quick one gives every tunnel the
+ * firewall's new verdict and takes out of the XDP program's hands what it may no longer forward; the second computes next
+ * hops anew and lets in what may be forwarded by it. A restart in the middle begins with the first pass again.
  */
 import { CELL_WORDS, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
 import type { Ageing } from './ageing.js';
 import type { ClientHops } from './client-hops.js';
 import type { Directory } from './directory.js';
 import type { Firewall } from './firewall.js';
+import type { Offload } from './offload.js';
 import type { TunnelStore } from './tunnel-store.js';
 
-/** Records looked at per turn. */
+/** Records looked at per turn, in the second pass and in the first. */
 const SLICE = 2048;
+const QUICK_SLICE = 16384;
+
+const DONE = -1;
 
 export class Review {
-  #next = -1;
+  /** Next record of either pass. */
+  #withdraw = DONE;
+  #renew = DONE;
+  #rules = false;
 
   constructor(
     readonly store: TunnelStore,
     readonly ageing: Ageing,
     readonly hops: ClientHops,
     readonly firewall: Firewall,
+    readonly offload: Offload,
   ) {}
 
-  /** Starts again from the first record. */
-  restart(): void {
-    this.#next = 0;
+  /** Starts again from the first record. `rules`: verdicts may be other ones than those in the entries. */
+  restart(rules = false): void {
+    this.#rules ||= rules;
+    this.#withdraw = 0;
+    this.#renew = DONE;
+    this.offload.forgetWaiting();
   }
 
   get running(): boolean {
-    return this.#next >= 0;
+    return this.withdrawing || this.#renew >= 0;
+  }
+
+  /** In the first pass: some entries may say what no longer holds. */
+  get withdrawing(): boolean {
+    return this.#withdraw >= 0;
   }
 
   step(directory: Directory, nowSeconds: number): void {
-    if (this.#next < 0) return;
-    const { store } = this;
-    const limit = Math.min(this.#next + SLICE, store.memory.layout.recordCount);
-    for (let record = this.#next; record < limit; record++) {
-      if (store.state(record) !== RECORD_STATE.free && this.ageing.owns(record))
-        this.#one(record, directory, nowSeconds);
-    }
-    this.#next = limit === store.memory.layout.recordCount ? -1 : limit;
+    if (this.#withdraw >= 0) this.#withdrawSlice(directory);
+    if (this.#renew >= 0) this.#renewSlice(directory, nowSeconds);
   }
 
-  #one(record: number, directory: Directory, nowSeconds: number): void {
+  #withdrawSlice(directory: Directory): void {
+    const { store, offload } = this;
+    const count = store.memory.layout.recordCount;
+    const limit = Math.min(this.#withdraw + QUICK_SLICE, count);
+    for (let record = this.#withdraw; record < limit; record++) {
+      if (store.state(record) === RECORD_STATE.free) continue;
+      if (!this.#rules && offload.captures.length === 0 && offload.stands(record)) continue;
+      if (!this.ageing.owns(record)) continue;
+      if (this.#rules) this.#judge(record, directory);
+      if (!offload.may(record)) offload.withdraw(record);
+    }
+    if (limit < count) {
+      this.#withdraw = limit;
+      return;
+    }
+    this.#withdraw = DONE;
+    this.#renew = 0;
+    this.#rules = false;
+  }
+
+  #judge(record: number, directory: Directory): void {
+    const { store, firewall } = this;
+    const { table } = store;
+    const slot = store.anyEntry(record);
+    const vip = directory.vip(store.vipIndex(record));
+    if (vip === null) return; // the main thread keeps it in the plan while tunnels use it
+    const denied = firewall.deniesTunnel(
+      table.keyWord(slot, 0),
+      table.keyWord(slot, 1),
+      table.keyWord(slot, 2),
+      table.keyWord(slot, 3),
+      vip,
+      store.protocol(record),
+      directory,
+    );
+    store.setDenied(record, denied);
+  }
+
+  #renewSlice(directory: Directory, nowSeconds: number): void {
+    const { store } = this;
+    const count = store.memory.layout.recordCount;
+    const limit = Math.min(this.#renew + SLICE, count);
+    for (let record = this.#renew; record < limit; record++) {
+      if (store.state(record) === RECORD_STATE.free || !this.ageing.owns(record)) continue;
+      this.#renewOne(record, directory, nowSeconds);
+      if (this.offload.propose(record)) continue;
+      this.#renew = record; // too many wait: on from here in the next turn
+      return;
+    }
+    this.#renew = limit === count ? DONE : limit;
+  }
+
+  #renewOne(record: number, directory: Directory, nowSeconds: number): void {
     const { store, hops } = this;
     const vip = directory.vip(store.vipIndex(record));
     const server = directory.server(store.serverIndex(record));
-    if (vip === null || server === null) return; // the main thread keeps both in the plan while tunnels use them
+    if (vip === null || server === null) return;
     const slot = store.anyEntry(record);
     const { table } = store;
     const a0 = table.keyWord(slot, 0);
@@ -57,15 +121,9 @@ export class Review {
     const found = hops.find(a0, a1, a2, a3, null, 0, 0, nowSeconds);
     store.lock.release(store.shard);
     // Without a route the old next hop stays: the tunnel may live until the route returns.
-    const hop = found < 0 ? store.clientNextHop(record) : found;
-    const denied = this.firewall.deniesTunnel(a0, a1, a2, a3, vip, store.protocol(record), directory);
-    store.retarget(
-      record,
-      vip.address,
-      server.address,
-      hop,
-      store.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop],
-      denied,
-    );
+    const clientHop = found < 0 ? store.clientNextHop(record) : found;
+    const serverHop =
+      store.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop] || store.serverNextHop(record);
+    store.retarget(record, vip.address, server.address, clientHop, serverHop);
   }
 }

@@ -27,6 +27,7 @@ import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
 import type { HandOver } from './hand-over.js';
 import { Local } from './local.js';
+import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
 import { countForwarded, recall } from './recall.js';
 import { Review } from './review.js';
@@ -45,6 +46,8 @@ export interface ShardOptions {
   readonly oneArm: boolean;
   /** The host's drop filter must learn floating ports before they are used (`packet`). */
   readonly filterNeeded: boolean;
+  /** There is an XDP program that may forward by entries with FLAG_OFFLOADED; absent is false. */
+  readonly offload?: boolean;
   readonly descriptors?: ReadonlyMap<string, TunnelDescriptor>;
 }
 
@@ -60,6 +63,7 @@ export class Shard {
   readonly #floating: FloatingPorts;
   readonly #tracker: Tracker;
   readonly #ageing: Ageing;
+  readonly #offload: Offload;
   readonly #review: Review;
   readonly #local: Local;
   readonly #farewell: Farewell;
@@ -83,8 +87,10 @@ export class Shard {
     this.#floating = new FloatingPorts(options.filterNeeded);
     const wheel = new TimerWheel(memory.records, RECORD_WORDS, RECORD.wheelNext, RECORD.wheelPrevious, port.clock[0]);
     this.#ageing = new Ageing(shard, this.store, wheel);
-    this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall);
-    this.#local = new Local(options.macs, this.#hops.table, statistics);
+    const descriptors = options.descriptors ?? DESCRIPTORS;
+    this.#offload = new Offload(this.store, options.offload ?? false, descriptors, statistics);
+    this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall, this.#offload);
+    this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
     this.#farewell = new Farewell(this.store, this.#hops.table, options.macs);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
@@ -97,6 +103,7 @@ export class Shard {
       firewall: this.#firewall,
       handOver: options.handOver,
       floating: this.#floating,
+      offload: this.#offload,
       statistics,
     });
   }
@@ -119,6 +126,7 @@ export class Shard {
       this.#decide(0, batch.received, this.#directory);
       this.#decide(BATCH_CAPACITY, BATCH_CAPACITY + given, this.#directory);
       this.#local.transmit(batch);
+      if (!this.#review.withdrawing) this.#offload.settle(batch);
     } else batch.columns.verdict.fill(-1, 0, batch.received);
     this.#capture.run(batch);
     return received;
@@ -145,10 +153,15 @@ export class Shard {
   #tick(seconds: number): void {
     this.#tracker.setTime(seconds);
     this.#local.setTime(seconds);
+    this.#offload.setTime(seconds);
     const second = Math.floor(seconds);
     if (second !== this.#lastSecond) {
       this.#lastSecond = second;
       if (this.#directory !== null) this.#ageing.advance(second, Math.floor(seconds * 1000) | 0);
+    }
+    if (this.#offload.missed && !this.#review.running && this.#offload.waiting < OFFLOAD_WAITING_LIMIT / 2) {
+      this.#offload.missed = false;
+      this.#review.restart();
     }
     if (this.#review.running && this.#directory !== null) this.#review.step(this.#directory, second);
   }
@@ -167,12 +180,17 @@ export class Shard {
         return this.#floating.forget(message.ports);
       case 'capture':
         this.#capture.captures = message.captures;
+        this.#offload.captures = message.captures;
+        if (this.#offload.enabled) this.#review.restart();
         return;
       case 'transmit':
         for (const { port, frame } of message.frames) this.#local.queue(port, frame);
         return;
       case 'release':
         return this.#endTunnels(message.server);
+      case 'review':
+        if (this.#offload.enabled) this.#review.restart();
+        return;
       case 'crash':
         throw new Error('crash asked for');
     }
@@ -186,14 +204,14 @@ export class Shard {
     this.#firewall.setPlan(plan);
     this.#ageing.setPlan(plan);
     this.#tracker.setDirectory(this.#directory);
-    if (!first) this.#review.restart();
+    if (!first) this.#review.restart(true);
   }
 
   /** Takes over what this shard owns already (after `plan`). Returns the number of tunnels. */
   adopt(): number {
     const seconds = this.#o.port.clock[0];
     const adopted = this.#ageing.adopt(Math.floor(seconds), Math.floor(seconds * 1000) | 0);
-    if (adopted > 0) this.#review.restart();
+    if (adopted > 0) this.#review.restart(true);
     return adopted;
   }
 

@@ -38,6 +38,7 @@ import { DROP } from './drop-reasons.js';
 import type { Firewall } from './firewall.js';
 import type { FloatingPorts } from './floating-ports.js';
 import type { HandOver } from './hand-over.js';
+import type { Offload } from './offload.js';
 import { patchAssigned } from './patch.js';
 import type { PlanVip } from './plan.js';
 import { TunnelDraft } from './tunnel-draft.js';
@@ -56,6 +57,7 @@ export interface TrackerParts {
   readonly firewall: Firewall;
   readonly handOver: HandOver;
   readonly floating: FloatingPorts;
+  readonly offload: Offload;
   readonly statistics: Float64Array;
 }
 
@@ -315,7 +317,7 @@ export class Tracker {
   }
 
   #learn(record: number, fromClient: boolean): void {
-    const { store, wheel, statistics } = this.#p;
+    const { store, wheel, offload, statistics } = this.#p;
     const event = this.#event;
     if (event.ns >= 0) store.setSequence(record, fromClient, event.ns, event.nr);
     switch (event.kind) {
@@ -324,7 +326,7 @@ export class Tracker {
         store.establish(record);
         // Late copies of the request may still come for one retransmission cycle (RFC 2661 §5.8).
         wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
-        return;
+        return offload.established(record);
       case EVENT_CLOSE:
         return this.#closing(record);
       case EVENT_SESSION_REQUEST:
@@ -333,9 +335,11 @@ export class Tracker {
       case EVENT_SESSION_REPLY:
         return store.replySession(record, fromClient, event.session, event.assignedSession);
       case EVENT_SESSION_CONNECTED:
-        return store.connectSession(record, fromClient, event.session);
+        store.connectSession(record, fromClient, event.session);
+        return offload.sessionConnected(record);
       case EVENT_SESSION_CLOSE:
-        return store.closeSession(record, fromClient, event.session, event.assignedSession);
+        store.closeSession(record, fromClient, event.session, event.assignedSession);
+        return offload.sessionClosed(record);
     }
   }
 
@@ -347,6 +351,7 @@ export class Tracker {
   /** The mapping stays for a full retransmission cycle (RFC 2661 §5.7), then the wheel releases it. */
   #closing(record: number): void {
     if (this.#p.store.state(record) === RECORD_STATE.closing) return;
+    this.#p.offload.withdraw(record);
     this.#p.store.close(record);
     this.#p.wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
   }

@@ -26,13 +26,13 @@ import {
 } from '../flow/layout.js';
 import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
+import { addWide } from '../flow/wide-counter.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 
 /** Answers of `create` below 0. */
 export const STORE_FULL = -1;
 
 const NO_PORTS = 0;
-const TWO_32 = 4294967296;
 
 export class TunnelStore {
   readonly #key = new Int32Array(8);
@@ -90,6 +90,12 @@ export class TunnelStore {
     key[ENTRY.keyA - 1] = draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS;
     key[ENTRY.keyB - 1] = channel;
     key[ENTRY.tag - 1] = (draft.vip.address << 16) | (draft.protocol << 8) | TABLE_FORWARD;
+  }
+
+  /** The next hop towards the server, as a client → server entry has it. */
+  serverNextHop(record: number): number {
+    const slot = (this.word(record, RECORD.entryForward) || this.word(record, RECORD.entryHalfOpen)) - 1;
+    return slot < 0 ? 0 : this.table.targetOf(slot) & 0xffff;
   }
 
   /** The next hop towards the client, as its server → client entry has it. */
@@ -283,20 +289,11 @@ export class TunnelStore {
     const forward = this.word(record, RECORD.entryForward) - 1;
     // What the request's entry counted stays part of the tunnel's sums.
     if (forward >= 0) {
-      this.#addWide(forward * ENTRY_WORDS + ENTRY.packets, this.table.packets(slot));
-      this.#addWide(forward * ENTRY_WORDS + ENTRY.bytes, this.table.bytes(slot));
+      addWide(this.memory.entries, forward * ENTRY_WORDS + ENTRY.packets, this.table.packets(slot));
+      addWide(this.memory.entries, forward * ENTRY_WORDS + ENTRY.bytes, this.table.bytes(slot));
     }
     this.table.remove(slot, nowMs);
     this.#set(record, RECORD.entryHalfOpen, 0);
-  }
-
-  /** Adds to a 64-bit counter that the addon adds to at the same time: low word first, its carry into the high word. */
-  #addWide(word: number, amount: number): void {
-    const { entries } = this.memory;
-    const low = amount % TWO_32;
-    const before = Atomics.add(entries, word, low | 0) >>> 0;
-    const high = Math.floor(amount / TWO_32) + (before + low >= TWO_32 ? 1 : 0);
-    if (high > 0) Atomics.add(entries, word + 1, high);
   }
 
   // ── changes to a live tunnel ──────────────────────────────────────────────────────────────────────────────────────
@@ -309,24 +306,31 @@ export class TunnelStore {
     this.#set(record, RECORD.virtualChannel, channel);
   }
 
-  /** Brings next hops and the firewall's verdict of all entries up to date. */
+  /** The firewall's present verdict on what the client sends. Readers see it or not yet, and never miss the tunnel. */
+  setDenied(record: number, denied: boolean): void {
+    for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
+      const slot = this.word(record, w) - 1;
+      if (slot < 0) continue;
+      const flags = this.table.flagsOf(slot);
+      const next = denied && (flags & FLAG_REWRITE_SOURCE) === 0 ? flags | FLAG_DENIED : flags & ~FLAG_DENIED;
+      if (next !== flags) this.table.setFlags(slot, next);
+    }
+  }
+
+  /** Brings addresses and next hops of all entries up to date. */
   retarget(
     record: number,
     vipAddress: number,
     serverAddress: number,
     clientNextHop: number,
     serverNextHop: number,
-    denied: boolean,
   ): void {
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = this.word(record, w) - 1;
       if (slot < 0) continue;
-      const flags = this.table.flagsOf(slot);
-      const out = (flags & FLAG_REWRITE_SOURCE) !== 0;
+      const out = (this.table.flagsOf(slot) & FLAG_REWRITE_SOURCE) !== 0;
       const target = out ? (vipAddress << 16) | clientNextHop : (serverAddress << 16) | serverNextHop;
-      const next = denied && !out ? flags | FLAG_DENIED : flags & ~FLAG_DENIED;
-      if (this.table.targetOf(slot) === target && next === flags) continue;
-      this.table.update(slot, target, this.table.portsOf(slot), record, next);
+      if (this.table.targetOf(slot) !== target) this.table.setTarget(slot, target);
     }
   }
 

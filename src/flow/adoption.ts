@@ -1,11 +1,14 @@
 /**
  * Takes over a table that another process left behind, wherever its threads were stopped. Afterwards every entry belongs
  * to a record that names it, every record names only entries that belong to it, and counts and free lists are right.
- * Nobody else may use the memory meanwhile.
+ *
+ * Nobody else may write the memory meanwhile, except the XDP program, which goes on forwarding by entries that live: it
+ * reads them, their records' channels, next hops and addresses, and adds to their counters. Of all this adoption changes
+ * only what was left half written, and that the program does not read until it is whole or gone.
  */
 
 import { ConnectionTable } from './connection-table.js';
-import { RECORD, RECORD_STATE, RECORD_WORDS, type TableMemory } from './layout.js';
+import { FLAG_OFFLOADED, RECORD, RECORD_STATE, RECORD_WORDS, type TableMemory } from './layout.js';
 import { NextHopTable } from './next-hop-table.js';
 import { RecordPool } from './record-pool.js';
 import { SpinLock } from './spin-lock.js';
@@ -51,6 +54,23 @@ export function adoptTable(memory: TableMemory, nowMs: number): Adoption {
   }
   const { records, sessions } = pool.adopt();
   return { tunnels: records, sessions, entries: table.count(), freedEntries, freedRecords };
+}
+
+/**
+ * Takes FLAG_OFFLOADED off every entry: for a process that adopts a table and has no XDP program to forward by it.
+ * Before any shard runs. Returns how many had it.
+ */
+export function clearOffload(memory: TableMemory): number {
+  const table = new ConnectionTable(memory);
+  let cleared = 0;
+  for (let slot = 0; slot < table.slotCount; slot++) {
+    if (!table.isLive(slot)) continue;
+    const flags = table.flagsOf(slot);
+    if ((flags & FLAG_OFFLOADED) === 0) continue;
+    table.setFlags(slot, flags & ~FLAG_OFFLOADED);
+    cleared++;
+  }
+  return cleared;
 }
 
 function isNamed(memory: TableMemory, record: number, slot: number): boolean {

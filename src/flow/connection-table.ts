@@ -218,6 +218,11 @@ export class ConnectionTable {
     Atomics.store(entries, at + ENTRY.version, (writing + 1) | 0);
   }
 
+  /** Leads a live entry to another address or next hop. One word changes, so no reader misses the entry meanwhile. */
+  setTarget(slot: number, target: number): void {
+    Atomics.store(this.#entries, slot * ENTRY_WORDS + ENTRY.target, target);
+  }
+
   /** Replaces the FLAG_ bits. One word changes, so no reader can see half of it and none misses the entry. */
   setFlags(slot: number, flags: number): void {
     const at = slot * ENTRY_WORDS + ENTRY.record;
@@ -301,7 +306,9 @@ export class ConnectionTable {
 
   /**
    * Takes over what a crash left: half-written slots become free (after the quarantine), HEADER.entriesUsed and
-   * HEADER.overflowEntries and overflowReach are found anew. Nobody else may write meanwhile. `nowMs` as for `remove`.
+   * HEADER.overflowEntries and overflowReach are found anew. Nobody else may write meanwhile but counters and last-seen
+   * of live entries: those are only read here, and the header words change once, to what is right for them, so the XDP
+   * program may go on forwarding by them. `nowMs` as for `remove`.
    */
   adopt(nowMs: number): { freed: number; kept: number } {
     const entries = this.#entries;

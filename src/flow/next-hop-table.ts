@@ -120,7 +120,8 @@ export class NextHopTable {
 
   /**
    * Takes over what a crash left: half-written neighbours become unresolved (or stay free when they were being entered),
-   * HEADER.nextHopsUsed is counted anew.
+   * HEADER.nextHopsUsed is counted anew. Readers may go on meanwhile: of the half-written they see nothing before it is
+   * whole, the others do not change.
    */
   adopt(): { kept: number; repaired: number } {
     let kept = 0;
@@ -130,8 +131,13 @@ export class NextHopTable {
       const free = this.state(index) === NEXT_HOP_STATE.free;
       if ((this.#words[at + NEXT_HOP.version] & 1) !== 0) {
         repaired++;
-        this.#words[at + NEXT_HOP.version]++;
-        if (!free) this.setUnresolved(index);
+        if (!free) {
+          // Two halves of two MACs may stand here: they go before the version says that it may be read.
+          this.#words[at + NEXT_HOP.macHigh] = 0;
+          this.#words[at + NEXT_HOP.macLow] = (this.port(index) << 8) | NEXT_HOP_STATE.unresolved;
+          this.#words[at + NEXT_HOP.confirmed] = 0;
+        }
+        Atomics.add(this.#words, at + NEXT_HOP.version, 1);
       }
       if (!free) kept++;
     }

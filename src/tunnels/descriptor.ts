@@ -77,6 +77,8 @@ export interface TunnelDescriptor {
   readonly defaultPort: number;
   /** The L4 header has UDP or TCP ports at bytes 0..3, to be kept in keyA and rewritten. */
   readonly hasPorts: boolean;
+  /** The XDP program knows the protocol: it finds the channel of its data and rewrites it. */
+  readonly offloadable?: boolean;
   /** Malformed reasons: [drop reason name, sentence]. */
   readonly malformed: readonly (readonly [string, string])[];
   /**

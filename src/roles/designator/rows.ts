@@ -5,6 +5,7 @@
 import { ConnectionTable } from '../../flow/connection-table.js';
 import {
   CELL_WORDS,
+  FLAG_OFFLOADED,
   HEADER,
   RECORD,
   RECORD_STATE,
@@ -13,6 +14,8 @@ import {
   SERVER_REASON,
   SERVER_STATE,
   type TableMemory,
+  XDP,
+  XDP_FLAG,
 } from '../../flow/layout.js';
 import { ownerSlot } from '../../flow/hash.js';
 import { RecordPool } from '../../flow/record-pool.js';
@@ -175,9 +178,22 @@ export class Rows {
       ageSeconds: Math.max(0, now - created),
       idleSeconds: Math.max(0, now - Math.max(created, counts.lastSeen)),
       shard: owner,
-      offloaded: false,
+      offloaded: this.#isOffloaded(record),
     };
     return Atomics.load(records, at + RECORD.state) >>> 16 === version >>> 16 ? row : null;
+  }
+
+  /** The XDP program forwards its data, both ways, without any shard. */
+  #isOffloaded(record: number): boolean {
+    const { records, xdp } = this.memory;
+    if ((xdp[XDP.flags] & XDP_FLAG.offload) === 0) return false;
+    const at = record * RECORD_WORDS;
+    if (records[at + RECORD.entryReverse] === 0 || records[at + RECORD.entryForward] === 0) return false;
+    for (let word = RECORD.entryReverse; word <= RECORD.entryAlias; word++) {
+      const slot = records[at + word] - 1;
+      if (slot >= 0 && (this.#table.flagsOf(slot) & FLAG_OFFLOADED) === 0) return false;
+    }
+    return true;
   }
 
   #counts(record: number): {

@@ -70,6 +70,7 @@ export const l2tp: TunnelDescriptor = {
   ipProtocol: IPPROTO_UDP,
   defaultPort: L2TP_PORT,
   hasPorts: true,
+  offloadable: true,
   malformed: MALFORMED_REASONS,
 
   classify(view: DataView, offset: number, end: number, channel: Int32Array): number {
