@@ -201,12 +201,19 @@ Napi::Value test_run(const Napi::CallbackInfo& info) {
 
 Napi::Value possible_cpus(const Napi::CallbackInfo& info) { return to_number(info.Env(), bpf_possible_cpus()); }
 
-Napi::Value mount_bpffs(const Napi::CallbackInfo& info) {
-  bpffs_mount(text(info[0], "path"), info[1].ToBoolean());
-  return info.Env().Undefined();
+int process_of(Napi::Value value) { return static_cast<int>(integer(value, "process", 0x7fffffff)); }
+
+Napi::Value open_bpffs(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  BpffsFolder folder = bpffs_open(text(info[0], "path"), process_of(info[1]), info[2].ToBoolean());
+  if (folder.fd.get() < 0) return env.Null();
+  auto result = Napi::Object::New(env);
+  result.Set("fd", Napi::Number::New(env, folder.fd.release()));
+  result.Set("mounted", Napi::Boolean::New(env, folder.mounted));
+  return result;
 }
 Napi::Value unmount_bpffs(const Napi::CallbackInfo& info) {
-  bpffs_unmount(text(info[0], "path"), info[1].ToBoolean());
+  bpffs_unmount(text(info[0], "path"), process_of(info[1]));
   return info.Env().Undefined();
 }
 
@@ -238,7 +245,7 @@ void init_bpf(Napi::Env env, Napi::Object exports) {
   add<detach_link>(bpf, "detachLink");
   add<test_run>(bpf, "testRun");
   add<possible_cpus>(bpf, "possibleCpus");
-  add<mount_bpffs>(bpf, "mountBpffs");
+  add<open_bpffs>(bpf, "openBpffs");
   add<unmount_bpffs>(bpf, "unmountBpffs");
   exports.Set("bpf", bpf);
 }

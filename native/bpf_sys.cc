@@ -103,42 +103,45 @@ UniqueFd open_by_id(int command, uint32_t id, const char* what) {
   return fd;
 }
 
-bool is_bpffs(const std::string& path) {
+/// Whether `path`, or what of it there is, lies on a bpffs.
+bool on_bpffs(std::string path) {
   struct statfs status {};
-  return statfs(path.c_str(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
+  while (statfs(path.c_str(), &status) != 0) {
+    const std::size_t slash = path.rfind('/');
+    if ((errno != ENOENT && errno != ENOTDIR) || slash == std::string::npos || slash == 0) return false;
+    path.resize(slash);
+  }
+  return status.f_type == BPF_FS_MAGIC;
 }
 
+/// The last one is for pins and closed to others; those above it belong to whoever comes.
 void make_folders(const std::string& path) {
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) throw BpfError{"mkdir " + part, errno, {}};
-    if (at == std::string::npos) return;
+    const bool last = at == std::string::npos;
+    if (mkdir(part.c_str(), last ? 0700 : 0755) != 0 && errno != EEXIST) throw BpfError{"mkdir " + part, errno, {}};
+    if (last) return;
   }
 }
 
-/// Runs `body` in the mount namespace of process 1. Only a thread that shares its root with no other may go there, so
+/// Runs `body` with the mounts of another process. Only a thread that shares its root with no other may go there, so
 /// one is made for it and ends with it.
-void with_mounts_of_init(const std::function<void()>& body) {
+void with_mounts_of(int process, const std::function<void()>& body) {
+  if (process == 0) return body();
   std::exception_ptr failure;
   std::thread([&] {
     try {
-      const UniqueFd target(open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC));
-      if (target.get() < 0) throw BpfError{"open /proc/1/ns/mnt", errno, {}};
+      const std::string name = "/proc/" + std::to_string(process) + "/ns/mnt";
+      const UniqueFd target(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+      if (target.get() < 0) throw BpfError{"open " + name, errno, {}};
       if (unshare(CLONE_FS) != 0) throw BpfError{"unshare(CLONE_FS)", errno, {}};
-      if (setns(target.get(), CLONE_NEWNS) != 0) throw BpfError{"setns to /proc/1/ns/mnt", errno, {}};
+      if (setns(target.get(), CLONE_NEWNS) != 0) throw BpfError{"setns to " + name, errno, {}};
       body();
     } catch (...) {
       failure = std::current_exception();
     }
   }).join();
   if (failure) std::rethrow_exception(failure);
-}
-
-void run_there(bool of_init, const std::function<void()>& body) {
-  if (of_init)
-    with_mounts_of_init(body);
-  else
-    body();
 }
 
 }  // namespace
@@ -365,19 +368,29 @@ uint32_t bpf_possible_cpus() {
   return count;
 }
 
-void bpffs_mount(const std::string& path, bool of_init) {
-  run_there(of_init, [&] {
+BpffsFolder bpffs_open(const std::string& path, int process, bool may_mount) {
+  BpffsFolder folder;
+  with_mounts_of(process, [&] {
+    const bool there = on_bpffs(path);
+    if (!there && !may_mount) return;
     make_folders(path);
-    if (is_bpffs(path)) return;
-    if (mount("bpf", path.c_str(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
-      throw BpfError{"mount a bpffs on " + path, errno, {}};
+    if (!there) {
+      // The source's name says in the list of mounts whose it is.
+      if (mount("designator", path.c_str(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
+        throw BpfError{"mount a bpffs on " + path, errno, {}};
+      }
+      folder.mounted = true;
     }
+    folder.fd = UniqueFd(open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (folder.fd.get() < 0) throw BpfError{"open " + path, errno, {}};
   });
+  return folder;
 }
 
-void bpffs_unmount(const std::string& path, bool of_init) {
-  run_there(of_init, [&] {
+void bpffs_unmount(const std::string& path, int process) {
+  with_mounts_of(process, [&] {
     if (umount2(path.c_str(), UMOUNT_NOFOLLOW) != 0) throw BpfError{"umount " + path, errno, {}};
+    rmdir(path.c_str());  // stays when it holds what was there before
   });
 }
 

@@ -103,11 +103,19 @@ BpfTestResult bpf_test_run(const BpfTestOrder& order);
 /// CPUs that per-CPU maps have a value for.
 uint32_t bpf_possible_cpus();
 
-/// Mounts a bpffs on `path`, which is made where it is missing; `of_init`: in the mount namespace of process 1, where
-/// it outlives this process also when that one's own namespace ends with it. A bpffs that is already there is left
-/// alone.
-void bpffs_mount(const std::string& path, bool of_init);
-/// Takes it off again. Errors: EBUSY, somebody uses it.
-void bpffs_unmount(const std::string& path, bool of_init);
+struct BpffsFolder {
+  /// O_PATH; pins are made and opened below /proc/self/fd/N, whatever namespace the folder is of. −1: there is no
+  /// bpffs.
+  UniqueFd fd;
+  /// A bpffs was mounted for it.
+  bool mounted = false;
+};
+
+/// The folder `path` of a bpffs, made where it is missing and its place is on a bpffs already; else, when `may_mount`,
+/// as a new one. `process`: as that process sees the file system (0: this one), so that the mount outlives a namespace
+/// that ends with us.
+BpffsFolder bpffs_open(const std::string& path, int process, bool may_mount);
+/// Takes a bpffs off `path` again, and the empty folder below it. Errors: EBUSY, somebody uses it.
+void bpffs_unmount(const std::string& path, int process);
 
 }  // namespace td

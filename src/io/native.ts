@@ -226,9 +226,14 @@ export interface NativeBpf {
   }): { readonly action: number; readonly data: Uint8Array; readonly nanoseconds: number };
   /** CPUs that per-CPU maps have a value for. */
   possibleCpus(): number;
-  /** Mounts a bpffs on `path` (made where missing; one that is there is left alone); `ofInit`: in process 1's mount namespace. */
-  mountBpffs(path: string, ofInit: boolean): void;
-  unmountBpffs(path: string, ofInit: boolean): void;
+  /**
+   * The folder `path` of a bpffs, made where it is missing: on the bpffs that is there already, or, when `mayMount`, on a new
+   * one (source `designator`). `process`: as that process sees the file system, 0 this one. `fd` is O_PATH; pins are
+   * `/proc/self/fd/N/…`. Null: no bpffs there.
+   */
+  openBpffs(path: string, process: number, mayMount: boolean): { readonly fd: number; readonly mounted: boolean } | null;
+  /** Takes a bpffs off `path`, and the empty folder. EBUSY: somebody uses it. */
+  unmountBpffs(path: string, process: number): void;
 }
 
 export interface XskSetOptions {
