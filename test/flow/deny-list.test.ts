@@ -133,7 +133,7 @@ describe('what goes into the list', () => {
   });
 });
 
-const address = fc.oneof(
+const address: fc.Arbitrary<AddressWords> = fc.oneof(
   fc.constantFrom<AddressWords>(v4(0x0a000001), v4(0x0a000102), v4(0x0a010001), v4(0xc8c86401), [0x20010db8, 0, 0, 1]),
   fc.constantFrom<AddressWords>([0x20010db8, 0, 0, 2], [0, 0, 0, 1], [0, 0, 0xfffe, 5], [-1, -1, -1, -1]),
   fc.tuple(fc.integer(), fc.integer(), fc.integer(), fc.integer()),

@@ -54,7 +54,6 @@ export interface Out {
 }
 
 export class TestPort implements PacketPort {
-  readonly kind = 'memory';
   readonly description = 'test';
   readonly frames = new ArrayBuffer((BATCH_CAPACITY + SCRATCH_SLOTS) * SCRATCH_SLOT_LENGTH);
   readonly scratchOffset = BATCH_CAPACITY * SCRATCH_SLOT_LENGTH;
@@ -71,7 +70,10 @@ export class TestPort implements PacketPort {
   readonly sent: Out[] = [];
   readonly passed: Out[] = [];
 
-  constructor(readonly memory: TableMemory) {}
+  constructor(
+    readonly memory: TableMemory,
+    readonly kind: PacketPort['kind'] = 'memory',
+  ) {}
 
   turn(received: number, scratch: number): number {
     this.rewrite(received, scratch);
@@ -163,6 +165,9 @@ export interface HarnessOptions {
   routes?: RouteSnapshot;
   descriptors?: ReadonlyMap<string, TunnelDescriptor>;
   memory?: TableMemory;
+  /** What the shards take their ports for. */
+  kind?: PacketPort['kind'];
+  offload?: boolean;
 }
 
 export const VIP = '200.200.100.1';
@@ -239,7 +244,7 @@ export class Harness {
     this.config = this.configOf(options);
     this.plan = this.bind();
     const handOver = new SharedArrayBuffer(handOverLength(count));
-    this.ports = Array.from({ length: count }, () => new TestPort(this.memory));
+    this.ports = Array.from({ length: count }, () => new TestPort(this.memory, options.kind));
     this.statistics = Array.from({ length: count }, newStatistics);
     this.shards = this.ports.map(
       (port, shard) =>
@@ -253,6 +258,7 @@ export class Harness {
           macs: [mac(OUTSIDE_MAC), mac(INSIDE_MAC)],
           oneArm: false,
           filterNeeded: options.filterNeeded ?? false,
+          offload: options.offload ?? false,
           ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
         }),
     );
@@ -269,6 +275,7 @@ export class Harness {
       inside: spec('lan0'),
       io: 'packet',
       offload: true,
+      spread: 0,
       workers: options.shards ?? 1,
       vips: options.vips ?? [vipOf(options)],
       firewall: {
