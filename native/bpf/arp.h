@@ -49,16 +49,19 @@ INLINE int judge_arp(const struct frame* f) {
   struct arp a;
   if (bpf_xdp_load_bytes(f->ctx, f->l3, &a, sizeof a) != 0) return pass();
   if (a.hardware != SWAP16(1) || a.protocol != SWAP16(TYPE_IPV4) || a.lengths != SWAP16(0x0604)) return pass();
-  if (a.operation == SWAP16(ARP_REPLY)) return hears(f) ? to_shard(f, 0) : pass();
-  /* Who has the VIP is asked outside; inside, servers reach it through their route. Who claims it announces it. */
-  if (a.operation != SWAP16(ARP_REQUEST) || f->side != TD_PORT_OUTSIDE || (a.sender_mac[0] & 1) != 0) return pass();
-  if (who_is(f, 0, 0, MAPPED, ipv4_of(a.target), TD_ADDRESS_ROLE_VIP) < 0) return pass();
-  if (who_is(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP) >= 0) return pass();
-  if (try_shard(f, 0) == XDP_REDIRECT) {
-    count(TD_COUNTER_TO_SOCKET, 1);
-    return XDP_REDIRECT;
+  const int answer = a.operation == SWAP16(ARP_REPLY);
+  if (answer) {
+    if (!hears(f)) return pass();
+  } else {
+    /* Who has the VIP is asked outside; inside, servers reach it through their route. Who claims it announces it. */
+    if (a.operation != SWAP16(ARP_REQUEST) || f->side != TD_PORT_OUTSIDE || (a.sender_mac[0] & 1) != 0) return pass();
+    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.target), TD_ADDRESS_ROLE_VIP) < 0) return pass();
+    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP) >= 0) return pass();
   }
-  return answer_arp(f, &a);
+  const int action = try_shard(f, 0);
+  if (action != XDP_REDIRECT && !answer) return answer_arp(f, &a);
+  count(action == XDP_REDIRECT ? TD_COUNTER_TO_SOCKET : TD_COUNTER_NO_SOCKET, 1);
+  return action;
 }
 
 #endif

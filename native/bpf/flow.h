@@ -39,14 +39,17 @@ INLINE td_u32 candidates(td_u32 difference) {
   return ~(((difference & 0x7f7f7f7f) + 0x7f7f7f7f) | difference) & 0x80808080;
 }
 
+/* Slots that are tried of the eight in two buckets: that more of them have one fingerprint is next to impossible. */
+#define CANDIDATE_LIMIT 4
+
 /* Tries the slots of two buckets whose fingerprint words are given. */
 INLINE int among(const struct frame* f, const struct flow* k, const int wide, td_u32 a, td_u32 b, td_u32 word_a,
                  td_u32 word_b, td_u32 wanted, struct orders* o) {
   td_u32 mask = candidates(word_a ^ wanted) | candidates(word_b ^ wanted) >> 1;
   int result = FOUND_NOT;
 #pragma clang loop unroll(disable)
-  for (td_u32 n = 0; n < 2 * TD_BUCKET_SLOTS; n++) {
-    if (mask == 0) break;
+  for (td_u32 n = 0; n < CANDIDATE_LIMIT; n++) {
+    if (mask == 0) return result;
     const td_u32 lowest = mask & -mask;
     mask ^= lowest;
     /* One multiplication each turns the bit into its byte's number and into "of the second bucket", without a branch
@@ -55,7 +58,7 @@ INLINE int among(const struct frame* f, const struct flow* k, const int wide, td
     const td_u32 place = ((lowest >> 6 | lowest >> 7) & 0x01010101) * 0x00010203 >> 24;
     const td_u32 slot = (a ^ ((a ^ b) & -second)) << 2 | place;
     td_u32* entry = element(FIRST(f, TD_XDP_ENTRIES) + slot);
-    if (!entry) break;
+    if (!entry) return FOUND_UNSURE;
     const td_u32 version = ONCE(entry[TD_ENTRY_VERSION]);
     ORDERED();
     const td_u32 record = ONCE(entry[TD_ENTRY_RECORD]);
@@ -80,7 +83,7 @@ INLINE int among(const struct frame* f, const struct flow* k, const int wide, td
     o->record = record;
     return FOUND;
   }
-  return result;
+  return mask == 0 ? result : FOUND_UNSURE;
 }
 
 INLINE td_u32 fingerprints_of(const struct frame* f, td_u32 bucket) {
@@ -100,6 +103,7 @@ INLINE int find_flow(const struct frame* f, const struct flow* k, const int wide
   td_u32* line = element(FIRST(f, TD_XDP_FINGERPRINTS) + a / TD_LINE_BUCKETS);
   if (!line) return FOUND_UNSURE;
   int result = among(f, k, wide, a, b, ONCE(line[a % TD_LINE_BUCKETS]), ONCE(line[b % TD_LINE_BUCKETS]), wanted, o);
+  OPAQUE(result);
   if (result != FOUND_NOT) return result;
   td_u32* header = element(TD_HEADER_OVERFLOW_ENTRIES / 16);
   if (!header || ONCE(header[TD_HEADER_OVERFLOW_ENTRIES % 16]) == 0) return FOUND_NOT;

@@ -3,13 +3,12 @@
 #ifndef TUNNEL_DESIGNATOR_BPF_HIT_H
 #define TUNNEL_DESIGNATOR_BPF_HIT_H
 
-#include "deny.h"
 #include "directory.h"
 #include "forward.h"
-#include "punt.h"
 
-/* The answer of `hit` to a packet that is none. */
+/* Answers of `hit` besides the XDP actions: no hit; a hit that this program must not forward. */
 #define NO_HIT (-1)
+#define HIT_FOR_SHARD (-2)
 
 /* T, reserved bits and version of the first two bytes of an L2TPv2 data message, in the high half of a word. */
 #define DATA_MASK 0xb4ff0000
@@ -50,12 +49,12 @@ INLINE td_u32 data_ids(td_u8* message, void* end, td_u32 available, td_u32* chan
 
 /* `first`: the packet has just come in. Then a hit may go on to another CPU, and what must not be forwarded here goes
  * to a shard; on that other CPU neither is possible, nor XDP_TX. */
-INLINE int hit(struct frame* f, const int v6, const int first) {
+INLINE int hit(const struct frame* f, const int v6, const int first, struct flow* k) {
   struct xdp_md* ctx = f->ctx;
   void* data = (void*)(long)ctx->data;
   void* end = (void*)(long)ctx->data_end;
   const td_u32 header = v6 ? 40 : 20;
-  void* ip = f->l3 == ETHERNET_LENGTH ? data + ETHERNET_LENGTH : data + ETHERNET_LENGTH + TAG_LENGTH;
+  void* ip = data + (f->l3 & L3_MASK);
   if (ip + header + 16 > end) return NO_HIT;
   td_u32 total;
   td_u8 ttl;
@@ -72,10 +71,10 @@ INLINE int hit(struct frame* f, const int v6, const int first) {
   }
   const td_u32 udp_length = SWAP16(*(td_u16*)(ip + header + 4));
   if (udp_length < 14 || udp_length + header > total || total > end - ip) return NO_HIT;
-  struct flow k;
-  td_u32 channel_offset;
-  k.ids = data_ids(ip + header + 8, end, udp_length - 8, &channel_offset);
-  if (k.ids == 0) return NO_HIT;
+  td_u32 channel_offset = 0;
+  k->ids = data_ids(ip + header + 8, end, udp_length - 8, &channel_offset);
+  if (k->ids == 0) return NO_HIT;
+  OPAQUE(channel_offset);
   td_u32 s0 = 0, s1 = 0, s2 = MAPPED, d0 = 0, d1 = 0, d2 = MAPPED;
   if (v6) {
     s0 = SWAP32(*(td_u32*)(ip + 8));
@@ -89,41 +88,38 @@ INLINE int hit(struct frame* f, const int v6, const int first) {
   const td_u32 d3 = SWAP32(*(td_u32*)(ip + (v6 ? 36 : 16)));
   const td_u32 ports = SWAP32(*(td_u32*)(ip + header));
   int address = who_is(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_VIP);
-  k.from_client = address >= 0;
+  k->from_client = address >= 0;
   if (address < 0) {
     address = who_is(f, s0, s1, s2, s3, TD_ADDRESS_ROLE_SERVER);
     if (address < 0) return NO_HIT;
   }
-  k.key[0] = k.from_client ? s0 : d0;
-  k.key[1] = k.from_client ? s1 : d1;
-  k.key[2] = k.from_client ? s2 : d2;
-  k.key[3] = k.from_client ? s3 : d3;
-  lay_key(&k, (td_u32)address, k.from_client ? ports >> 16 : ports & 0xffff, ports & 0xffff, k.ids >> 16);
+  OPAQUE(k->from_client);
+  k->key[0] = k->from_client ? s0 : d0;
+  k->key[1] = k->from_client ? s1 : d1;
+  k->key[2] = k->from_client ? s2 : d2;
+  k->key[3] = k->from_client ? s3 : d3;
+  lay_key(k, (td_u32)address, k->from_client ? ports >> 16 : ports & 0xffff, ports & 0xffff, k->ids >> 16);
   struct orders o = {};
-  const int found = find_flow(f, &k, v6, &o);
+  const int found = find_flow(f, k, v6, &o);
   if (found == FOUND_NOT) return NO_HIT;
   struct passage p = {};
-  if (found != FOUND || !prepare(f, &k, &o, v6, ttl, &p)) {
-    if (!first) return NO_HIT;
-    if (is_denied(f, s0, s1, s2, s3, !k.from_client)) return XDP_DROP;
-    return to_any(f, &k);
-  }
+  if (found != FOUND || !prepare(f, k, &o, v6, ttl, &p)) return HIT_FOR_SHARD;
   if (first) {
     const td_u32 spread = SECOND(f, TD_XDP_SPREAD);
     if (spread != 0) {
-      const int action = (int)bpf_redirect_map(&td_cpus, spread_hash(&k) % spread, XDP_DROP);
+      const int action = (int)bpf_redirect_map(&td_cpus, spread_hash(k) % spread, XDP_DROP);
       count(action == XDP_REDIRECT ? TD_COUNTER_SPREAD : TD_COUNTER_SPREAD_FAILED, 1);
       /* Where that CPU has no queue the packet goes on here. */
       if (action == XDP_REDIRECT) return action;
     }
   }
-  rewrite(ip, v6, ip + header + 8 + (channel_offset == 2 ? 2 : 4), &o, &p);
+  rewrite(ip, v6, ip + header + 8 + (channel_offset & 7), &o, &p);
   if (!dress(f, &p)) {
     count(TD_COUNTER_ADJUST_FAILED, 1);
     return XDP_DROP;
   }
   account(&o, total);
-  return leave(f, &k, &p, first, total);
+  return leave(f, k, &p, first, total);
 }
 
 #endif

@@ -1,5 +1,6 @@
-/* The long way: what is it, and whose? The same questions in the same order as src/dataplane/classify.ts, but the only
- * answers are "a shard's" and "the host's". */
+/* The long way: what is it, and whose? The same questions as src/dataplane/classify.ts asks, but the only answers are
+ * "a shard's" and "the host's". It knows packets by offsets and copies, so that any length is right and no bound is
+ * known. */
 #ifndef TUNNEL_DESIGNATOR_BPF_JUDGE_H
 #define TUNNEL_DESIGNATOR_BPF_JUDGE_H
 
@@ -23,170 +24,185 @@
 #define ROLE_CLIENT 1 /* the packet comes from a client: its destination is a VIP */
 #define ROLE_SERVER 2
 
+/* What becomes of a packet. */
+#define TO_HOST 0
+#define TO_OWNER 1  /* the shard that owns the client's address */
+#define TO_ANY 2    /* the shard that its session is spread to */
+#define TO_FIRST 3  /* shard 0: nobody's in particular */
+#define TO_NOBODY 4 /* denied */
+
+#define WHOLE 0
+#define FRAGMENT_FIRST 1
+#define FRAGMENT_LATER 2
+#define FRAGMENT_CUT 3 /* ends inside its own header: a shard's to count, whoever sent it */
+
 struct packet {
   td_u32 source[4], destination[4];
-  td_u32 role, address; /* whose, and that address's index */
-  td_u32 protocol;
+  td_u32 valid; /* the IP header and all lengths in it can be */
+  td_u32 protocol, fragment;
+  td_u32 nd; /* type of a Neighbour Discovery message, else 0 */
   td_u32 l4, end;
-  struct flow flow; /* key words 0 … 3 hold the client's address */
+  td_u32 role, address; /* whose, and that address's index */
 };
 
-INLINE td_u32 word_of(const td_u8* p) { return ipv4_of(p); }
+INLINE void read_ipv4(const struct frame* f, const td_u8* h, td_u32 frame_end, struct packet* p) {
+  const td_u32 header = (h[0] & 0x0fU) << 2;
+  const td_u32 total = half(h, 2);
+  const td_u32 fragment = half(h, 6) & 0x3fff;
+  p->source[2] = p->destination[2] = MAPPED;
+  p->source[3] = ipv4_of(h + 12);
+  p->destination[3] = ipv4_of(h + 16);
+  p->valid = header >= 20 && total >= header && f->l3 + total <= frame_end && h[0] >> 4 == 4;
+  p->protocol = h[9];
+  p->fragment = fragment == 0 ? WHOLE : (fragment & 0x1fff) == 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
+  p->l4 = f->l3 + header;
+  p->end = f->l3 + total;
+}
 
-INLINE void find_role(const struct frame* f, struct packet* p) {
+INLINE void read_ipv6(const struct frame* f, const td_u8* h, td_u32 frame_end, struct packet* p) {
+  for (td_u32 i = 0; i < 4; i++) {
+    p->source[i] = ipv4_of(h + 8 + 4 * i);
+    p->destination[i] = ipv4_of(h + 24 + 4 * i);
+  }
+  td_u32 end = f->l3 + 40 + half(h, 4);
+  td_u32 l4 = f->l3 + 40;
+  td_u32 protocol = h[6];
+  td_u32 valid = end <= frame_end && h[0] >> 4 == 6;
+  /* Hop-by-hop 0, routing 43 and destination options 60 are stepped over (RFC 8200 §4). */
+#pragma clang loop unroll(disable)
+  for (td_u32 n = 0; n <= EXTENSION_LIMIT; n++) {
+    if (!valid || (protocol != 0 && protocol != 43 && protocol != 60)) break;
+    td_u8 extension[2];
+    if (n == EXTENSION_LIMIT || end - l4 < 8 || bpf_xdp_load_bytes(f->ctx, l4, extension, 2) != 0) {
+      valid = 0;
+      break;
+    }
+    protocol = extension[0];
+    l4 += (extension[1] + 1U) << 3;
+    if (l4 > end) valid = 0;
+  }
+  if (valid && protocol == PROTOCOL_FRAGMENT) {
+    td_u8 fragment[4];
+    if (end - l4 < 8 || bpf_xdp_load_bytes(f->ctx, l4, fragment, sizeof fragment) != 0) {
+      p->fragment = FRAGMENT_CUT;
+      protocol = 0;
+    } else {
+      protocol = fragment[0];
+      p->fragment = (half(fragment, 2) & 0xfff8) == 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
+      l4 += 8;
+    }
+  } else if (valid && protocol == PROTOCOL_ICMPV6) {
+    td_u8 type = 0;
+    if (l4 < end && bpf_xdp_load_bytes(f->ctx, l4, &type, 1) == 0 && type >= ND_FIRST && type <= ND_LAST) p->nd = type;
+  }
+  OPAQUE(valid);
+  OPAQUE(protocol);
+  p->valid = valid;
+  p->protocol = protocol;
+  p->l4 = l4;
+  p->end = end;
+}
+
+INLINE void find_role(const struct frame* f, struct packet* p, struct flow* k) {
   const td_u32* d = p->destination;
   const td_u32* s = p->source;
+  td_u32 role = ROLE_CLIENT;
   int address = who_is(f, d[0], d[1], d[2], d[3], TD_ADDRESS_ROLE_VIP);
-  p->role = ROLE_CLIENT;
   if (address < 0) {
     address = who_is(f, s[0], s[1], s[2], s[3], TD_ADDRESS_ROLE_SERVER);
-    p->role = address < 0 ? ROLE_NONE : ROLE_SERVER;
+    role = address < 0 ? ROLE_NONE : ROLE_SERVER;
   }
+  OPAQUE(role);
+  p->role = role;
   p->address = (td_u32)address & 0xffff;
-  for (td_u32 i = 0; i < 4; i++) p->flow.key[i] = p->role == ROLE_SERVER ? d[i] : s[i];
-  p->flow.from_client = p->role == ROLE_CLIENT;
+  for (td_u32 i = 0; i < 4; i++) k->key[i] = role == ROLE_SERVER ? d[i] : s[i];
+  k->from_client = role == ROLE_CLIENT;
 }
 
-INLINE int denies(const struct frame* f, const struct packet* p) {
-  const td_u32* s = p->source;
-  return is_denied(f, s[0], s[1], s[2], s[3], p->role == ROLE_SERVER);
+/* Neighbour Discovery and the rest of ICMPv6: questions for a VIP, and answers where the host cannot hear them. */
+INLINE int judge_icmpv6(const struct frame* f, const struct packet* p) {
+  if (p->nd == ND_ADVERTISEMENT && hears(f)) return TO_FIRST;
+  if (p->role == ROLE_SERVER) return TO_HOST;
+  if (p->role == ROLE_CLIENT) return TO_OWNER;
+  td_u8 target[16];
+  if (p->nd != ND_SOLICITATION || p->end - p->l4 < 24) return TO_HOST;
+  if (bpf_xdp_load_bytes(f->ctx, p->l4 + 8, target, sizeof target) != 0) return TO_HOST;
+  const td_u32 a0 = ipv4_of(target);
+  const td_u32 a1 = ipv4_of(target + 4);
+  const td_u32 a2 = ipv4_of(target + 8);
+  /* An IPv4-mapped address inside IPv6 is nobody's: it must not be taken for the IPv4 VIP. */
+  if ((a0 | a1) == 0 && a2 == MAPPED) return TO_HOST;
+  return who_is(f, a0, a1, a2, ipv4_of(target + 12), TD_ADDRESS_ROLE_VIP) < 0 ? TO_HOST : TO_FIRST;
 }
 
-/* What cannot be right: a client's is a shard's to count, anybody else's the host's to judge. */
-INLINE int broken(const struct frame* f, const struct packet* p) {
-  return p->role == ROLE_CLIENT ? to_owner(f, p->flow.key) : pass();
-}
-
-INLINE int judge_fragment(const struct frame* f, const struct packet* p, int is_first) {
-  if (p->role == ROLE_CLIENT) return to_owner(f, p->flow.key);
+INLINE int judge_fragment(const struct frame* f, const struct packet* p) {
   td_u8 port[2];
-  if (is_first && p->protocol == PROTOCOL_UDP && p->end - p->l4 >= 4 &&
-      bpf_xdp_load_bytes(f->ctx, p->l4, port, 2) == 0 && is_place(p->address, half(port, 0), TD_ADDRESS_ROLE_SERVER)) {
-    return to_owner(f, p->flow.key);
-  }
-  return pass();
+  if (p->role == ROLE_CLIENT || p->fragment == FRAGMENT_CUT) return TO_OWNER;
+  if (p->fragment != FRAGMENT_FIRST || p->protocol != PROTOCOL_UDP || p->end - p->l4 < 4) return TO_HOST;
+  if (bpf_xdp_load_bytes(f->ctx, p->l4, port, sizeof port) != 0) return TO_HOST;
+  return is_place(p->address, half(port, 0), TD_ADDRESS_ROLE_SERVER) ? TO_OWNER : TO_HOST;
 }
 
-INLINE int judge_udp(const struct frame* f, struct packet* p, const int wide) {
+INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow* k) {
   td_u8 udp[8];
-  if (p->end - p->l4 < sizeof udp || bpf_xdp_load_bytes(f->ctx, p->l4, udp, sizeof udp) != 0) {
-    return to_owner(f, p->flow.key);
-  }
+  if (p->end - p->l4 < sizeof udp || bpf_xdp_load_bytes(f->ctx, p->l4, udp, sizeof udp) != 0) return TO_OWNER;
   const td_u32 source = half(udp, 0);
   const td_u32 destination = half(udp, 2);
   const td_u32 length = half(udp, 4);
   const int client = p->role == ROLE_CLIENT;
-  const int known = client ? is_place(p->address, destination, TD_ADDRESS_ROLE_VIP)
-                           : is_place(p->address, source, TD_ADDRESS_ROLE_SERVER);
-  if (length < sizeof udp || length > p->end - p->l4) return known ? to_owner(f, p->flow.key) : pass();
+  const int known =
+      is_place(p->address, client ? destination : source, client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER);
+  if (length < sizeof udp || length > p->end - p->l4) return known ? TO_OWNER : TO_HOST;
   struct message m;
   read_message(f, p->l4 + sizeof udp, length - sizeof udp, &m);
-  struct flow* k = &p->flow;
+  OPAQUE(m.kind);
   k->ids = m.ids;
-  if (known) return m.kind == MESSAGE_DATA ? to_any(f, k) : to_owner(f, k->key);
-  if (m.kind == MESSAGE_OTHER) return pass();
+  if (known) return m.kind == MESSAGE_DATA ? TO_ANY : TO_OWNER;
+  if (m.kind == MESSAGE_OTHER) return TO_HOST;
   /* A request that a client sends to another port is counted by its shard. One that a server sends elsewhere is the
    * server's own affair. */
   const td_u32 tunnel = m.ids >> 16;
-  if (m.kind == MESSAGE_CONTROL && client) return to_owner(f, k->key);
-  if (tunnel == 0) return pass();
+  if (m.kind == MESSAGE_CONTROL && client) return TO_OWNER;
+  if (tunnel == 0) return TO_HOST;
   lay_key(k, p->address, client ? source : destination, destination, tunnel);
   struct orders o = {};
-  if (find_flow(f, k, wide, &o) == FOUND_NOT) return pass();
-  return m.kind == MESSAGE_DATA ? to_any(f, k) : to_owner(f, k->key);
+  if (find_flow(f, k, 1, &o) == FOUND_NOT) return TO_HOST;
+  return m.kind == MESSAGE_DATA ? TO_ANY : TO_OWNER;
 }
 
-INLINE int judge_ipv4(const struct frame* f, td_u32 frame_end) {
-  td_u8 h[20];
-  struct packet p = {};
-  /* A shard counts it as truncated; whose it is nobody can say. */
-  if (bpf_xdp_load_bytes(f->ctx, f->l3, h, sizeof h) != 0) return to_shard(f, 0);
-  p.source[2] = p.destination[2] = MAPPED;
-  p.source[3] = word_of(h + 12);
-  p.destination[3] = word_of(h + 16);
-  p.protocol = h[9];
-  find_role(f, &p);
-  if (denies(f, &p)) return XDP_DROP;
-  const td_u32 header = (h[0] & 0x0fU) << 2;
-  const td_u32 total = half(h, 2);
-  if (header < 20 || total < header || f->l3 + total > frame_end || h[0] >> 4 != 4) return broken(f, &p);
-  if (p.role == ROLE_NONE) return pass();
-  if (p.protocol == PROTOCOL_ICMP) return broken(f, &p);
-  p.l4 = f->l3 + header;
-  p.end = f->l3 + total;
-  const td_u32 fragment = half(h, 6) & 0x3fff;
-  if (fragment != 0) return judge_fragment(f, &p, (fragment & 0x1fff) == 0);
-  return p.protocol == PROTOCOL_UDP ? judge_udp(f, &p, 0) : pass();
-}
-
-/* Neighbour Discovery: questions for a VIP, and answers where the host cannot hear them. */
-INLINE int judge_icmpv6(const struct frame* f, const struct packet* p, td_u32 type) {
-  if (type == ND_ADVERTISEMENT && hears(f)) return to_shard(f, 0);
-  if (p->role == ROLE_SERVER) return pass();
-  if (p->role == ROLE_CLIENT) return to_owner(f, p->flow.key);
-  td_u8 target[16];
-  if (type != ND_SOLICITATION || p->end - p->l4 < 24) return pass();
-  if (bpf_xdp_load_bytes(f->ctx, p->l4 + 8, target, sizeof target) != 0) return pass();
-  const td_u32 a0 = word_of(target);
-  const td_u32 a1 = word_of(target + 4);
-  const td_u32 a2 = word_of(target + 8);
-  /* An IPv4-mapped address inside IPv6 is nobody's: it must not be taken for the IPv4 VIP. */
-  if ((a0 | a1) == 0 && a2 == MAPPED) return pass();
-  return who_is(f, a0, a1, a2, word_of(target + 12), TD_ADDRESS_ROLE_VIP) < 0 ? pass() : to_shard(f, 0);
-}
-
-INLINE int judge_ipv6(const struct frame* f, td_u32 frame_end) {
+INLINE int whose_ip(const struct frame* f, struct flow* k) {
+  const td_u32 frame_end = f->ctx->data_end - f->ctx->data;
   td_u8 h[40];
   struct packet p = {};
-  if (bpf_xdp_load_bytes(f->ctx, f->l3, h, sizeof h) != 0) return to_shard(f, 0);
-  for (td_u32 i = 0; i < 4; i++) {
-    p.source[i] = word_of(h + 8 + 4 * i);
-    p.destination[i] = word_of(h + 24 + 4 * i);
+  if (f->type == TYPE_IPV4) {
+    /* A shard counts it as truncated; whose it is nobody can say. */
+    if (bpf_xdp_load_bytes(f->ctx, f->l3, h, 20) != 0) return TO_FIRST;
+    read_ipv4(f, h, frame_end, &p);
+  } else {
+    if (bpf_xdp_load_bytes(f->ctx, f->l3, h, 40) != 0) return TO_FIRST;
+    read_ipv6(f, h, frame_end, &p);
   }
-  find_role(f, &p);
-  p.end = f->l3 + 40 + half(h, 4);
-  p.l4 = f->l3 + 40;
-  p.protocol = h[6];
-  int valid = p.end <= frame_end && h[0] >> 4 == 6;
-  /* Hop-by-hop 0, routing 43 and destination options 60 are stepped over (RFC 8200 §4). */
-#pragma clang loop unroll(disable)
-  for (td_u32 n = 0; n <= EXTENSION_LIMIT; n++) {
-    if (!valid || (p.protocol != 0 && p.protocol != 43 && p.protocol != 60)) break;
-    td_u8 extension[2];
-    if (n == EXTENSION_LIMIT || p.end - p.l4 < 8 || bpf_xdp_load_bytes(f->ctx, p.l4, extension, 2) != 0) {
-      valid = 0;
-      break;
-    }
-    p.protocol = extension[0];
-    p.l4 += (extension[1] + 1U) << 3;
-    if (p.l4 > p.end) valid = 0;
-  }
-  td_u8 type = 0;
-  const int icmp = valid && p.protocol == PROTOCOL_ICMPV6;
-  if (icmp && p.l4 < p.end) bpf_xdp_load_bytes(f->ctx, p.l4, &type, 1);
-  const int discovery = icmp && type >= ND_FIRST && type <= ND_LAST;
-  if (!discovery && denies(f, &p)) return XDP_DROP;
-  if (!valid) return broken(f, &p);
-  if (icmp) return judge_icmpv6(f, &p, type);
-  if (p.role == ROLE_NONE) return pass();
-  if (p.protocol == PROTOCOL_FRAGMENT) {
-    td_u8 fragment[4];
-    if (p.end - p.l4 < 8 || bpf_xdp_load_bytes(f->ctx, p.l4, fragment, sizeof fragment) != 0) {
-      return to_owner(f, p.flow.key);
-    }
-    p.protocol = fragment[0];
-    p.l4 += 8;
-    return judge_fragment(f, &p, (half(fragment, 2) & 0xfff8) == 0);
-  }
-  return p.protocol == PROTOCOL_UDP ? judge_udp(f, &p, 1) : pass();
+  OPAQUE(p.valid);
+  OPAQUE(p.fragment);
+  OPAQUE(p.nd);
+  find_role(f, &p, k);
+  const td_u32* s = p.source;
+  if (p.nd == 0 && is_denied(f, s[0], s[1], s[2], s[3], p.role == ROLE_SERVER)) return TO_NOBODY;
+  /* What cannot be right: a client's is a shard's to count, anybody else's the host's to judge. */
+  if (!p.valid) return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
+  if (f->type == TYPE_IPV6 && p.fragment == WHOLE && p.protocol == PROTOCOL_ICMPV6) return judge_icmpv6(f, &p);
+  if (p.role == ROLE_NONE) return TO_HOST;
+  if (f->type == TYPE_IPV4 && p.protocol == PROTOCOL_ICMP) return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
+  if (p.fragment != WHOLE) return judge_fragment(f, &p);
+  return p.protocol == PROTOCOL_UDP ? judge_udp(f, &p, k) : TO_HOST;
 }
 
-INLINE int judge(const struct frame* f) {
-  const td_u32 frame_end = f->ctx->data_end - f->ctx->data;
-  if (f->type == TYPE_IPV4) return judge_ipv4(f, frame_end);
-  if (f->type == TYPE_IPV6) return judge_ipv6(f, frame_end);
-  if (f->type == TYPE_ARP) return judge_arp(f);
-  return pass();
+INLINE int judge_ip(const struct frame* f) {
+  struct flow k = {};
+  const int whose = whose_ip(f, &k);
+  if (whose == TO_HOST) return pass();
+  if (whose == TO_NOBODY) return XDP_DROP;
+  return to_shard(f, whose == TO_OWNER ? owner_of(k.key) : whose == TO_ANY ? any_of(f, &k) : 0);
 }
 
 #endif

@@ -22,18 +22,16 @@ INLINE int to_shard(const struct frame* f, td_u32 shard) {
 }
 
 /* The shard that may write for this client. */
-INLINE int to_owner(const struct frame* f, const td_u32* client) {
+INLINE td_u32 owner_of(const td_u32* client) {
   const td_u32 slot = td_owner_slot(client[0], client[1], client[2], client[3]);
-  td_u32 shard = 0;
   td_u32* owners = element(TD_OWNER_SLOTS_OFFSET / TD_ELEMENT_LENGTH + slot / TD_ELEMENT_LENGTH);
-  if (owners) shard = ((volatile td_u8*)owners)[slot % TD_ELEMENT_LENGTH];
-  return to_shard(f, shard);
+  return owners ? ((volatile td_u8*)owners)[slot % TD_ELEMENT_LENGTH] : 0;
 }
 
 /* Any shard, the same for all packets of a session: as native/fanout.cc spreads them. */
-INLINE int to_any(const struct frame* f, const struct flow* k) {
+INLINE td_u32 any_of(const struct frame* f, const struct flow* k) {
   const td_u32 shards = SECOND(f, TD_XDP_SHARDS);
-  return to_shard(f, shards > 1 ? spread_hash(k) % shards : 0);
+  return shards > 1 ? spread_hash(k) % shards : 0;
 }
 
 INLINE int pass(void) {
