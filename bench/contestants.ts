@@ -1,28 +1,47 @@
 /**
- * Who is compared: our appliance, its loop in C++, the kernel's router, its NAT, nginx, and a relay in a few lines of
+ * Who is compared: our appliance with each of its adapters, its loops in C++, a bare XDP forwarder, the kernel's router, its NAT, nginx, and a relay in a few lines of
  * Node.
  */
-import { closeSync, existsSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabAppliance } from '#designator/demo/lab/appliance.js';
+import { command, tryCommand } from '#designator/demo/lab/command.js';
 import type { Lab } from '#designator/demo/lab/lab.js';
-import { HEADER, PAGE_LENGTH } from '#designator/flow/layout.js';
-import { connects, dataIn, dataOut, type FrameSet, replies, requests, SERVER } from './frames.js';
-import { CONTESTANT_CPU, type Direction, Testbed } from './testbed.js';
+import { widenConntrack } from './conntrack.js';
+import { dataIn, dataOut, type FrameSet, interleaved, SERVER } from './frames.js';
+import { fileTable, kernelTable, type TableProbe } from './table-probe.js';
+import { CONTESTANT_CPU, type Direction, Testbed, type Way } from './testbed.js';
+import { setUpTunnels, waitForOffload } from './tunnels.js';
 
-export const PEERS = ['designator', 'c-twin', 'nft-dnat', 'ip-forward', 'nginx-stream', 'node-dgram'] as const;
+export const PEERS = [
+  'xdp',
+  'af-xdp',
+  'xdp-bare',
+  'af-xdp-twin',
+  'designator',
+  'c-twin',
+  'nft-dnat',
+  'ip-forward',
+  'nginx-stream',
+  'node-dgram',
+] as const;
 export type Peer = (typeof PEERS)[number];
+/** The product, by adapter: the kernel forwards, TypeScript forwards on AF_XDP, TypeScript forwards on AF_PACKET. */
+export const OURS: readonly Peer[] = ['xdp', 'af-xdp', 'designator'];
 
-/** Frames a second while tunnels are set up; well below what any of the paths takes. */
-const SETUP_RATE = 20_000;
-/** A message that was lost is sent again, as L2TP does; so many times at most. */
-const SETUP_ROUNDS = 10;
+/** More flows than this take sockets or patience that a relay does not have. */
+const RELAY_FLOWS = 2000;
+const isRelay = (peer: Peer): boolean => peer === 'nginx-stream' || peer === 'node-dgram';
 
 export interface Contestant {
   readonly peer: Peer;
   readonly bed: Testbed;
   readonly flows: number;
+  /** Null where the peer is not the product. */
+  readonly appliance: LabAppliance | null;
+  /** The table of the product. */
+  readonly table: TableProbe | null;
   /** Frames of one size and direction; null where the contestant has no such direction. */
   frames(size: number, direction: Direction): Promise<FrameSet | null>;
 }
@@ -32,6 +51,16 @@ export interface ContestantOptions {
   readonly self: readonly [string, string];
   readonly flows: number;
   readonly workers?: number;
+  /** The ends make and count frames in the kernel. */
+  readonly live: boolean;
+  /** Of the product, where they are not the usual ones. */
+  readonly timeouts?: Readonly<Record<string, string>>;
+  readonly connections?: number;
+}
+
+interface Started {
+  readonly appliance?: LabAppliance;
+  readonly table?: TableProbe;
 }
 
 /** Null when the peer cannot run here, with the reason in `missing`. */
@@ -40,101 +69,147 @@ export async function openContestant(
   options: ContestantOptions,
   missing: (reason: string) => void,
 ): Promise<Contestant | null> {
-  if (peer === 'nginx-stream' && !existsSync('/usr/sbin/nginx')) {
-    missing('nginx is not installed');
+  const { flows, live } = options;
+  const problem =
+    isRelay(peer) && flows > RELAY_FLOWS
+      ? `it needs a socket for each of ${flows} flows`
+      : peer === 'nginx-stream' && !existsSync('/usr/sbin/nginx')
+        ? 'nginx is not installed'
+        : peer === 'xdp-bare' && !live
+          ? 'its program cannot be compiled here'
+          : null;
+  if (problem !== null) {
+    missing(problem);
     return null;
   }
-  const bed = await Testbed.open(options.lab);
+  const bed = await Testbed.open(options.lab, live);
   const sets = new Map<string, FrameSet>();
-  const { flows } = options;
-  await START[peer](bed, options);
+  let started: Started;
+  try {
+    started = (await START[peer](bed, options)) ?? {};
+  } catch (error) {
+    await bed.close();
+    // A machine without XDP still has the others to compare.
+    if (!peer.includes('xdp')) throw error;
+    missing((error as Error).message);
+    return null;
+  }
+  const { appliance = null, table = null } = started;
+  const made = async (size: number, way: Way): Promise<FrameSet> => {
+    const macs = await bed.macs(way);
+    if (way === 'out') return dataOut(flows, macs, size);
+    return dataIn(flows, macs, size, peer === 'ip-forward' ? SERVER : undefined);
+  };
   return {
     peer,
     bed,
     flows,
+    appliance,
+    table,
     async frames(size, direction) {
       // A relay answers a client only on the flow that it opened itself, which frames made in advance cannot know.
-      if (direction === 'out' && (peer === 'nginx-stream' || peer === 'node-dgram')) return null;
+      if (direction !== 'in' && isRelay(peer)) return null;
+      if (direction === 'both' && !live) return null;
       const key = `${size} ${direction}`;
-      const macs = await bed.macs(direction);
       const set =
         sets.get(key) ??
-        (direction === 'in'
-          ? dataIn(flows, macs, size, peer === 'ip-forward' ? SERVER : undefined)
-          : dataOut(flows, macs, size));
-      sets.set(key, set);
+        (direction === 'both'
+          ? interleaved(await made(size, 'in'), await made(size, 'out'))
+          : await made(size, direction));
+      if (flows <= KEPT_FLOWS) sets.set(key, set);
       return set;
     },
   };
 }
 
-const START: Record<Peer, (bed: Testbed, options: ContestantOptions) => Promise<void>> = {
-  designator: async (bed, options) => void (await startDesignator(bed, options)),
+/** Frames of more flows than this are made again when they are wanted again. */
+const KEPT_FLOWS = 200_000;
+
+type Start = (bed: Testbed, options: ContestantOptions) => Promise<Started | undefined>;
+const START: Record<Peer, Start> = {
+  xdp: (bed, options) => startDesignator(bed, options, { io: 'xdp' }),
+  'af-xdp': (bed, options) => startDesignator(bed, options, { io: 'xdp', offload: false }),
+  'xdp-bare': startBare,
+  'af-xdp-twin': startXdpTwin,
+  designator: (bed, options) => startDesignator(bed, options, { io: 'packet' }),
   'c-twin': startTwin,
   'nft-dnat': startNft,
-  'ip-forward': async (bed) => bed.middle.sysctl('net.ipv4.ip_forward', 1),
+  'ip-forward': async (bed) => {
+    await bed.middle.sysctl('net.ipv4.ip_forward', 1);
+    return undefined;
+  },
   'nginx-stream': startNginx,
   'node-dgram': startDgram,
 };
 
 async function startDesignator(
   bed: Testbed,
-  { lab, self, flows, workers = 1 }: ContestantOptions,
-): Promise<LabAppliance> {
+  { lab, self, flows, workers = 1, timeouts, connections }: ContestantOptions,
+  io: { readonly io: 'xdp' | 'packet'; readonly offload?: boolean },
+): Promise<Required<Started>> {
   const appliance = new LabAppliance(lab, bed.middle, {
     self,
     name: `designator${bed.number}`,
     config: {
       interfaces: { outside: bed.outside, inside: bed.inside },
-      io: 'packet',
+      ...io,
       workers,
-      table: { connections: Math.max(65536, flows * 2) },
-      timeouts: { idle: '1h', halfOpen: '10m' },
+      // Half as much again: a tunnel that is being set up has three entries.
+      table: { connections: connections ?? Math.max(65536, Math.ceil(flows * 1.5)) },
+      timeouts: timeouts ?? { idle: '1h', halfOpen: '10m' },
       vips: [{ name: 'access', address: '200.200.100.1', servers: [{ name: 'lns1', address: '10.10.1.1' }] }],
     },
   });
+  if (io.io === 'xdp') await mountPins(bed, appliance);
   await appliance.start();
   const { pid } = appliance.process;
   bed.processes = [pid];
   if (workers === 1) await bed.middle.run('taskset', ['-a', '-p', '-c', String(CONTESTANT_CPU), String(pid)]);
-  await setUp(bed, appliance, flows);
-  return appliance;
+  const table = io.io === 'xdp' ? await kernelTable(bed) : fileTable(tablePath(appliance));
+  bed.afterwards(() => table.close());
+  await setUpTunnels(bed, table, flows, async () => JSON.stringify(await appliance.drops()));
+  if (io.io === 'xdp' && io.offload !== false) await waitForOffload(table, flows);
+  return { appliance, table };
 }
 
-/** Every tunnel is set up through the product itself: SCCRQ, SCCRP, SCCCN, and again what was lost on the way. */
-async function setUp(bed: Testbed, appliance: LabAppliance, flows: number): Promise<void> {
-  const [client, server] = [await bed.macs('in'), await bed.macs('out')];
-  const dialogue = [
-    ['in', requests(flows, client)],
-    ['out', replies(flows, server)],
-    ['in', connects(flows, client)],
-  ] as const;
-  for (let round = 0; round < SETUP_ROUNDS && establishedTunnels(appliance) < flows; round++) {
-    for (const [direction, set] of dialogue) {
-      await bed.source(direction).load(set);
-      await bed.source(direction).paced(60, SETUP_RATE, flows);
-      await sleep(100);
+/**
+ * `ip netns exec` gives the process a mount namespace of its own, whose mounts end with it; what is mounted before does not.
+ */
+async function mountPins(bed: Testbed, appliance: LabAppliance): Promise<void> {
+  mkdirSync(appliance.pin, { recursive: true });
+  await command(bed.lab.env, 'mount', ['-t', 'bpf', 'bpf', appliance.pin]);
+  bed.afterwards(async () => {
+    const daemon = appliance.daemon;
+    if (daemon?.running === true) {
+      daemon.signal('SIGTERM');
+      await Promise.race([daemon.ended, sleep(END_MS)]);
     }
-  }
-  const standing = establishedTunnels(appliance);
-  if (standing === flows) return;
-  throw new Error(`only ${standing} of ${flows} tunnels stand; drops: ${JSON.stringify(await appliance.drops())}`);
+    await tryCommand(bed.lab.env, 'umount', ['-l', appliance.pin]);
+  });
 }
 
-/** Read from the table's own header: a hundred thousand rows need not be made for it. */
-function establishedTunnels(appliance: LabAppliance): number {
-  const header = new Int32Array(PAGE_LENGTH / 4);
-  const fd = openSync(tablePath(appliance), 'r');
-  readSync(fd, header, 0, PAGE_LENGTH, 0);
-  closeSync(fd);
-  return header[HEADER.recordsUsed] - header[HEADER.halfOpen];
-}
+const END_MS = 5000;
 
 const tablePath = (appliance: LabAppliance): string => appliance.socket.replace(/\.sock$/, '.table');
 
+async function startBare(bed: Testbed, { flows }: ContestantOptions): Promise<undefined> {
+  const hex = async (way: Way): Promise<string> => Buffer.from((await bed.macs(way)).source).toString('hex');
+  const program = path.join(import.meta.dirname, 'bare-child.js');
+  const daemon = bed.middle.start('bare', 'taskset', [
+    ...['-c', String(CONTESTANT_CPU), process.execPath, program],
+    ...[String(flows), bed.outside, bed.inside, await hex('in'), await hex('out')],
+  ]);
+  await daemon.waitForLine(/ready/, BARE_START_MS);
+  bed.processes = [daemon.pid];
+  return undefined;
+}
+
+/** Two million entries, a system call each. */
+const BARE_START_MS = 60_000;
+
 /** Takes a designator's place: its table, and its filter, which outlives a process that is killed. */
-async function startTwin(bed: Testbed, options: ContestantOptions): Promise<void> {
-  const appliance = await startDesignator(bed, { ...options, workers: 1 });
+async function startTwin(bed: Testbed, options: ContestantOptions): Promise<undefined> {
+  const { appliance } = await startDesignator(bed, { ...options, workers: 1 }, { io: 'packet' });
   await appliance.process.kill();
   const program = path.join(import.meta.dirname, 'twin-child.js');
   const daemon = bed.middle.start('twin', 'taskset', [
@@ -148,16 +223,41 @@ async function startTwin(bed: Testbed, options: ContestantOptions): Promise<void
   ]);
   await daemon.waitForLine(/ready/);
   bed.processes = [daemon.pid];
+  return undefined;
 }
 
-async function startNft(bed: Testbed): Promise<void> {
-  await bed.middle.sysctl('net.ipv4.ip_forward', 1);
+async function startNft(bed: Testbed, { flows, live }: ContestantOptions): Promise<undefined> {
+  const { middle } = bed;
+  await middle.sysctl('net.ipv4.ip_forward', 1);
+  bed.afterwards(widenConntrack(flows));
   await bed.middle.nft(
     'table ip nat {\n chain pre {\n type nat hook prerouting priority -100\n ip daddr 200.200.100.1 udp dport 1701 dnat to 10.10.1.1\n }\n}\n',
   );
+  // Established means established, here too: flows are known before the first measurement and are not forgotten.
+  await middle.sysctl('net.netfilter.nf_conntrack_udp_timeout', 3600);
+  await middle.sysctl('net.netfilter.nf_conntrack_udp_timeout_stream', 3600);
+  await bed.source('in').load(dataIn(flows, await bed.macs('in'), 64), live);
+  await bed.source('in').send({ seconds: 60, rate: CONNTRACK_RATE, limit: flows });
+  return undefined;
 }
 
-async function startNginx(bed: Testbed, { lab, flows }: ContestantOptions): Promise<void> {
+/** New connections a second that connection tracking takes without loss. */
+const CONNTRACK_RATE = 60_000;
+
+/** Takes the place of a killed designator that forwarded in TypeScript: its table, its program, its sockets' places. */
+async function startXdpTwin(bed: Testbed, options: ContestantOptions): Promise<undefined> {
+  const { appliance } = await startDesignator(bed, { ...options, workers: 1 }, { io: 'xdp', offload: false });
+  await appliance.process.kill();
+  const daemon = bed.middle.start('xdp-twin', 'taskset', [
+    ...['-c', String(CONTESTANT_CPU), process.execPath, path.join(import.meta.dirname, 'xdp-twin-child.js')],
+    ...[bed.outside, bed.inside],
+  ]);
+  await daemon.waitForLine(/ready/);
+  bed.processes = [daemon.pid];
+  return undefined;
+}
+
+async function startNginx(bed: Testbed, { lab, flows }: ContestantOptions): Promise<undefined> {
   await bed.middle.ip('addr add 200.200.100.1/32 dev lo');
   const file = path.join(lab.folder, `nginx${bed.number}.conf`);
   const module = '/usr/lib/nginx/modules/ngx_stream_module.so';
@@ -182,6 +282,7 @@ async function startNginx(bed: Testbed, { lab, flows }: ContestantOptions): Prom
       .filter((line) => line !== '')
       .map(Number),
   ];
+  return undefined;
 }
 
 const RELAY = `
@@ -192,9 +293,10 @@ outside.on('message', (message) => inside.send(message, 1701, '10.10.1.1'));
 outside.bind(1701, '200.200.100.1', () => console.log('ready'));
 `;
 
-async function startDgram(bed: Testbed): Promise<void> {
+async function startDgram(bed: Testbed): Promise<undefined> {
   await bed.middle.ip('addr add 200.200.100.1/32 dev lo');
   const daemon = bed.middle.start('relay', 'taskset', ['-c', String(CONTESTANT_CPU), process.execPath, '-e', RELAY]);
   await daemon.waitForLine(/ready/);
   bed.processes = [daemon.pid];
+  return undefined;
 }

@@ -1,11 +1,13 @@
 /**
  * The cost of forwarding a packet: nanoseconds of the contestant's CPU for every packet that arrived at the far end,
- * side by side in one run (docs/performance.md has the method). Pairs with nftables DNAT are interleaved; a figure is
- * the median, a ratio the median of the ratios of pairs, with quartiles.
+ * side by side in one run (docs/performance.md has the method). Contestants are interleaved round by round; a figure is
+ * the median, a ratio the median of the ratios within rounds, with quartiles.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '#designator/demo/lab/lab.js';
-import { type Contestant, openContestant, type Peer, PEERS } from './contestants.js';
+import { barOf, isClose, type Verdict, verdictOf } from './bars.js';
+import { benchObjectProblem } from './bpf-object.js';
+import { type Contestant, OURS, openContestant, type Peer, PEERS } from './contestants.js';
+import { loadFrames, lossFreeRate, measure, PACKET_SOURCE_RATE, RATES, type Sample } from './measure.js';
 import { median, quartiles } from './statistics.js';
 import type { Direction } from './testbed.js';
 
@@ -17,236 +19,239 @@ export interface ForwardOptions {
   readonly flows?: readonly number[];
   readonly peers?: readonly Peer[];
   readonly directions?: readonly Direction[];
-  readonly loads?: readonly ('90%' | 'saturation')[];
+  readonly loads?: readonly Load[];
   readonly pairs?: number;
   readonly workers?: readonly number[];
   /** Seconds of one measurement. */
   readonly seconds?: number;
   /** Highest rate that the search for the loss-free rate tries, packets a second. */
   readonly highest?: number;
+  /** Who makes the frames: the kernel (the default, where it can be), or an AF_PACKET socket. */
+  readonly source?: 'live' | 'packet';
   readonly progress?: (line: string) => void;
+}
+
+export type Load = '90%' | 'saturation';
+
+/** What one of ours costs in terms of a peer, round by round: below 1 it is the cheaper one. */
+export interface Ratio {
+  readonly ours: string;
+  readonly median: number;
+  readonly quartiles: readonly [number, number];
+  readonly bar: number | null;
+  readonly verdict: Verdict | null;
 }
 
 /** One cell of the result. `ratioToNft` below 1 is cheaper than nftables DNAT with connection tracking. */
 export interface ForwardRow {
-  readonly path: 'in' | 'out';
+  readonly benchmark: 'forward';
+  readonly path: Direction;
   readonly peer: string;
-  readonly load: '90%' | 'saturation';
+  readonly load: Load;
   readonly size: number;
   readonly flows: number;
   readonly workers: number | null;
+  readonly source: 'live' | 'packet';
   readonly nsPerPacket: number | null;
+  readonly nsQuartiles: readonly [number, number] | null;
   readonly kpps: number | null;
   readonly loss: number | null;
   readonly ratioToNft: number | null;
   readonly quartiles: readonly [number, number] | null;
-  /** What the designator costs in terms of this peer, pair by pair: below 1 it is the cheaper one. */
-  readonly designatorToPeer: number | null;
-  readonly designatorToPeerQuartiles: readonly [number, number] | null;
+  readonly ratios: readonly Ratio[];
   readonly runs: number;
 }
 
-interface Sample {
-  readonly ns: number;
-  readonly kpps: number;
-  readonly loss: number;
-}
-
-/** Rates that the paced source can keep, from high to low. */
-const RATES = [380, 340, 300, 260, 220, 190, 160, 130, 105, 85, 65, 50, 35, 25].map((kpps) => kpps * 1000);
-const LOSS_FREE = 0.001;
 /** More loss than this at 90 % of the loss-free rate, and the run gives no figure. */
 const LOSS_LIMIT = 0.01;
 const RATE_TRIES = 4;
 const RATE_STEP = 0.75;
-const SETTLE_MS = 60;
-/** After a run: the count stands still for so long, or this is the end of patience. */
-const QUIET_MS = 25;
-const DRAIN_LIMIT_MS = 1000;
-/** A bar of 15 % or tighter, as that against the twin, wants so many pairs. */
+/** A bar of 15 % or tighter, as that against a twin, wants so many pairs. */
 const CLOSE_PAIRS = 15;
 const LEAST_PAIRS = 5;
+
+interface Entrant {
+  readonly contestant: Contestant;
+  readonly workers: number | null;
+}
 
 export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[]> {
   const {
     sizes = [64, 1400],
     flows = [1000, 100_000],
     directions = ['in', 'out'],
-    pairs = 5,
-    workers = [1],
-    seconds = 1,
+    loads = ['90%', 'saturation'],
   } = options;
-  const peers = options.peers ?? PEERS;
   const say = options.progress ?? (() => {});
+  const source = options.source ?? sourceHere(say);
+  const cell = {
+    pairs: options.pairs ?? LEAST_PAIRS,
+    seconds: options.seconds ?? 1,
+    highest: Math.min(options.highest ?? RATES[RATES.length - 1], source === 'live' ? Infinity : PACKET_SOURCE_RATE),
+    source,
+    say,
+  };
   const rows: ForwardRow[] = [];
   for (const count of flows) {
     const lab = await Lab.open({ pid: options.pid, env: options.env });
-    const contestants: { contestant: Contestant; workers: number | null }[] = [];
+    const entrants: Entrant[] = [];
     try {
-      for (const peer of peers) {
-        // A relay needs a socket for every flow; a hundred thousand are not what it is for.
-        if (count > 2000 && (peer === 'nginx-stream' || peer === 'node-dgram')) continue;
-        for (const threads of peer === 'designator' ? workers : [null]) {
-          say(`${count} flows: starting ${peer}${threads === null ? '' : ` with ${threads} worker(s)`}`);
-          const contestant = await openContestant(
-            peer,
-            { lab, self: options.self, flows: count, ...(threads === null ? {} : { workers: threads }) },
-            (reason) => say(`${peer} is left out: ${reason}`),
-          );
-          if (contestant !== null) contestants.push({ contestant, workers: threads });
-        }
-      }
-      for (const size of sizes) {
-        for (const direction of directions) {
-          for (const load of options.loads ?? (['90%', 'saturation'] as const)) {
-            rows.push(
-              ...(await compare(contestants, {
-                size,
-                direction,
-                load,
-                flows: count,
-                pairs,
-                seconds,
-                highest: options.highest ?? RATES[0],
-                say,
-              })),
-            );
-          }
-        }
-      }
+      await enter(entrants, lab, count, options, source === 'live', say);
+      for (const size of sizes)
+        for (const direction of directions)
+          for (const load of loads)
+            rows.push(...(await compare(entrants, { ...cell, size, direction, load, flows: count })));
     } finally {
-      for (const { contestant } of contestants) await contestant.bed.close();
+      for (const { contestant } of entrants) await contestant.bed.close();
       await lab.close();
     }
   }
   return rows;
 }
 
+/** Frames made by the kernel are ten times as fast; they need clang, or an object that was compiled before. */
+export function sourceHere(say: (line: string) => void): 'live' | 'packet' {
+  const problem = benchObjectProblem();
+  if (problem === null) return 'live';
+  say(`traffic comes from an AF_PACKET socket: ${problem}`);
+  return 'packet';
+}
+
+async function enter(
+  entrants: Entrant[],
+  lab: Lab,
+  flows: number,
+  options: ForwardOptions,
+  live: boolean,
+  say: (line: string) => void,
+): Promise<void> {
+  for (const peer of options.peers ?? PEERS) {
+    for (const workers of OURS.includes(peer) ? (options.workers ?? [1]) : [null]) {
+      say(`${flows} flows: starting ${peer}${workers === null ? '' : ` with ${workers} worker(s)`}`);
+      const contestant = await openContestant(
+        peer,
+        { lab, self: options.self, flows, live, ...(workers === null ? {} : { workers }) },
+        (reason) => say(`${peer} is left out: ${reason}`),
+      );
+      if (contestant !== null) entrants.push({ contestant, workers });
+    }
+  }
+}
+
 interface Cell {
   readonly size: number;
   readonly direction: Direction;
-  readonly load: '90%' | 'saturation';
+  readonly load: Load;
   readonly flows: number;
   readonly pairs: number;
   readonly seconds: number;
   readonly highest: number;
+  readonly source: 'live' | 'packet';
   readonly say: (line: string) => void;
 }
 
-async function compare(
-  contestants: readonly { contestant: Contestant; workers: number | null }[],
-  cell: Cell,
-): Promise<ForwardRow[]> {
-  const { size, direction, load } = cell;
-  const running: Running[] = [];
-  for (const entry of contestants) {
-    const set = await entry.contestant.frames(size, direction);
-    if (set === null) continue;
-    await entry.contestant.bed.source(direction).load(set);
-    const rate =
-      load === '90%' ? 0.9 * (await lossFreeRate(entry.contestant, direction, cell.highest)) : Number.POSITIVE_INFINITY;
-    running.push({ ...entry, rate, samples: [] });
-    cell.say(
-      `${cell.flows} flows, ${size} B, ${direction}, ${load}: ${entry.contestant.peer}${load === '90%' ? ` at ${Math.round(rate / 1000)} kpps` : ''}`,
-    );
-  }
-  // Interleaved: what disturbs the machine disturbs every contestant of a round.
-  for (let round = 0; round < cell.pairs; round++) for (const entry of running) await sampleOnce(entry, cell);
-  const ours = running.find(({ contestant }) => contestant.peer === 'designator');
-  const close = running.filter((entry) => entry === ours || entry.contestant.peer === 'c-twin');
-  for (let round = cell.pairs; cell.pairs >= LEAST_PAIRS && close.length > 1 && round < CLOSE_PAIRS; round++) {
-    for (const entry of close) await sampleOnce(entry, cell);
-  }
-  const nft = running.find((entry) => entry.contestant.peer === 'nft-dnat');
-  return running.map((entry) => {
-    const good = entry.samples.filter((sample) => usable(sample, load));
-    const toNft = ratios(entry, nft, load);
-    const oursToIt = ratios(ours, entry, load);
-    return {
-      path: direction,
-      peer: entry.contestant.peer,
-      load,
-      size,
-      flows: cell.flows,
-      workers: entry.workers,
-      nsPerPacket: good.length === 0 ? null : Math.round(median(good.map((sample) => sample.ns))),
-      kpps: good.length === 0 ? null : Math.round(median(good.map((sample) => sample.kpps))),
-      loss: entry.samples.length === 0 ? null : Number(median(entry.samples.map((sample) => sample.loss)).toFixed(4)),
-      ratioToNft: toNft.length === 0 ? null : Number(median(toNft).toFixed(3)),
-      quartiles: toNft.length === 0 ? null : quartiles(toNft),
-      designatorToPeer: oursToIt.length === 0 ? null : Number(median(oursToIt).toFixed(3)),
-      designatorToPeerQuartiles: oursToIt.length === 0 ? null : quartiles(oursToIt),
-      runs: good.length,
-    };
-  });
-}
-
-interface Running {
-  readonly contestant: Contestant;
-  readonly workers: number | null;
+interface Running extends Entrant {
   rate: number;
   readonly samples: Sample[];
 }
 
+async function compare(entrants: readonly Entrant[], cell: Cell): Promise<ForwardRow[]> {
+  const { size, direction, load, flows } = cell;
+  const running: Running[] = [];
+  for (const entry of entrants) {
+    const { contestant } = entry;
+    if (!(await loadFrames(contestant, size, direction))) continue;
+    const rate = load === '90%' ? 0.9 * (await lossFreeRate(contestant, direction, cell.highest)) : Infinity;
+    running.push({ ...entry, rate, samples: [] });
+    const at = load === '90%' ? ` at ${Math.round(rate / 1000)} kpps` : '';
+    cell.say(`${flows} flows, ${size} B, ${direction}, ${load}: ${contestant.peer}${at}`);
+  }
+  // Interleaved: what disturbs the machine disturbs every contestant of a round.
+  for (let round = 0; round < cell.pairs; round++) for (const entry of running) await sampleOnce(entry, cell);
+  const close = cell.pairs >= LEAST_PAIRS ? closePairs(running, flows) : [];
+  for (let round = cell.pairs; round < CLOSE_PAIRS; round++) for (const entry of close) await sampleOnce(entry, cell);
+  return running.map((entry) => rowOf(entry, running, cell));
+}
+
+/** Everybody who is held against a tight bar, or is the bar. */
+function closePairs(running: readonly Running[], flows: number): Running[] {
+  const isTight = (one: Running, other: Running): boolean =>
+    isClose(barOf(one.contestant.peer, other.contestant.peer, flows)) && other.contestant.peer !== 'nft-dnat';
+  return running.filter((one) => running.some((other) => isTight(one, other) || isTight(other, one)));
+}
+
+function rowOf(entry: Running, running: readonly Running[], cell: Cell): ForwardRow {
+  const { size, direction, load, flows, source } = cell;
+  const good = entry.samples.filter((sample) => usable(sample, load));
+  const { peer } = entry.contestant;
+  const nft = running.find(({ contestant }) => contestant.peer === 'nft-dnat');
+  const toNft = ratiosBetween(entry, nft, load);
+  const of = (values: readonly number[], digits: number): number | null =>
+    values.length === 0 ? null : Number(median(values).toFixed(digits));
+  return {
+    benchmark: 'forward',
+    path: direction,
+    peer,
+    load,
+    size,
+    flows,
+    workers: entry.workers,
+    source,
+    nsPerPacket: of(
+      good.map(({ ns }) => ns),
+      0,
+    ),
+    nsQuartiles: good.length === 0 ? null : quartiles(good.map(({ ns }) => ns)),
+    kpps: of(
+      good.map(({ kpps }) => kpps),
+      0,
+    ),
+    loss: of(
+      entry.samples.map(({ loss }) => loss),
+      4,
+    ),
+    ratioToNft: of(toNft, 3),
+    quartiles: toNft.length === 0 ? null : quartiles(toNft),
+    ratios: running.flatMap((ours): Ratio[] => {
+      if (ours === entry || !OURS.includes(ours.contestant.peer)) return [];
+      const values = ratiosBetween(ours, entry, load);
+      if (values.length === 0) return [];
+      const bar = barOf(ours.contestant.peer, peer, flows);
+      const range = quartiles(values);
+      return [
+        {
+          ours: ours.workers === 1 ? ours.contestant.peer : `${ours.contestant.peer} with ${ours.workers} workers`,
+          median: Number(median(values).toFixed(3)),
+          quartiles: range,
+          bar,
+          verdict: bar === null ? null : verdictOf(range, bar),
+        },
+      ];
+    }),
+    runs: good.length,
+  };
+}
+
 async function sampleOnce(entry: Running, { direction, load, seconds }: Cell): Promise<void> {
-  let sample = await measure(entry.contestant, direction, entry.rate, seconds);
+  let sample = await measure(entry.contestant, { direction, rate: entry.rate, seconds });
   // The search was short: a rate that proves too high in a longer run is lowered, for this round and those to come.
   for (let tries = 0; load === '90%' && sample.loss > LOSS_LIMIT && tries < RATE_TRIES; tries++) {
     entry.rate *= RATE_STEP;
-    sample = await measure(entry.contestant, direction, entry.rate, seconds);
+    sample = await measure(entry.contestant, { direction, rate: entry.rate, seconds });
   }
   entry.samples.push(sample);
 }
 
-function usable(sample: Sample | undefined, load: Cell['load']): sample is Sample {
+function usable(sample: Sample | undefined, load: Load): sample is Sample {
   return sample !== undefined && sample.kpps > 0 && (load === 'saturation' || sample.loss <= LOSS_LIMIT);
 }
 
 /** What `one` costs in terms of `other`, round by round. */
-function ratios(one: Running | undefined, other: Running | undefined, load: Cell['load']): number[] {
-  return (one?.samples ?? []).flatMap((sample, round) => {
+function ratiosBetween(one: Running, other: Running | undefined, load: Load): number[] {
+  return one.samples.flatMap((sample, round) => {
     const beside = other?.samples[round];
     return usable(sample, load) && usable(beside, load) ? [sample.ns / beside.ns] : [];
   });
-}
-
-/** The highest rate of the grid at which nothing is lost, in a short run each. */
-async function lossFreeRate(contestant: Contestant, direction: Direction, highest: number): Promise<number> {
-  for (const rate of RATES) {
-    if (rate > highest) continue;
-    const { loss } = await measure(contestant, direction, rate, 0.25);
-    if (loss <= LOSS_FREE) return rate;
-  }
-  return RATES[RATES.length - 1];
-}
-
-async function standingStill(count: () => Promise<number>): Promise<number> {
-  const until = performance.now() + DRAIN_LIMIT_MS;
-  for (let last = await count(); ; ) {
-    await sleep(QUIET_MS);
-    const now = await count();
-    if (now === last || performance.now() > until) return now;
-    last = now;
-  }
-}
-
-/** One run; an infinite rate is the source's fastest. */
-async function measure({ bed }: Contestant, direction: Direction, rate: number, seconds: number): Promise<Sample> {
-  const account = bed.account();
-  await sleep(SETTLE_MS);
-  const before = await bed.arrived(direction);
-  const cpu = account.nanos();
-  const { sent, seconds: took } =
-    rate === Number.POSITIVE_INFINITY
-      ? await bed.source(direction).flat(seconds)
-      : await bed.source(direction).paced(seconds, rate);
-  const arrived = (await standingStill(() => bed.arrived(direction))) - before; // what is on its way arrives first
-  const spent = account.nanos() - cpu;
-  return {
-    ns: arrived === 0 ? Number.POSITIVE_INFINITY : spent / arrived,
-    kpps: arrived / took / 1000,
-    loss: sent === 0 ? 1 : Math.max(0, 1 - arrived / sent),
-  };
 }
 
 /** For the demo: under half a minute, 64-byte frames towards the server, our cost beside the kernel's NAT and a relay's. */
@@ -263,6 +268,7 @@ export function quickForwardBench(options?: Partial<ForwardOptions>): Promise<Fo
     seconds: 0.3,
     highest: 130_000,
     loads: ['90%'],
+    source: 'packet',
     ...options,
   });
 }

@@ -1,6 +1,6 @@
 /** Frames of many L2TP flows, prepared once: requests, answers, data of both directions. */
 import { buildMessage } from '#designator/tunnels/l2tp/message.js';
-import { SCCCN, SCCRP, SCCRQ } from '#designator/tunnels/l2tp/message-table.js';
+import { SCCCN, SCCRP, SCCRQ, STOPCCN } from '#designator/tunnels/l2tp/message-table.js';
 import { pseudoHeaderIpv4 } from '#designator/wire/checksum.js';
 import { emitEthernet, TYPE_IPV4 } from '#designator/wire/ethernet.js';
 import { emitIpv4, PROTOCOL_UDP } from '#designator/wire/ipv4.js';
@@ -12,7 +12,7 @@ export const SERVER = 0x0a0a0101; // 10.10.1.1
 const CLIENT_NET = 0x0a400000;
 const PORTS_PER_CLIENT = 400;
 const FIRST_PORT = 2000;
-const L2TP_PORT = 1701;
+export const L2TP_PORT = 1701;
 
 /** One tunnel: who asks, and the ids that both ends will choose. Deterministic in the flow's number. */
 export interface Flow {
@@ -36,11 +36,19 @@ export interface Macs {
   readonly destination: Uint8Array;
 }
 
-/** Frames of one length, end to end. */
+/** Frames of one length, end to end, or their heads and what follows each of them. */
 export interface FrameSet {
   readonly frames: Uint8Array;
+  /** Of an item of `frames`. */
   readonly frameLength: number;
+  /** What follows each head; absent: `frames` holds whole frames. */
+  readonly tail?: Uint8Array;
+  /** Every other frame goes the other way. */
+  readonly both?: boolean;
 }
+
+/** The flows differ in so many bytes from the beginning of a frame; a million frames of 1400 bytes need not be kept. */
+const HEAD_LENGTH = 64;
 
 /** How many flows, from flow 0 on, or which ones. */
 type Flows = number | readonly number[];
@@ -49,21 +57,23 @@ function frameSet(
   flows: Flows,
   macs: Macs,
   make: (index: number) => { from: number; fromPort: number; to: number; toPort: number; payload: Uint8Array },
-  least = 64,
+  least = HEAD_LENGTH,
+  headsOnly = false,
 ): FrameSet {
   const chosen = typeof flows === 'number' ? null : flows;
   const count = typeof flows === 'number' ? flows : flows.length;
   const first = make(chosen === null ? 0 : chosen[0]);
   const frameLength = Math.max(least, 14 + 20 + 8 + first.payload.length);
-  const frames = new Uint8Array(frameLength * count);
-  const view = new DataView(frames.buffer);
+  const kept = headsOnly ? Math.min(HEAD_LENGTH, frameLength) : frameLength;
+  const frames = new Uint8Array(kept * count);
+  const frame = new Uint8Array(frameLength);
+  const view = new DataView(frame.buffer);
   for (let i = 0; i < count; i++) {
     const { from, fromPort, to, toPort, payload } = make(chosen === null ? i : chosen[i]);
-    const at = i * frameLength;
-    frames.set(macs.destination, at);
-    const ip = at + emitEthernet(view, at, macs.source, TYPE_IPV4);
+    frame.set(macs.destination, 0);
+    const ip = emitEthernet(view, 0, macs.source, TYPE_IPV4);
     const udp = ip + 20;
-    frames.set(payload, udp + 8);
+    frame.set(payload, udp + 8);
     emitIpv4(view, ip, 0, 28 + payload.length, 0, 0, 64, PROTOCOL_UDP, from | 0, to | 0);
     emitUdp(
       view,
@@ -73,8 +83,9 @@ function frameSet(
       8 + payload.length,
       pseudoHeaderIpv4(view, ip, PROTOCOL_UDP, 8 + payload.length),
     );
+    frames.set(kept === frameLength ? frame : frame.subarray(0, kept), i * kept);
   }
-  return { frames, frameLength };
+  return kept === frameLength ? { frames, frameLength } : { frames, frameLength: kept, tail: frame.slice(kept) };
 }
 
 const HOST_NAME = { type: 7, value: 'bench' };
@@ -118,34 +129,68 @@ export function connects(flows: Flows, macs: Macs): FrameSet {
   });
 }
 
-/** Data of `size` bytes a frame. `to`: the VIP, or the server itself for a plain router. */
-export function dataIn(flows: Flows, macs: Macs, size: number, to = VIP): FrameSet {
+/** The client ends its tunnels. */
+export function farewells(flows: Flows, macs: Macs): FrameSet {
   return frameSet(flows, macs, (i) => {
-    const flow = flowOf(i);
-    return { from: flow.client, fromPort: flow.port, to, toPort: L2TP_PORT, payload: data(flow.serverId, size - 42) };
+    const { client, port, clientId, serverId } = flowOf(i);
+    const avps = [
+      { type: 9, value: clientId },
+      { type: 1, value: { result: 1 } },
+    ];
+    const payload = buildMessage({ type: STOPCCN, tunnel: serverId, session: 0, ns: 2, nr: 1, avps });
+    return { from: client, fromPort: port, to: VIP, toPort: L2TP_PORT, payload };
   });
+}
+
+/** Data of `size` bytes a frame, as heads and a tail. `to`: the VIP, or the server itself for a plain router. */
+export function dataIn(flows: Flows, macs: Macs, size: number, to = VIP): FrameSet {
+  return frameSet(
+    flows,
+    macs,
+    (i) => {
+      const flow = flowOf(i);
+      return { from: flow.client, fromPort: flow.port, to, toPort: L2TP_PORT, payload: data(flow.serverId, size - 42) };
+    },
+    size,
+    true,
+  );
 }
 
 export function dataOut(flows: Flows, macs: Macs, size: number): FrameSet {
-  return frameSet(flows, macs, (i) => {
-    const flow = flowOf(i);
-    return {
-      from: SERVER,
-      fromPort: L2TP_PORT,
-      to: flow.client,
-      toPort: flow.port,
-      payload: data(flow.clientId, size - 42),
-    };
-  });
+  return frameSet(
+    flows,
+    macs,
+    (i) => {
+      const { client, port, clientId } = flowOf(i);
+      return { from: SERVER, fromPort: L2TP_PORT, to: client, toPort: port, payload: data(clientId, size - 42) };
+    },
+    size,
+    true,
+  );
 }
 
-/** An L2TPv2 data message without options: 6 bytes of header, then PPP. */
+/** Both directions, turn about. */
+export function interleaved(one: FrameSet, other: FrameSet): FrameSet {
+  const { frameLength, tail } = one;
+  const frames = new Uint8Array(one.frames.length * 2);
+  for (let at = 0; at < one.frames.length; at += frameLength) {
+    frames.set(one.frames.subarray(at, at + frameLength), at * 2);
+    frames.set(other.frames.subarray(at, at + frameLength), at * 2 + frameLength);
+  }
+  return { frames, frameLength, ...(tail === undefined ? {} : { tail }), both: true };
+}
+
+const payloads = new Map<number, Uint8Array>();
+
+/** An L2TPv2 data message without options: 6 bytes of header, then PPP. The next call may change it. */
 function data(tunnel: number, length: number): Uint8Array {
-  const payload = new Uint8Array(length);
-  const view = new DataView(payload.buffer);
-  view.setUint16(0, 0x0002);
-  view.setUint16(2, tunnel);
-  view.setUint16(4, 1);
-  for (let i = 6; i < length; i++) payload[i] = (i * 31 + 7) & 0xff;
+  let payload = payloads.get(length);
+  if (payload === undefined) {
+    payload = Uint8Array.from({ length }, (_, i) => (i * 31 + 7) & 0xff);
+    payload.set([0, 2, 0, 0, 0, 1]);
+    payloads.set(length, payload);
+  }
+  payload[2] = tunnel >> 8;
+  payload[3] = tunnel & 0xff;
   return payload;
 }

@@ -1,16 +1,33 @@
 /** `designator bench`: which benchmarks there are, and how a command line becomes a run. */
 import { DesignatorError } from '#designator/errors.js';
+import { type ChurnRow, churnBench } from './churn.js';
 import { type Peer, PEERS } from './contestants.js';
 import * as decision from './decision.js';
-import { type ForwardRow, forwardBench } from './forward.js';
+import { type FailoverRow, failoverBench } from './failover.js';
+import { type ForwardRow, forwardBench, type Load } from './forward.js';
+import { type HitRow, hitsBench } from './hits.js';
+import { type LatencyRow, latencyBench } from './latency.js';
 import { run as runMicro } from './micro/index.js';
 import type { Row } from './micro/row.js';
 import type { Direction } from './testbed.js';
-import { environment, environmentLine, forwardTable, microTable, setupTable, verdicts } from './report.js';
+import {
+  churnTable,
+  environment,
+  environmentLine,
+  failoverTable,
+  forwardTable,
+  hitsTable,
+  latencyTable,
+  microTable,
+  setupTable,
+  verdicts,
+} from './report.js';
+import type { ScenarioOptions } from './scenario.js';
 import { type SetupRow, setupRateBench } from './setup-rate.js';
 
-export const BENCHMARKS = ['micro', 'forward', 'setup-rate'] as const;
+export const BENCHMARKS = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover'] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
+export type BenchRow = ForwardRow | Row | SetupRow | LatencyRow | HitRow | ChurnRow | FailoverRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -21,6 +38,10 @@ export interface BenchRequest {
   readonly workers?: readonly number[];
   readonly peers?: readonly string[];
   readonly directions?: readonly string[];
+  readonly loads?: readonly string[];
+  /** Seconds of one measurement of forward. */
+  readonly seconds?: number;
+  readonly source?: 'live' | 'packet';
   readonly self: readonly [string, string];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
@@ -30,7 +51,7 @@ export interface BenchRequest {
 
 export interface BenchResult {
   readonly environment: ReturnType<typeof environment>;
-  readonly rows: readonly (ForwardRow | Row | SetupRow)[];
+  readonly rows: readonly BenchRow[];
   /** For people. */
   readonly text: string;
 }
@@ -41,24 +62,52 @@ export async function bench(request: BenchRequest): Promise<BenchResult> {
   if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${PEERS.join(', ')}`);
   const machine = environment(request.version);
   const parts = [environmentLine(machine)];
-  const rows: (ForwardRow | Row | SetupRow)[] = [];
+  const rows: BenchRow[] = [];
   for (const name of request.benchmarks) {
     request.progress(name);
-    if (name === 'micro') {
-      const micro = [...decision.run({ smoke: request.quick }), ...(await runMicro({ smoke: request.quick }))];
-      rows.push(...micro);
-      parts.push(microTable(micro));
-    } else if (name === 'setup-rate') {
-      const setup = setupRateBench(request.quick ? { tunnels: 2000, runs: 2 } : { progress: request.progress });
-      rows.push(...setup);
-      parts.push(setupTable(setup));
-    } else {
-      const forward = await forwardBench(forwardOptions(request));
-      rows.push(...forward);
-      parts.push(forwardTable(forward), verdicts(forward));
-    }
+    const result = await RUN[name](request);
+    rows.push(...result.rows);
+    parts.push(...result.parts);
   }
   return { environment: machine, rows, text: `${parts.filter((part) => part !== '').join('\n\n')}\n` };
+}
+
+type Run = (request: BenchRequest) => Promise<{ rows: readonly BenchRow[]; parts: readonly string[] }>;
+const RUN: Record<Benchmark, Run> = {
+  micro: async ({ quick }) => {
+    const rows = [...decision.run({ smoke: quick }), ...(await runMicro({ smoke: quick }))];
+    return { rows, parts: [microTable(rows)] };
+  },
+  'setup-rate': async ({ quick, progress }) => {
+    const rows = setupRateBench(quick ? { tunnels: 2000, runs: 2 } : { progress });
+    return { rows, parts: [setupTable(rows)] };
+  },
+  forward: async (request) => {
+    const rows = await forwardBench(forwardOptions(request));
+    return { rows, parts: [forwardTable(rows), verdicts(rows)] };
+  },
+  latency: async (request) => {
+    const peers = request.quick ? { peers: ['xdp-bare' as const], highest: 85_000 } : {};
+    const rows = await latencyBench({ ...scenario(request), ...peers });
+    return { rows, parts: [latencyTable(rows)] };
+  },
+  hits: async (request) => {
+    const rows = await hitsBench({ ...scenario(request), ...(request.quick ? { highest: 85_000 } : {}) });
+    return { rows, parts: [hitsTable(rows)] };
+  },
+  churn: async (request) => {
+    const rows = await churnBench({ ...scenario(request), ...(request.quick ? { peers: ['xdp' as const] } : {}) });
+    return { rows, parts: [churnTable(rows)] };
+  },
+  failover: async (request) => {
+    const quick = request.quick ? { peers: ['xdp' as const], seconds: 2 } : {};
+    const rows = await failoverBench({ ...scenario(request), ...quick });
+    return { rows, parts: [failoverTable(rows)] };
+  },
+};
+
+function scenario({ self, env, pid, progress, quick }: BenchRequest): ScenarioOptions {
+  return { self, env, pid, progress, ...(quick ? { seconds: 0.2, pairs: 1, flows: 100 } : {}) };
 }
 
 function forwardOptions(request: BenchRequest) {
@@ -83,6 +132,9 @@ function forwardOptions(request: BenchRequest) {
     ...(request.sizes === undefined ? {} : { sizes: request.sizes }),
     ...(request.flows === undefined ? {} : { flows: request.flows }),
     ...(request.workers === undefined ? {} : { workers: request.workers }),
+    ...(request.loads === undefined ? {} : { loads: request.loads as Load[] }),
+    ...(request.seconds === undefined ? {} : { seconds: request.seconds }),
+    ...(request.source === undefined ? {} : { source: request.source }),
     ...(request.directions === undefined ? {} : { directions: request.directions as Direction[] }),
     ...(request.peers === undefined ? {} : { peers: request.peers as Peer[] }),
   };

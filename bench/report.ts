@@ -1,7 +1,11 @@
 /** One benchmark run as people and as programs read it: the machine, then rows. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { ChurnRow } from './churn.js';
+import type { FailoverRow } from './failover.js';
 import type { ForwardRow } from './forward.js';
+import type { HitRow } from './hits.js';
+import type { LatencyRow } from './latency.js';
 import type { Row } from './micro/row.js';
 import type { SetupRow } from './setup-rate.js';
 
@@ -45,7 +49,7 @@ export function environmentLine(e: Environment): string {
 }
 
 /** Columns padded to their widest cell; the first one to the left, the others to the right. */
-function table(lines: readonly (readonly string[])[]): string {
+export function table(lines: readonly (readonly string[])[]): string {
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
   return lines
     .map((line) =>
@@ -57,7 +61,7 @@ function table(lines: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-const figure = (value: number | null, digits = 0): string => (value === null ? '-' : value.toFixed(digits));
+export const figure = (value: number | null, digits = 0): string => (value === null ? '-' : value.toFixed(digits));
 
 export function forwardTable(rows: readonly ForwardRow[]): string {
   return table([
@@ -78,33 +82,16 @@ export function forwardTable(rows: readonly ForwardRow[]): string {
   ]);
 }
 
-/** DESIGN §6 for this path: at most so much of the peer's cost. */
-const BARS: Readonly<Record<string, number>> = {
-  'nft-dnat': 1,
-  'node-dgram': 1 / 4,
-  'nginx-stream': 1 / 2.5,
-  'c-twin': 1.1,
-};
-
 /** One line for each bar that a row can be held against: reached, missed, or not decidable from these pairs. */
 export function verdicts(rows: readonly ForwardRow[]): string {
-  const lines = rows.flatMap((r) => {
-    const bar = BARS[r.peer];
-    if (bar === undefined || r.designatorToPeer === null || r.designatorToPeerQuartiles === null) return [];
-    const [low, high] = r.designatorToPeerQuartiles;
-    const verdict = high <= bar ? 'reached' : low > bar ? 'missed' : 'not decidable here';
-    const where = `${r.path}, ${r.load}, ${r.size} B, ${r.flows} flows`;
-    return [
-      [
-        `designator to ${r.peer}`,
-        where,
-        r.designatorToPeer.toFixed(2),
-        `${low.toFixed(2)} … ${high.toFixed(2)}`,
-        bar.toFixed(2),
-        verdict,
-      ],
-    ];
-  });
+  const lines = rows.flatMap((r) =>
+    r.ratios.flatMap(({ ours, median, quartiles: [low, high], bar, verdict }) => {
+      if (bar === null || verdict === null) return [];
+      const where = `${r.path}, ${r.load}, ${r.size} B, ${r.flows} flows`;
+      const range = `${low.toFixed(2)} … ${high.toFixed(2)}`;
+      return [[`${ours} to ${r.peer}`, where, median.toFixed(2), range, bar.toFixed(2), verdict]];
+    }),
+  );
   return lines.length === 0 ? '' : table([['ratio', 'where', 'median', 'quartiles', 'bar', 'verdict'], ...lines]);
 }
 
@@ -132,5 +119,62 @@ export function setupTable(rows: readonly SetupRow[]): string {
       `${figure(r.quartiles[0])} … ${figure(r.quartiles[1])}`,
       (r.nsPerTunnel / 1000).toFixed(2),
     ]),
+  ]);
+}
+
+const range = (pair: readonly [number, number] | null, digits = 0): string =>
+  pair === null ? '-' : `${pair[0].toFixed(digits)} … ${pair[1].toFixed(digits)}`;
+const percent = (share: number | null, digits = 2): string =>
+  share === null ? '-' : `${(share * 100).toFixed(digits)}%`;
+
+export function latencyTable(rows: readonly LatencyRow[]): string {
+  return table([
+    ['peer', 'load', 'kpps', 'loss', 'p50 µs', 'p99 µs', 'p99.9 µs'],
+    ...rows.map((r) => [
+      r.peer,
+      r.load,
+      figure(r.kpps),
+      percent(r.loss),
+      figure(r.p50, 1),
+      figure(r.p99, 1),
+      figure(r.p999, 1),
+    ]),
+  ]);
+}
+
+export function hitsTable(rows: readonly HitRow[]): string {
+  return table([
+    ['in the kernel', 'load', 'flows', 'ns/packet', 'quartiles', 'kpps', 'loss'],
+    ...rows.map((r) => [
+      percent(r.hits, 0),
+      r.load,
+      figure(r.flows),
+      figure(r.nsPerPacket),
+      range(r.quartiles),
+      figure(r.kpps),
+      percent(r.loss),
+    ]),
+  ]);
+}
+
+export function churnTable(rows: readonly ChurnRow[]): string {
+  return table([
+    ['peer', 'tunnels/s', 'flows', 'kpps', 'ns/packet', 'quartiles', 'loss'],
+    ...rows.map((r) => [
+      r.peer,
+      figure(r.tunnelsPerSecond),
+      figure(r.flows),
+      figure(r.kpps),
+      figure(r.nsPerPacket),
+      range(r.quartiles),
+      percent(r.loss, 3),
+    ]),
+  ]);
+}
+
+export function failoverTable(rows: readonly FailoverRow[]): string {
+  return table([
+    ['peer', 'process', 'sent', 'lost', 'outage ms', 'tunnels found'],
+    ...rows.map((r) => [r.peer, r.event, figure(r.sent), figure(r.lost), figure(r.outageMs, 2), figure(r.adopted)]),
   ]);
 }

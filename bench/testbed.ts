@@ -1,136 +1,52 @@
 /**
- * One contestant between a client's router and a server: three namespaces, two wires, a traffic source at each end, a
- * count at each end. Source and sink run on CPU 0, the contestant on CPU 1 (its process and the NAPI threads of its two
- * interfaces). The ends drop what arrives at ingress, alike for every contestant; what arrived is the interface's count.
+ * A contestant between a client's router and a server: three namespaces, two wires, a traffic source at each end, a
+ * count at each end. Sources and sinks run on CPU 0, the contestant on CPU 1 (its process and the NAPI threads of its two
+ * interfaces). The ends count and drop what arrives, alike for every contestant.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '#designator/demo/lab/lab.js';
 import type { Namespace } from '#designator/demo/lab/namespace.js';
 import { CpuAccount, kernelThreads } from './cpu.js';
-import type { FrameSet, Macs } from './frames.js';
+import { FarEnd } from './far-end.js';
+import type { Macs } from './frames.js';
 
-export type Direction = 'in' | 'out';
-const SOURCE_CPU = 0;
+/** Where frames go. */
+export type Way = 'in' | 'out';
+export type Direction = Way | 'both';
+export const SOURCE_CPU = 0;
 export const CONTESTANT_CPU = 1;
+
+export const waysOf = (direction: Direction): readonly Way[] => (direction === 'both' ? ['in', 'out'] : [direction]);
 
 let beds = 0;
 
-/** A traffic source in a namespace. */
-class Source {
-  readonly #child;
-  readonly #lines: Interface;
-  readonly #answers: string[] = [];
-  #waiting: ((line: string) => void) | null = null;
-  #loaded: FrameSet | null = null;
-  /** Rejects when the process ends; one listener for its whole life. */
-  readonly #ended: Promise<never>;
-
-  constructor(
-    readonly lab: Lab,
-    namespace: Namespace,
-    device: string,
-    readonly label: string,
-  ) {
-    const script = path.join(import.meta.dirname, 'flood-child.js');
-    this.#child = spawn(
-      'ip',
-      ['netns', 'exec', namespace.name, 'taskset', '-c', String(SOURCE_CPU), process.execPath, script, device],
-      { stdio: ['pipe', 'pipe', 'inherit'] },
-    );
-    this.#ended = new Promise((_, reject) => {
-      this.#child.once('close', () => reject(new Error(`traffic source ${label} has ended`)));
-    });
-    this.#ended.catch(() => {}); // an end that nobody waits for is no error
-    this.#lines = createInterface({ input: this.#child.stdout });
-    this.#lines.on('line', (line) => {
-      if (this.#waiting === null) this.#answers.push(line);
-      else this.#waiting(line);
-    });
-  }
-
-  async #ask(command: object): Promise<{ sent: number; seconds: number }> {
-    this.#child.stdin.write(`${JSON.stringify(command)}\n`);
-    const line =
-      this.#answers.shift() ??
-      (await Promise.race([
-        new Promise<string>((resolve) => {
-          this.#waiting = resolve;
-        }),
-        this.#ended,
-      ]));
-    this.#waiting = null;
-    const answer = JSON.parse(line) as { sent: number; seconds: number; error?: string };
-    if (answer.error !== undefined) throw new Error(`traffic source ${this.label}: ${answer.error}`);
-    return answer;
-  }
-
-  async load(set: FrameSet): Promise<void> {
-    if (this.#loaded === set) return;
-    const file = path.join(this.lab.folder, `${this.label}.frames`);
-    writeFileSync(file, set.frames);
-    await this.#ask({ load: { file, frameLength: set.frameLength } });
-    this.#loaded = set;
-  }
-
-  /** `limit`: no more frames than this. */
-  paced(seconds: number, rate: number, limit?: number): Promise<{ sent: number; seconds: number }> {
-    return this.#ask({ paced: { seconds, rate, limit } });
-  }
-
-  /** As fast as it goes. */
-  flat(seconds: number): Promise<{ sent: number; seconds: number }> {
-    return this.#ask({ flat: { seconds } });
-  }
-
-  async close(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
-    const ended = once(this.#child, 'close');
-    this.#child.stdin.end();
-    await Promise.race([ended, sleep(2000)]);
-    this.#child.kill('SIGKILL');
-  }
-}
-
 export class Testbed {
-  readonly client: Namespace;
-  readonly middle: Namespace;
-  readonly server: Namespace;
   readonly outside: string;
   readonly inside: string;
-  readonly #sources: Record<Direction, Source>;
   /** Process ids of the contestant, to be charged. */
   processes: number[] = [];
-  #kernel: number[] = [];
+  readonly #kernel: number[] = [];
+  readonly #afterwards: (() => unknown)[] = [];
+  #ends: Readonly<Record<Way, FarEnd>> | null = null;
 
   private constructor(
     readonly lab: Lab,
     readonly number: number,
-    client: Namespace,
-    middle: Namespace,
-    server: Namespace,
+    readonly client: Namespace,
+    readonly middle: Namespace,
+    readonly server: Namespace,
   ) {
-    this.client = client;
-    this.middle = middle;
-    this.server = server;
     this.outside = `bo${number}`;
     this.inside = `bi${number}`;
-    this.#sources = {
-      in: new Source(lab, client, 'eth0', `in${number}`),
-      out: new Source(lab, server, 'eth0', `out${number}`),
-    };
   }
 
-  static async open(lab: Lab): Promise<Testbed> {
+  /** `xdp`: the ends make and count frames in the kernel, else by AF_PACKET and nftables. */
+  static async open(lab: Lab, xdp: boolean): Promise<Testbed> {
     const number = ++beds + (process.pid % 1000) * 10;
     const client = await lab.namespace(`c${number}`);
     const middle = await lab.namespace(`d${number}`);
     const server = await lab.namespace(`s${number}`);
-    const [outside, inside] = [`bo${number}`, `bi${number}`];
+    const bed = new Testbed(lab, number, client, middle, server);
+    const { outside, inside } = bed;
     for (const namespace of [client, middle, server]) {
       await namespace.sysctl('net.ipv6.conf.all.disable_ipv6', 1);
       await namespace.sysctl('net.ipv6.conf.default.disable_ipv6', 1);
@@ -139,16 +55,16 @@ export class Testbed {
       `link add ${outside} type veth peer name eth0 netns ${client.name}`,
       `link add ${inside} type veth peer name eth0 netns ${server.name}`,
     );
-    for (const [namespace, device] of [
+    const devices = [
       [client, 'eth0'],
       [middle, outside],
       [middle, inside],
       [server, 'eth0'],
-    ] as const) {
-      // NAPI on a veth needs GRO or XDP; without it there is no thread to charge.
-      await namespace.run('ethtool', ['-K', device, 'gro', 'on', 'tx', 'off']);
-      await namespace.ip(`link set ${device} up`);
-    }
+    ] as const;
+    // NAPI on a veth needs GRO or XDP; without it there is no thread to charge. A device learns whether its peer has it
+    // when it is brought up, so all of them must have it before.
+    for (const [namespace, device] of devices) await namespace.run('ethtool', ['-K', device, 'gro', 'on', 'tx', 'off']);
+    for (const [namespace, device] of devices) await namespace.ip(`link set ${device} up`);
     await client.ip('addr add 192.128.10.5/24 dev eth0');
     await middle.ip(
       `addr add 192.128.10.1/24 dev ${outside}`,
@@ -156,12 +72,17 @@ export class Testbed {
       'route add 10.64.0.0/10 via 192.128.10.5',
     );
     await server.ip('addr add 10.10.1.1/24 dev eth0', 'route add default via 10.10.1.254');
-    for (const namespace of [client, server]) {
-      await namespace.nft(
-        'table netdev sink {\n chain in {\n type filter hook ingress device "eth0" priority 0\n ip protocol udp drop\n }\n}\n',
-      );
+    const end = (namespace: Namespace, label: string): Promise<FarEnd> =>
+      FarEnd.start({ lab, namespace, device: 'eth0', label: `${label}${number}`, cpu: SOURCE_CPU, xdp });
+    bed.#ends = { in: await end(client, 'in'), out: await end(server, 'out') };
+    if (xdp) await bed.#ends.in.join(bed.#ends.out);
+    else {
+      for (const namespace of [client, server]) {
+        await namespace.nft(
+          'table netdev sink {\n chain in {\n type filter hook ingress device "eth0" priority 0\n ip protocol udp drop\n }\n}\n',
+        );
+      }
     }
-    const bed = new Testbed(lab, number, client, middle, server);
     await bed.#thread(client, 'eth0', SOURCE_CPU);
     await bed.#thread(server, 'eth0', SOURCE_CPU);
     await bed.#thread(middle, outside, CONTESTANT_CPU);
@@ -177,32 +98,44 @@ export class Testbed {
     const before = new Set(kernelThreads(`napi/${device}-`));
     await namespace.run('sh', ['-c', `echo 1 > /sys/class/net/${device}/threaded`]);
     const mine = kernelThreads(`napi/${device}-`).filter((pid) => !before.has(pid));
-    for (const pid of mine) await namespace.run('taskset', ['-p', '-c', String(cpu), String(pid)]);
+    for (const pid of mine) {
+      await namespace.run('taskset', ['-p', '-c', String(cpu), String(pid)]);
+      // A sink shares its CPU with a source that never sleeps: what has arrived is counted before more is sent.
+      if (cpu === SOURCE_CPU) await namespace.run('chrt', ['-f', '-p', '1', String(pid)]);
+    }
     if (cpu === CONTESTANT_CPU) this.#kernel.push(...mine);
   }
 
   /** Source and destination MACs of frames that go into the contestant. */
-  async macs(direction: Direction): Promise<Macs> {
-    const [namespace, device] = direction === 'in' ? [this.client, this.outside] : [this.server, this.inside];
+  async macs(way: Way): Promise<Macs> {
+    const [namespace, device] = way === 'in' ? [this.client, this.outside] : [this.server, this.inside];
     return { source: await mac(namespace, 'eth0'), destination: await mac(this.middle, device) };
   }
 
   account(): CpuAccount {
-    return new CpuAccount(this.processes, [...this.#kernel, ...kernelThreads(`ksoftirqd/${CONTESTANT_CPU}`)]);
+    const shared = ['cpumap/', `ksoftirqd/${CONTESTANT_CPU}`].flatMap(kernelThreads);
+    return new CpuAccount(this.processes, [...this.#kernel, ...shared]);
   }
 
-  source(direction: Direction): Source {
-    return this.#sources[direction];
+  /** Where frames of that way come from. */
+  source(way: Way): FarEnd {
+    if (this.#ends === null) throw new Error('the ends are not there yet');
+    return this.#ends[way];
   }
 
-  /** Frames that the far end of a direction has received since it was made. */
-  async arrived(direction: Direction): Promise<number> {
-    const sink = direction === 'in' ? this.server : this.client;
-    return Number(await sink.run('cat', ['/sys/class/net/eth0/statistics/rx_packets']));
+  /** Where they arrive. */
+  sink(way: Way): FarEnd {
+    return this.source(way === 'in' ? 'out' : 'in');
+  }
+
+  /** To be done when this bed is closed. */
+  afterwards(undo: () => unknown): void {
+    this.#afterwards.push(undo);
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#sources.in.close(), this.#sources.out.close()]);
+    if (this.#ends !== null) await Promise.all([this.#ends.in.close(), this.#ends.out.close()]);
+    for (const undo of this.#afterwards.reverse()) await undo();
   }
 }
 
@@ -214,17 +147,4 @@ async function mac(namespace: Namespace, device: string): Promise<Uint8Array> {
       .split(':')
       .map((byte) => Number.parseInt(byte, 16)),
   );
-}
-
-/** The machine, for the record. */
-export function environment(commit: string): Record<string, string | number> {
-  const cpu = /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';
-  return {
-    cpu,
-    cpus: readFileSync('/proc/cpuinfo', 'utf8').match(/^processor/gm)?.length ?? 0,
-    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
-    node: process.versions.node,
-    v8: process.versions.v8,
-    commit,
-  };
 }

@@ -4,7 +4,8 @@ import { DesignatorError } from '../errors.js';
 import type { CliContext } from './context.js';
 import { write, writeJson } from './output.js';
 
-const NAMES = ['micro', 'forward', 'setup-rate'];
+const NAMES = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover'];
+const PEERS = 'xdp,af-xdp,xdp-bare,af-xdp-twin,designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram';
 
 interface BenchOptions {
   readonly quick?: boolean;
@@ -15,6 +16,9 @@ interface BenchOptions {
   readonly workers?: readonly number[];
   readonly peers?: readonly string[];
   readonly directions?: readonly string[];
+  readonly loads?: readonly string[];
+  readonly seconds?: number;
+  readonly source?: string;
 }
 interface BenchModule {
   bench(request: object): Promise<{ environment: object; rows: readonly object[]; text: string }>;
@@ -27,16 +31,26 @@ const numbers = (text: string): number[] =>
     return value;
   });
 
-const directions = (text: string): string[] =>
-  text.split(',').map((part) => {
-    if (part !== 'in' && part !== 'out') throw new InvalidArgumentError('Write in, out or in,out.');
-    return part;
-  });
+const words =
+  (...known: readonly string[]) =>
+  (text: string): string[] =>
+    text.split(',').map((part) => {
+      if (!known.includes(part)) throw new InvalidArgumentError(`Write some of ${known.join(', ')} with commas.`);
+      return part;
+    });
+
+const duration = (text: string): number => {
+  const value = Number(text);
+  if (!(value > 0 && value <= 60)) throw new InvalidArgumentError('Write a number of seconds up to 60.');
+  return value;
+};
 
 export function register(program: Command, context: CliContext): void {
   program
     .command('bench')
-    .description('measure: forwarding beside the kernel, nginx and a relay; look-ups and tables; tunnel set-up')
+    .description(
+      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover',
+    )
     .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
     .option('--quick', 'small and short: everything runs, figures mean little')
     .option('--json', 'one object: environment and rows')
@@ -44,10 +58,20 @@ export function register(program: Command, context: CliContext): void {
     .option('--sizes <bytes>', 'frame sizes of forward: 64,1400', numbers)
     .option('--flows <counts>', 'tunnels of forward: 1000,100000', numbers)
     .option('--workers <counts>', 'worker counts of ours in forward: 1,2', numbers)
-    .option('--peers <names>', 'designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram', (text) =>
-      text.split(','),
+    .option('--peers <names>', PEERS, (text) => text.split(','))
+    .addOption(
+      new Option('--directions <ways>', 'towards servers, towards clients, both at once: in,out,both').argParser(
+        words('in', 'out', 'both'),
+      ),
     )
-    .addOption(new Option('--directions <ways>', 'towards servers, towards clients: in,out').argParser(directions))
+    .addOption(new Option('--loads <loads>', 'of forward: 90%,saturation').argParser(words('90%', 'saturation')))
+    .option('--seconds <n>', 'length of one measurement of forward', duration)
+    .addOption(
+      new Option('--source <kind>', 'who makes the frames of forward: the kernel, or an AF_PACKET socket').choices([
+        'live',
+        'packet',
+      ]),
+    )
     .action((names: string[], options: BenchOptions) => run(names, options, context));
 }
 

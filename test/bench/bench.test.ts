@@ -2,11 +2,14 @@
 import { describe, expect, test } from 'vitest';
 import { run as runDecision } from '../../bench/decision.js';
 import type { ForwardRow } from '../../bench/forward.js';
-import { flowOf } from '../../bench/frames.js';
+import { dataIn, dataOut, flowOf, interleaved } from '../../bench/frames.js';
+import { barOf, verdictOf } from '../../bench/bars.js';
 import { bench } from '../../bench/index.js';
 import { run as runMicro } from '../../bench/micro/index.js';
 import { environment, forwardTable, verdicts } from '../../bench/report.js';
+import { percentile } from '../../bench/latency.js';
 import { setupRateBench } from '../../bench/setup-rate.js';
+import { leastOf } from '../../bench/sink.js';
 import { median, quartiles } from '../../bench/statistics.js';
 
 const REQUEST = {
@@ -41,6 +44,50 @@ describe('flows', () => {
     ]);
     expect(Math.min(...ids.slice(0, 1000))).toBeGreaterThan(0);
     expect(ids.every((id) => id > 0 && id < 65536)).toBe(true);
+  });
+});
+
+describe('frames', () => {
+  const macs = { source: Uint8Array.of(2, 0, 0, 0, 0, 1), destination: Uint8Array.of(2, 0, 0, 0, 0, 2) };
+
+  test('long ones are heads and one tail for all', () => {
+    const long = dataIn(3, macs, 1400);
+    expect(long.frames).toHaveLength(3 * 64);
+    expect(long.tail).toHaveLength(1400 - 64);
+    // The IP header says how long the whole packet is.
+    expect(new DataView(long.frames.buffer).getUint16(16)).toBe(1400 - 14);
+  });
+
+  test('both directions turn about', () => {
+    const [one, other] = [dataIn(2, macs, 64), dataOut(2, macs, 64)];
+    const both = interleaved(one, other);
+    const at = (i: number): Uint8Array => both.frames.subarray(i * 64, (i + 1) * 64);
+    expect([at(0), at(1), at(2), at(3)]).toEqual([
+      one.frames.subarray(0, 64),
+      other.frames.subarray(0, 64),
+      one.frames.subarray(64, 128),
+      other.frames.subarray(64, 128),
+    ]);
+  });
+});
+
+describe('latency', () => {
+  test('buckets rise, each at most a sixteenth wide', () => {
+    for (let bucket = 16; bucket < 600; bucket++) {
+      const [least, next] = [leastOf(bucket), leastOf(bucket + 1)];
+      expect(next).toBeGreaterThan(least);
+      expect((next - least) / least).toBeLessThanOrEqual(1 / 16);
+    }
+  });
+
+  test('percentiles in microseconds', () => {
+    const histogram = [
+      [1000, 98],
+      [5000, 1],
+      [90_000, 1],
+    ] as const;
+    expect([0.5, 0.99, 0.999].map((q) => percentile(histogram, q))).toEqual([1, 5, 90]);
+    expect(percentile([], 0.5)).toBeNull();
   });
 });
 
@@ -87,21 +134,23 @@ describe('the command', () => {
   });
 });
 
-describe('verdicts', () => {
-  const row = (designatorToPeerQuartiles: readonly [number, number]): ForwardRow => ({
+describe('bars', () => {
+  const row = (range: readonly [number, number]): ForwardRow => ({
+    benchmark: 'forward',
     path: 'in',
     peer: 'nft-dnat',
     load: '90%',
     size: 64,
     flows: 1000,
     workers: null,
+    source: 'live',
     nsPerPacket: 1000,
+    nsQuartiles: [900, 1100],
     kpps: 200,
     loss: 0,
     ratioToNft: 1,
     quartiles: [1, 1],
-    designatorToPeer: 1,
-    designatorToPeerQuartiles,
+    ratios: [{ ours: 'designator', median: 1, quartiles: range, bar: 1, verdict: verdictOf(range, 1) }],
     runs: 5,
   });
 
@@ -110,6 +159,18 @@ describe('verdicts', () => {
     [[1.1, 1.2] as const, /missed$/],
     [[0.9, 1.1] as const, /not decidable here$/],
   ])('quartiles %j: %s', (quartilesOf, says) => expect(verdicts([row(quartilesOf)])).toMatch(says));
+
+  test.each([
+    ['xdp', 'xdp-bare', 1000, 1.15],
+    ['xdp', 'xdp-bare', 100_000, 1],
+    ['xdp', 'nft-dnat', 1000, 1 / 6],
+    ['xdp', 'nft-dnat', 100_000, 1 / 5],
+    ['xdp', 'nft-dnat', 1_000_000, 1 / 4],
+    ['xdp', 'ip-forward', 1_000_000, 1 / 4],
+    ['af-xdp', 'nft-dnat', 1000, 0.6],
+    ['af-xdp', 'af-xdp-twin', 1000, 1.1],
+    ['xdp', 'node-dgram', 1000, null],
+  ] as const)('%s to %s with %i flows: %d', (ours, peer, flows, bar) => expect(barOf(ours, peer, flows)).toBe(bar));
 
   test('a row without figures is a row with dashes', () => {
     expect(forwardTable([{ ...row([1, 1]), nsPerPacket: null, kpps: null, loss: null }])).toMatch(/-\s+-\s+-/);

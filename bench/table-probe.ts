@@ -1,0 +1,89 @@
+/** The product's table, looked at from outside while it runs: how many tunnels stand, which the kernel may forward. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import {
+  ENTRY,
+  ENTRY_WORDS,
+  FINGERPRINT_FIRST,
+  FLAG_OFFLOADED,
+  HEADER,
+  PAGE_LENGTH,
+  TableMemory,
+  tableLayout,
+} from '#designator/flow/layout.js';
+import { native } from '#designator/io/native.js';
+import type { Testbed } from './testbed.js';
+
+export interface TableProbe {
+  /** Read from the header: a hundred thousand rows need not be made for it. */
+  established(): number;
+  /** Entries that the kernel may forward by. */
+  offloaded(): number;
+  /** The whole of it, in the same memory. Null where it is a file: then it is nobody's business. */
+  readonly memory: TableMemory | null;
+  close(): void;
+}
+
+const standing = (header: Int32Array): number => header[HEADER.recordsUsed] - header[HEADER.halfOpen];
+
+export function fileTable(path: string): TableProbe {
+  return {
+    memory: null,
+    established() {
+      const header = new Int32Array(PAGE_LENGTH / 4);
+      const fd = openSync(path, 'r');
+      readSync(fd, header, 0, PAGE_LENGTH, 0);
+      closeSync(fd);
+      return standing(header);
+    },
+    offloaded: () => 0,
+    close() {},
+  };
+}
+
+/** The table of the program that is on the outside interface. */
+export async function kernelTable(bed: Testbed): Promise<TableProbe> {
+  const addon = native();
+  const fd = openTable(await programOn(bed));
+  const page = addon.mapTable(fd, PAGE_LENGTH);
+  const connections = new Int32Array(page)[HEADER.connections];
+  addon.unmapTable(page);
+  const buffer = addon.mapTable(fd, tableLayout(connections).length);
+  addon.closeFd(fd);
+  const memory = new TableMemory(buffer, connections);
+  return {
+    memory,
+    established: () => standing(memory.header),
+    offloaded: () => offloadedSlots(memory).length,
+    close: () => addon.unmapTable(buffer),
+  };
+}
+
+/** Slots of entries that the kernel may forward by. */
+export function offloadedSlots({ entries, fingerprints, layout }: TableMemory): number[] {
+  const slots: number[] = [];
+  for (let slot = 0; slot < layout.slotCount; slot++) {
+    if (fingerprints[slot] < FINGERPRINT_FIRST) continue;
+    if ((entries[slot * ENTRY_WORDS + ENTRY.record] & FLAG_OFFLOADED) !== 0) slots.push(slot);
+  }
+  return slots;
+}
+
+async function programOn(bed: Testbed): Promise<number> {
+  const text = await bed.middle.run('ip', ['-j', 'link', 'show', 'dev', bed.outside]);
+  const id = (JSON.parse(text) as { xdp?: { prog?: { id: number } } }[])[0]?.xdp?.prog?.id;
+  if (id === undefined) throw new Error(`no XDP program on ${bed.outside}: ${text}`);
+  return id;
+}
+
+function openTable(programId: number): number {
+  const { bpf, closeFd } = native();
+  const program = bpf.openProgramById(programId);
+  const { maps } = bpf.programInfo(program);
+  closeFd(program);
+  for (const id of maps) {
+    const fd = bpf.openMapById(id);
+    if (bpf.mapInfo(fd).name === 'td_table') return fd;
+    closeFd(fd);
+  }
+  throw new Error(`program ${programId} has no table`);
+}
