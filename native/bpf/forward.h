@@ -102,15 +102,24 @@ INLINE void rewrite(void* ip, const int v6, void* channel, const struct orders* 
   }
 }
 
-INLINE void account(const struct orders* o, td_u32 length) {
+/* Seconds of CLOCK_MONOTONIC. The clock is read once in a tick of the kernel's, by whoever comes first, and the answer
+ * kept beside the control words; jiffies are a plain load. */
+INLINE td_u32 seconds_now(const struct frame* f) {
+  volatile td_u64* kept = (td_u64*)&f->second[TD_XDP_CLOCK - 16];
+  const td_u32 tick = (td_u32)bpf_jiffies64();
+  const td_u64 last = *kept;
+  if ((td_u32)(last >> 32) == tick) return (td_u32)last;
+  const td_u32 seconds = (td_u32)(bpf_ktime_get_coarse_ns() / NANOSECONDS);
+  *kept = (td_u64)tick << 32 | seconds;
+  return seconds;
+}
+
+INLINE void account(const struct frame* f, const struct orders* o, td_u32 length) {
   td_u32* entry = o->entry;
   __sync_fetch_and_add((td_u64*)(entry + TD_ENTRY_PACKETS), 1);
   __sync_fetch_and_add((td_u64*)(entry + TD_ENTRY_BYTES), (td_u64)length);
-  const td_u64 now = bpf_ktime_get_coarse_ns();
-  /* Divided only when the second has changed. */
-  if (now - (td_u64)ONCE(entry[TD_ENTRY_LAST_SEEN]) * NANOSECONDS >= NANOSECONDS) {
-    ONCE(entry[TD_ENTRY_LAST_SEEN]) = (td_u32)(now / NANOSECONDS);
-  }
+  const td_u32 now = seconds_now(f);
+  if (ONCE(entry[TD_ENTRY_LAST_SEEN]) != now) ONCE(entry[TD_ENTRY_LAST_SEEN]) = now;
 }
 
 INLINE void write_macs(void* at, const struct passage* p, td_u32 high, td_u32 low) {

@@ -29,6 +29,7 @@ static long (*bpf_xdp_load_bytes)(struct xdp_md* ctx, td_u32 offset, void* to,
 static long (*bpf_xdp_store_bytes)(struct xdp_md* ctx, td_u32 offset, void* from,
                                    td_u32 length) = (void*)BPF_FUNC_xdp_store_bytes;
 static td_u64 (*bpf_ktime_get_coarse_ns)(void) = (void*)BPF_FUNC_ktime_get_coarse_ns;
+static td_u64 (*bpf_jiffies64)(void) = (void*)BPF_FUNC_jiffies64;
 
 #define SWAP16(x) ((td_u16)__builtin_bswap16(x))
 #define SWAP32(x) ((td_u32)__builtin_bswap32(x))

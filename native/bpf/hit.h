@@ -118,7 +118,7 @@ INLINE int hit(const struct frame* f, const int v6, const int first, struct flow
     count(TD_COUNTER_ADJUST_FAILED, 1);
     return XDP_DROP;
   }
-  account(&o, total);
+  account(f, &o, total);
   return leave(f, k, &p, first, total);
 }
 

@@ -77,6 +77,7 @@ export const XDP = {
   queues: 24, // receive queues of a device for which there are sockets
   spread: 25, // CPUs that hits are spread over, 0 none
   generation: 26, // counts writings of these elements
+  clock: 30, // 2 words, the program's own: jiffies << 32 | the CLOCK_MONOTONIC seconds that it read in that tick
 } as const;
 export const XDP_WORDS = 32;
 export const XDP_FLAG = {
