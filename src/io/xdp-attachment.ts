@@ -3,6 +3,7 @@
  * pins it is a bpf_link, else a program that netlink attached. A program of somebody else is never touched.
  */
 import fs from 'node:fs';
+import path from 'node:path';
 import { DesignatorError } from '../errors.js';
 import { type BpfFailure, bpfError, LINK_XDP } from './bpf.js';
 import { type LinkQuery, NetlinkRefusal, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE } from './link-query.js';
@@ -38,6 +39,44 @@ export function isOurs(addon: Addon, program: number): boolean {
   });
 }
 
+interface PinnedLink {
+  readonly pin: string;
+  readonly fd: number;
+  readonly type: number;
+  readonly program: number;
+  /** 0: its interface has gone. */
+  readonly interfaceIndex: number;
+}
+
+/** Interface numbers mean something in one network namespace only, and a link does not say in which: the program tells. */
+function isLinkTo(query: LinkQuery, link: PinnedLink, index: number): boolean {
+  if (link.type !== LINK_XDP || link.interfaceIndex !== index) return false;
+  try {
+    const there = query.attachment(index);
+    return there.native === link.program || there.generic === link.program;
+  } catch (error) {
+    if (error instanceof NetlinkRefusal) return false;
+    throw error;
+  }
+}
+
+/** Takes a pinned link away that no interface of ours is to have. */
+function dropLink(addon: Addon, query: LinkQuery, link: PinnedLink, stale: string[]): void {
+  const { pin, interfaceIndex } = link;
+  if (link.type === LINK_XDP && interfaceIndex !== 0) {
+    if (!isLinkTo(query, link, interfaceIndex)) {
+      throw new DesignatorError(
+        'TD_CONFLICT',
+        `${path.basename(pin)} is pinned to an interface of another network namespace; another designator has used state.pin: give this one a folder of its own, or run \`designator unpin\` there`,
+        { pin, interfaceIndex },
+      );
+    }
+    addon.bpf.detachLink(link.fd);
+    stale.push(`XDP program taken off interface ${interfaceIndex}, which is none of ours any more`);
+  } else stale.push(`${path.basename(pin)} removed: its interface has gone`);
+  fs.rmSync(pin, { force: true });
+}
+
 /** `link`: ours by a bpf_link; `netlink`: ours without one; `none`: nothing is there. */
 export class XdpAttachment {
   #kind: 'none' | 'link' | 'netlink' = 'none';
@@ -55,25 +94,52 @@ export class XdpAttachment {
   ) {}
 
   /**
-   * What is on the interface. A link whose interface has gone, or which is on another one, is taken away: `stale` has a
-   * sentence about it. Errors: TD_CONFLICT a foreign program; a pin that belongs to another network namespace.
+   * What is on the interfaces. `pins`: where links may be, by interface; one under the other's name is as good. A link
+   * whose interface has gone, or is none of these any more, is taken away: `stale` gets a sentence about it. Errors:
+   * TD_CONFLICT a foreign program; a pin that belongs to another network namespace.
    */
-  static find(addon: Addon, query: LinkQuery, device: XdpDevice, pin: string, stale: string[]): XdpAttachment {
-    const found = new XdpAttachment(addon, query, device, pin);
+  static find(
+    addon: Addon,
+    query: LinkQuery,
+    devices: readonly XdpDevice[],
+    pins: readonly string[],
+    stale: string[],
+  ): XdpAttachment[] {
+    const links: PinnedLink[] = [];
+    const found: XdpAttachment[] = [];
+    const open = new Set<number>(); // links that nobody has yet
     try {
-      found.#read(stale);
+      for (const pin of pins) {
+        const fd = openPin(addon.bpf, pin);
+        if (fd === null) continue;
+        open.add(fd);
+        links.push({ pin, fd, ...addon.bpf.linkInfo(fd) });
+      }
+      const owner = devices.map(({ index }) => links.find((link) => isLinkTo(query, link, index)));
+      for (const link of links) {
+        if (owner.includes(link)) continue;
+        dropLink(addon, query, link, stale);
+        open.delete(link.fd);
+        addon.closeFd(link.fd);
+      }
+      const free = pins.filter((pin) => !owner.some((link) => link?.pin === pin));
+      for (const [i, device] of devices.entries()) {
+        const link = owner[i];
+        const pin = link?.pin ?? (free.includes(pins[i]) ? pins[i] : free[0]) ?? '';
+        if (link === undefined && pin !== '') free.splice(free.indexOf(pin), 1);
+        const attachment = new XdpAttachment(addon, query, device, pin);
+        found.push(attachment);
+        attachment.#read(link);
+        if (link !== undefined) open.delete(link.fd);
+      }
       return found;
     } catch (error) {
-      found.close();
+      for (const attachment of found) attachment.close();
+      for (const fd of open) addon.closeFd(fd);
       throw error instanceof NetlinkRefusal
-        ? new DesignatorError('TD_UNAVAILABLE', `XDP on ${device.name}: ${error.message}`, { ...device }, error)
-        : bpfError(error, `looking for XDP on ${device.name}`);
+        ? new DesignatorError('TD_UNAVAILABLE', `looking for XDP: ${error.message}`, {}, error)
+        : bpfError(error, 'looking for XDP');
     }
-  }
-
-  /** Takes away a link by its pin, when no interface is to have it any more. Errors: TD_CONFLICT as `find`. */
-  static drop(addon: Addon, query: LinkQuery, pin: string, stale: string[]): void {
-    new XdpAttachment(addon, query, { name: 'an interface of this designator', index: -1 }, pin).#readLink(0, stale);
   }
 
   get program(): number {
@@ -86,58 +152,22 @@ export class XdpAttachment {
     return this.#kind;
   }
 
-  #read(stale: string[]): void {
+  #read(link: PinnedLink | undefined): void {
     const { bpf } = this.addon;
     const there = this.query.attachment(this.device.index);
     const id = there.native || there.generic;
     if (there.attached === 'offload' || there.attached === 'several') throw this.#foreign(id);
     this.#mode = there.native !== 0 ? 'native' : 'generic';
-    this.#readLink(id, stale);
-    if (id === 0 || this.#kind === 'link') return;
-    this.#program = bpf.openProgramById(id);
-    if (!isOurs(this.addon, this.#program) || this.#heldByLink()) throw this.#foreign(id);
-    this.#kind = 'netlink';
-  }
-
-  #readLink(id: number, stale: string[]): void {
-    const { bpf, closeFd } = this.addon;
-    const { device, pin } = this;
-    const link = pin === '' ? null : openPin(bpf, pin);
-    if (link === null) return;
-    const info = bpf.linkInfo(link);
-    if (info.type === LINK_XDP && info.interfaceIndex === device.index && info.program === id) {
-      this.#link = link;
+    if (id === 0) return;
+    if (link !== undefined) {
       this.#program = bpf.openProgramById(id);
+      this.#link = link.fd;
       this.#kind = 'link';
       return;
     }
-    try {
-      if (info.type === LINK_XDP && info.interfaceIndex !== 0) {
-        // Interface numbers mean something in one network namespace only, and a link does not say in which.
-        if (!this.#isHere(info.interfaceIndex, info.program)) {
-          throw new DesignatorError(
-            'TD_CONFLICT',
-            `${pin} holds a link to an interface of another network namespace; another designator has used state.pin: give this one a folder of its own, or run \`designator unpin\` there`,
-            { pin, interfaceIndex: info.interfaceIndex },
-          );
-        }
-        bpf.detachLink(link);
-        stale.push(`a link to interface ${info.interfaceIndex}, which is not ${device.name} any more, taken off`);
-      } else stale.push(`a link whose interface has gone removed (${device.name})`);
-      fs.rmSync(pin, { force: true });
-    } finally {
-      closeFd(link);
-    }
-  }
-
-  #isHere(index: number, program: number): boolean {
-    try {
-      const there = this.query.attachment(index);
-      return there.native === program || there.generic === program;
-    } catch (error) {
-      if (error instanceof NetlinkRefusal) return false;
-      throw error;
-    }
+    this.#program = bpf.openProgramById(id);
+    if (!isOurs(this.addon, this.#program) || this.#heldByLink()) throw this.#foreign(id);
+    this.#kind = 'netlink';
   }
 
   /** Replacing a program by itself changes nothing, but is refused where a bpf_link holds it. */

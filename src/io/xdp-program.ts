@@ -316,13 +316,8 @@ class Parts {
     this.query = new LinkQuery(addon);
     const { outside, inside } = options;
     const devices = outside.index === inside.index ? [outside] : [outside, inside];
-    for (const [i, device] of devices.entries()) {
-      const pin = pins.kind === 'none' ? '' : `${pins.path}/${LINK_PINS[i]}`;
-      this.attachments.push(XdpAttachment.find(addon, this.query, device, pin, stories));
-    }
-    if (devices.length === 1 && pins.kind !== 'none') {
-      XdpAttachment.drop(addon, this.query, `${pins.path}/${LINK_PINS[1]}`, stories);
-    }
+    const places = pins.kind === 'none' ? [] : LINK_PINS.map((name) => `${pins.path}/${name}`);
+    this.attachments = XdpAttachment.find(addon, this.query, devices, places, stories);
     this.#openMaps(options, devices.length);
     this.#load(options.object ?? readObject());
   }
