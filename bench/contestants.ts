@@ -10,7 +10,7 @@ import { command, tryCommand } from '#designator/demo/lab/command.js';
 import type { Lab } from '#designator/demo/lab/lab.js';
 import { widenConntrack } from './conntrack.js';
 import { dataIn, dataOut, type FrameSet, interleaved, SERVER } from './frames.js';
-import { fileTable, kernelTable, type TableProbe } from './table-probe.js';
+import { fileTable, kernelTable, programOn, type TableProbe } from './table-probe.js';
 import { CONTESTANT_CPU, type Direction, Testbed, type Way } from './testbed.js';
 import { setUpTunnels, waitForOffload } from './tunnels.js';
 
@@ -247,10 +247,11 @@ const CONNTRACK_RATE = 60_000;
 /** Takes the place of a killed designator that forwarded in TypeScript: its table, its program, its sockets' places. */
 async function startXdpTwin(bed: Testbed, options: ContestantOptions): Promise<undefined> {
   const { appliance } = await startDesignator(bed, { ...options, workers: 1 }, { io: 'xdp', offload: false });
+  const program = await programOn(bed);
   await appliance.process.kill();
   const daemon = bed.middle.start('xdp-twin', 'taskset', [
     ...['-c', String(CONTESTANT_CPU), process.execPath, path.join(import.meta.dirname, 'xdp-twin-child.js')],
-    ...[bed.outside, bed.inside],
+    ...[String(program), bed.outside, bed.inside],
   ]);
   await daemon.waitForLine(/ready/);
   bed.processes = [daemon.pid];

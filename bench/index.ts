@@ -22,6 +22,7 @@ import {
   setupTable,
   verdicts,
 } from './report.js';
+export { readRun, writeReport } from './report-file.js';
 import type { ScenarioOptions } from './scenario.js';
 import { type SetupRow, setupRateBench } from './setup-rate.js';
 
@@ -88,7 +89,8 @@ const RUN: Record<Benchmark, Run> = {
   },
   latency: async (request) => {
     const peers = request.quick ? { peers: ['xdp-bare' as const], highest: 85_000 } : {};
-    const rows = await latencyBench({ ...scenario(request), ...peers });
+    const chosen = request.peers === undefined ? {} : { peers: request.peers as Peer[] };
+    const rows = await latencyBench({ ...scenario(request), ...peers, ...chosen });
     return { rows, parts: [latencyTable(rows)] };
   },
   hits: async (request) => {
@@ -106,8 +108,9 @@ const RUN: Record<Benchmark, Run> = {
   },
 };
 
-function scenario({ self, env, pid, progress, quick }: BenchRequest): ScenarioOptions {
-  return { self, env, pid, progress, ...(quick ? { seconds: 0.2, pairs: 1, flows: 100 } : {}) };
+function scenario({ self, env, pid, progress, quick, flows }: BenchRequest): ScenarioOptions {
+  const few = quick ? { seconds: 0.2, pairs: 1, flows: 100 } : {};
+  return { self, env, pid, progress, ...few, ...(flows === undefined ? {} : { flows: flows[0] }) };
 }
 
 function forwardOptions(request: BenchRequest) {

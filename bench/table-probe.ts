@@ -43,19 +43,24 @@ export function fileTable(path: string): TableProbe {
 /** The table of the program that is on the outside interface. */
 export async function kernelTable(bed: Testbed): Promise<TableProbe> {
   const addon = native();
-  const fd = openTable(await programOn(bed));
-  const page = addon.mapTable(fd, PAGE_LENGTH);
-  const connections = new Int32Array(page)[HEADER.connections];
-  addon.unmapTable(page);
-  const buffer = addon.mapTable(fd, tableLayout(connections).length);
+  const { fd, memory } = openKernelTable(await programOn(bed));
   addon.closeFd(fd);
-  const memory = new TableMemory(buffer, connections);
   return {
     memory,
     established: () => standing(memory.header),
     offloaded: () => offloadedSlots(memory).length,
-    close: () => addon.unmapTable(buffer),
+    close: () => addon.unmapTable(memory.buffer as ArrayBuffer),
   };
+}
+
+/** The table of an XDP program, mapped. */
+export function openKernelTable(programId: number): { fd: number; memory: TableMemory } {
+  const addon = native();
+  const fd = openMap(programId, 'td_table');
+  const page = addon.mapTable(fd, PAGE_LENGTH);
+  const connections = new Int32Array(page)[HEADER.connections];
+  addon.unmapTable(page);
+  return { fd, memory: new TableMemory(addon.mapTable(fd, tableLayout(connections).length), connections) };
 }
 
 /** Slots of entries that the kernel may forward by. */
@@ -68,22 +73,24 @@ export function offloadedSlots({ entries, fingerprints, layout }: TableMemory): 
   return slots;
 }
 
-async function programOn(bed: Testbed): Promise<number> {
+/** Number of the XDP program that is on the outside interface. */
+export async function programOn(bed: Testbed): Promise<number> {
   const text = await bed.middle.run('ip', ['-j', 'link', 'show', 'dev', bed.outside]);
   const id = (JSON.parse(text) as { xdp?: { prog?: { id: number } } }[])[0]?.xdp?.prog?.id;
   if (id === undefined) throw new Error(`no XDP program on ${bed.outside}: ${text}`);
   return id;
 }
 
-function openTable(programId: number): number {
+/** A descriptor of one of the program's maps. */
+export function openMap(programId: number, name: string): number {
   const { bpf, closeFd } = native();
   const program = bpf.openProgramById(programId);
   const { maps } = bpf.programInfo(program);
   closeFd(program);
   for (const id of maps) {
     const fd = bpf.openMapById(id);
-    if (bpf.mapInfo(fd).name === 'td_table') return fd;
+    if (bpf.mapInfo(fd).name === name) return fd;
     closeFd(fd);
   }
-  throw new Error(`program ${programId} has no table`);
+  throw new Error(`program ${programId} has no map ${name}`);
 }

@@ -6,18 +6,9 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { newStatistics } from '#designator/dataplane/counters.js';
-import {
-  CELL_WORDS,
-  HEADER,
-  PAGE_LENGTH,
-  SERVER_CELL,
-  SERVER_LIMIT,
-  TableMemory,
-  tableLayout,
-  VIP_CELL,
-  VIP_LIMIT,
-} from '#designator/flow/layout.js';
+import { HEADER, PAGE_LENGTH, TableMemory, tableLayout } from '#designator/flow/layout.js';
 import { native } from '#designator/io/native.js';
+import { placesOf } from './places.js';
 import { nativeCounters, nativeTable } from '#designator/workers/native-binding.js';
 
 const RUN_MS = 100;
@@ -39,8 +30,7 @@ const twin = new addon.ForwardingTwin({
   clock: new Float64Array(2),
   buffer: memory.buffer,
   layout: memory.layout,
-  vips: places(memory.vips, VIP_LIMIT, VIP_CELL),
-  servers: places(memory.servers, SERVER_LIMIT, SERVER_CELL),
+  ...placesOf(memory),
 });
 process.stdout.write('ready\n');
 for (;;) {
@@ -54,16 +44,4 @@ function connectionsOf(path: string): number {
   readSync(fd, page, 0, PAGE_LENGTH, 0);
   closeSync(fd);
   return page.readUInt32LE(HEADER.connections * 4);
-}
-
-/** Cells in use: where VIPs listen, where servers answer. */
-function places(
-  cells: Int32Array,
-  limit: number,
-  word: { readonly state: number; readonly address: number; readonly port: number },
-): { address: number; port: number }[] {
-  const used = Array.from({ length: limit }, (_, index) => index * CELL_WORDS).filter(
-    (at) => cells[at + word.state] !== 0,
-  );
-  return used.map((at) => ({ address: cells[at + word.address], port: cells[at + word.port] & 0xffff }));
 }

@@ -19,9 +19,18 @@ interface BenchOptions {
   readonly loads?: readonly string[];
   readonly seconds?: number;
   readonly source?: string;
+  readonly report?: string;
+  readonly from?: string;
+}
+interface Result {
+  readonly environment: object;
+  readonly rows: readonly object[];
+  readonly text: string;
 }
 interface BenchModule {
-  bench(request: object): Promise<{ environment: object; rows: readonly object[]; text: string }>;
+  bench(request: object): Promise<Result>;
+  readRun(file: string): Omit<Result, 'text'>;
+  writeReport(folder: string, run: object): string[];
 }
 
 const numbers = (text: string): number[] =>
@@ -72,14 +81,22 @@ export function register(program: Command, context: CliContext): void {
         'packet',
       ]),
     )
+    .option('--report <folder>', 'write report.md and report.svg there as well')
+    .option('--from <file>', 'with --report: no new run, but what --json printed of an earlier one')
     .action((names: string[], options: BenchOptions) => run(names, options, context));
 }
 
 async function run(names: readonly string[], options: BenchOptions, context: CliContext): Promise<void> {
   const unknown = names.find((name) => !NAMES.includes(name) && name !== 'all');
   if (unknown !== undefined) throw new DesignatorError('TD_USAGE', `no benchmark "${unknown}": ${NAMES.join(', ')}`);
-  const { quick = false, json = false, ...forward } = options;
-  const { bench } = await load();
+  const { quick = false, json = false, report, from, ...forward } = options;
+  const { bench, readRun, writeReport } = await load();
+  const files = (run: object): Promise<void> =>
+    write(context.stderr, `bench: ${writeReport(report ?? '.', run).join(', ')}\n`);
+  if (from !== undefined) {
+    if (report === undefined) throw new DesignatorError('TD_USAGE', '--from needs --report FOLDER');
+    return files(readRun(from));
+  }
   const result = await bench({
     ...forward,
     benchmarks: names.length === 0 || names.includes('all') ? NAMES : names,
@@ -90,6 +107,7 @@ async function run(names: readonly string[], options: BenchOptions, context: Cli
     version: context.version,
     progress: (line: string) => void context.stderr.write(`bench: ${line}\n`),
   });
+  if (report !== undefined) await files(result);
   if (json) await writeJson(context.stdout, { environment: result.environment, rows: result.rows });
   else await write(context.stdout, result.text);
 }
