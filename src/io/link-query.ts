@@ -20,6 +20,7 @@ const HEADER_LENGTH = 16;
 const LINK_LENGTH = 16; // struct ifinfomsg
 const GENL_LENGTH = 4;
 const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
 const IFLA_XDP = 43;
 
 export const XDP_FLAGS_UPDATE_IF_NOEXIST = 1;
@@ -80,6 +81,14 @@ export class LinkQuery {
 
   mtu(index: number): number {
     return this.#link(index).get(IFLA_MTU)?.getUint32(0, true) ?? 0;
+  }
+
+  /** `veth`, `bridge` …; empty for a device of hardware. */
+  kind(index: number): string {
+    const info = this.#link(index).get(IFLA_LINKINFO);
+    const text = info === undefined ? undefined : attributesOf(info, 0).get(1);
+    if (text === undefined) return '';
+    return new TextDecoder().decode(new Uint8Array(text.buffer, text.byteOffset, text.byteLength)).replace(/\0+$/, '');
   }
 
   /** `program` −1 takes the one off that is there. `expected`: descriptor of the one to be replaced, −1 there must be none. */

@@ -4,9 +4,11 @@
  * - A device's `xdp-features` have NDO_XMIT while others may redirect into it. A veth has it while its PEER has NAPI: GRO
  *   switched on there, or a program in the driver; a generic program there does not count. Without it what is redirected
  *   there natively is lost, and no counter of any device moves.
+ * - XDP_TX out of a veth waits for ever in its peer's ring unless the PEER has a program in the driver: GRO is not enough,
+ *   whatever the features say. A redirect to the very same device does arrive with GRO alone.
  * - A program of our own on the veth changes what its peer may do, not what may be redirected into it.
- * - Generic redirect goes the way of ordinary frames and arrives on a plain pair too; so does what an AF_XDP socket sends
- *   in copy mode.
+ * - Generic redirect and generic XDP_TX go the way of ordinary frames and arrive on a plain pair too; so does what an
+ *   AF_XDP socket sends in copy mode, beside a native program as well.
  * - Native XDP on a veth is refused (ERANGE) when the peer's frames do not fit into one page.
  */
 import { DesignatorError } from '../errors.js';
@@ -23,6 +25,8 @@ export interface XdpDeviceFacts extends XdpDevice {
   readonly native: true | string;
   /** Natively redirected frames arrive; null when this kernel cannot tell. */
   readonly redirectInto: boolean | null;
+  /** What a native program sends back out of the device (XDP_TX) arrives for certain. */
+  readonly transmit: boolean;
   readonly zeroCopy: boolean;
   /** Receive queues in use. */
   readonly queues: number;
@@ -46,6 +50,7 @@ export function readXdpDevice(
       mtu: query.mtu(device.index),
       native: able ? true : `the driver of ${device.name} has no native XDP with redirect`,
       redirectInto: features === null ? null : has(XDP_FEATURE.ndoXmit),
+      transmit: query.kind(device.index) !== 'veth',
       zeroCopy: has(XDP_FEATURE.zeroCopy),
       queues: query.queues(device.index),
       foreign: foreignProgram(addon, query, device.index),

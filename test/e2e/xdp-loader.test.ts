@@ -474,6 +474,7 @@ describe.skipIf(reason !== null && process.env.TD_REQUIRE_LAB !== '1')(
         expect(await child.do('facts', 'd1')).toMatchObject({
           native: true,
           redirectInto: false,
+          transmit: false,
           queues: 1,
           mtu: 1500,
         });

@@ -9,6 +9,7 @@ const device = (name: string, change: Partial<XdpDeviceFacts> = {}): XdpDeviceFa
   mtu: 1500,
   native: true,
   redirectInto: true,
+  transmit: true,
   zeroCopy: true,
   queues: 1,
   foreign: null,
@@ -82,6 +83,16 @@ describe('decideIo', () => {
   });
   test('the largest MTU that fits is none', () => {
     expect(decideIo('xdp', true, facts({}, { mtu: 3498 })).io).toBe('xdp');
+  });
+
+  test.each([
+    ['one veth for both sides', [device('wan0', { transmit: false })], true, 'generic', /what XDP sends back/],
+    ['without offload', [device('wan0', { transmit: false })], false, 'native', /^$/],
+    ['two of them', [device('wan0', { transmit: false }), device('lan0', { transmit: false })], true, 'native', /^$/],
+  ])('%s', (_, devices, offload, mode, words) => {
+    const decision = decideIo('auto', offload, facts({ devices }));
+    expect(decision).toMatchObject({ io: 'xdp', mode, offload });
+    expect(decision.reasons.join()).toMatch(words);
   });
 
   // Per device: native, redirectInto, zeroCopy; for both values of offload what comes of it.
