@@ -109,7 +109,7 @@ export async function forwardBench(options: ForwardOptions): Promise<ForwardRow[
   return rows;
 }
 
-/** Frames made by the kernel are ten times as fast; they need clang, or an object that was compiled before. */
+/** Frames made by the kernel are ten times as fast; their programs must have been built. */
 export function sourceHere(say: (line: string) => void): 'live' | 'packet' {
   const problem = benchObjectProblem();
   if (problem === null) return 'live';
