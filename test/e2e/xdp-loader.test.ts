@@ -1,10 +1,11 @@
 /** The XDP program on real devices: attached, pinned, found again after every kind of end, never in anybody's way. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Commands, OpenOrder } from '../helpers/xdp-loader-child.js';
+import { Child, compileBpf, run } from '../helpers/xdp-lab.js';
+import type { OpenOrder } from '../helpers/xdp-loader-child.js';
 
 const SPACE = `xl${process.pid}`;
 const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
@@ -14,50 +15,7 @@ const reason =
     : has('clang')
       ? null
       : 'needs clang, for a program of its own';
-const CHILD = resolve(import.meta.dirname, '../helpers/xdp-loader-child.ts');
 const FIXTURE = resolve(import.meta.dirname, '../fixtures/bpf/small.bpf.c');
-
-const run = (command: string): string => {
-  const [program, ...words] = command.split(' ');
-  return execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-};
-
-class Child {
-  readonly #process: ChildProcess;
-  constructor(enter: string) {
-    const [program, ...words] = [...enter.split(' '), process.execPath, '--import', 'tsx', CHILD];
-    this.#process = spawn(program, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    children.push(this);
-  }
-  #answer(): Promise<unknown> {
-    return new Promise((done, fail) => {
-      const ended = (): void => fail(new Error('the process in the namespace has ended'));
-      this.#process.once('exit', ended);
-      this.#process.once('message', ({ result, error }: { result: unknown; error?: object }) => {
-        this.#process.off('exit', ended);
-        if (error === undefined) done(result);
-        else fail(Object.assign(new Error(), error));
-      });
-    });
-  }
-  ready(): Promise<unknown> {
-    return this.#answer();
-  }
-  do<Name extends keyof Commands>(
-    name: Name,
-    ...input: Parameters<Commands[Name]>
-  ): Promise<Awaited<ReturnType<Commands[Name]>>> {
-    const answer = this.#answer();
-    this.#process.send({ name, input: input[0] });
-    return answer as Promise<Awaited<ReturnType<Commands[Name]>>>;
-  }
-  async end(signal: 'SIGKILL' | 'SIGTERM' = 'SIGTERM'): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    const gone = new Promise((done) => this.#process.once('exit', done));
-    this.#process.kill(signal);
-    await gone;
-  }
-}
 
 const NETNS_EXEC = `ip netns exec ${SPACE}`;
 const NSENTER = `nsenter --net=/run/netns/${SPACE}`;
@@ -68,8 +26,8 @@ let other: string;
 let pin: string;
 
 async function start(enter = NETNS_EXEC): Promise<Child> {
-  const child = new Child(enter);
-  await child.ready();
+  const child = await Child.start(enter);
+  children.push(child);
   return child;
 }
 const order = (change: Partial<OpenOrder> = {}): OpenOrder => ({
@@ -90,13 +48,6 @@ const mounts = (): string[] =>
     .split('\n')
     .filter((line) => line.includes(folder));
 
-function compile(source: string, object: string, ...flags: string[]): void {
-  const includes = readdirSync('/usr/include')
-    .filter((name) => existsSync(`/usr/include/${name}/asm/types.h`))
-    .map((name) => `-I/usr/include/${name}`);
-  execFileSync('clang', ['-O2', '-target', 'bpf', '-mcpu=v3', ...includes, ...flags, '-c', source, '-o', object]);
-}
-
 describe.skipIf(reason !== null && process.env.TD_REQUIRE_LAB !== '1')(
   `XDP program${reason === null ? '' : ` (${reason})`}`,
   () => {
@@ -105,8 +56,8 @@ describe.skipIf(reason !== null && process.env.TD_REQUIRE_LAB !== '1')(
       folder = mkdtempSync(join(tmpdir(), 'td-xdp-'));
       small = join(folder, 'small.o');
       other = join(folder, 'other.o');
-      compile(FIXTURE, small);
-      compile(FIXTURE, other, '-DSTEP=1000');
+      compileBpf(FIXTURE, small);
+      compileBpf(FIXTURE, other, '-DSTEP=1000');
     });
     beforeEach(() => {
       pin = mkdtempSync(join(folder, 'state-'));
@@ -330,6 +281,29 @@ describe.skipIf(reason !== null && process.env.TD_REQUIRE_LAB !== '1')(
         expect((await second.do('attachment', 'd0')).attached).toBe('native');
         expect((await second.do('open', order())).found).toBe(true); // and nothing is held or changed
         await second.do('detach');
+      });
+
+      test('no right to BPF', async () => {
+        const child = await start(`${NETNS_EXEC} setpriv --bounding-set=-all --inh-caps=-all`);
+        expect(await child.do('machine')).toMatchObject({
+          code: 'TD_NO_PERMISSION',
+          reason: expect.stringMatching(/CAP_BPF and CAP_NET_ADMIN/),
+        });
+        await expect(child.do('open', order())).rejects.toMatchObject({ code: 'TD_NO_PERMISSION', exitStatus: 77 });
+      });
+
+      test('a program that the verifier does not believe', async () => {
+        const wild = join(folder, 'wild.o');
+        compileBpf(FIXTURE, wild, '-DWILD');
+        const child = await start();
+        await expect(child.do('open', order({ object: wild }))).rejects.toMatchObject({
+          code: 'TD_UNAVAILABLE',
+          message: expect.stringMatching(
+            /loading the XDP program: the kernel's verifier refuses.*outside of the packet/,
+          ),
+        });
+        expect((await child.do('open', order())).found).toBe(false);
+        await child.do('detach');
       });
 
       test('an MTU over one page', async () => {
