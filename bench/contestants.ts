@@ -9,7 +9,7 @@ import { LabAppliance } from '#designator/demo/lab/appliance.js';
 import { command, tryCommand } from '#designator/demo/lab/command.js';
 import type { Lab } from '#designator/demo/lab/lab.js';
 import { widenConntrack } from './conntrack.js';
-import { dataIn, dataOut, type FrameSet, interleaved, SERVER } from './frames.js';
+import { dataIn, dataOut, type FrameSet, interleaved, SERVER, turnOrder } from './frames.js';
 import { fileTable, kernelTable, programOn, type TableProbe } from './table-probe.js';
 import { CONTESTANT_CPU, type Direction, Testbed, type Way } from './testbed.js';
 import { setUpTunnels, waitForOffload } from './tunnels.js';
@@ -97,8 +97,9 @@ export async function openContestant(
   const { appliance = null, table = null } = started;
   const made = async (size: number, way: Way): Promise<FrameSet> => {
     const macs = await bed.macs(way);
-    if (way === 'out') return dataOut(flows, macs, size);
-    return dataIn(flows, macs, size, peer === 'ip-forward' ? SERVER : undefined);
+    const order = turnOrder(flows);
+    if (way === 'out') return dataOut(order, macs, size);
+    return dataIn(order, macs, size, peer === 'ip-forward' ? SERVER : undefined);
   };
   return {
     peer,

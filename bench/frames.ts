@@ -5,6 +5,7 @@ import { pseudoHeaderIpv4 } from '#designator/wire/checksum.js';
 import { emitEthernet, TYPE_IPV4 } from '#designator/wire/ethernet.js';
 import { emitIpv4, PROTOCOL_UDP } from '#designator/wire/ipv4.js';
 import { emitUdp } from '#designator/wire/udp.js';
+import { numbers } from './micro/table.js';
 
 export const VIP = 0xc8c86401; // 200.200.100.1
 export const SERVER = 0x0a0a0101; // 10.10.1.1
@@ -29,6 +30,27 @@ export function flowOf(index: number): Flow {
     clientId: ((index * 7) % 65521) + 1,
     serverId: ((index * 13) % 65521) + 1,
   };
+}
+
+const orders = new Map<number, readonly number[]>();
+
+/**
+ * The order in which flows take turns: another one than that in which they were set up, since what was allocated one after
+ * another lies one after another, and hardware that reads ahead would find it. The same for all contestants.
+ */
+export function turnOrder(flows: number): readonly number[] {
+  let order = orders.get(flows);
+  if (order === undefined) {
+    const next = numbers(flows);
+    const shuffled = Array.from({ length: flows }, (_, i) => i);
+    for (let i = flows - 1; i > 0; i--) {
+      const j = next() % (i + 1);
+      [shuffled[i], shuffled[j]] = [shuffled[j], shuffled[i]];
+    }
+    order = shuffled;
+    orders.set(flows, order);
+  }
+  return order;
 }
 
 export interface Macs {
