@@ -7,8 +7,8 @@ import { describeLab } from '../helpers/lab.js';
 const MAIN = path.join(import.meta.dirname, '..', '..', 'dist', 'main.js');
 
 describeLab('designator bench', [], () => {
-  test('--quick --json: one object with the machine and rows of every benchmark', () => {
-    const out = execFileSync(process.execPath, [MAIN, 'bench', '--quick', '--json'], {
+  test('--quick --json: one object with the machine and rows of several benchmarks', () => {
+    const out = execFileSync(process.execPath, [MAIN, 'bench', 'micro', 'setup-rate', 'forward', '--quick', '--json'], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
