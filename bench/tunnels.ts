@@ -6,7 +6,7 @@ import type { Testbed } from './testbed.js';
 
 /** Messages a second; below what any of the paths takes. */
 const FEW_RATE = 20_000;
-const MANY_RATE = 60_000;
+const MANY_RATE = 100_000;
 const MANY = 20_000;
 /** Tunnels that are half open at the same time at most. */
 const CHUNK = 50_000;
