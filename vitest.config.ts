@@ -2,8 +2,21 @@ import { defineConfig } from 'vitest/config';
 
 const MINUTE = 60_000;
 
+/** Tests of what a user sees, whatever carries the packets. */
+const ADAPTERS = [
+  'tunnels',
+  'survival',
+  'designation',
+  'host-traffic',
+  'layouts',
+  'ports',
+  'vlan',
+  'kernel-ppp',
+  'l2tpns',
+].map((name) => `test/e2e/${name}.test.ts`);
+
 /**
- * Two projects. `unit` needs no privileges and runs in parallel; `e2e` makes network namespaces and runs one file at a
+ * Three projects. `unit` needs no privileges and runs in parallel; `e2e` and `e2e-xdp` make network namespaces and run one file at a
  * time, after the unit tests, because its timing would suffer from neighbours. Forks rather than threads: raw-socket
  * loads in one thread of a process only.
  */
@@ -32,7 +45,21 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 3 * MINUTE,
           hookTimeout: 3 * MINUTE,
+          env: { TD_TEST_IO: 'packet' },
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // The same tests of the product, with the XDP program in front.
+        extends: true,
+        test: {
+          name: 'e2e-xdp',
+          include: ADAPTERS,
+          fileParallelism: false,
+          testTimeout: 3 * MINUTE,
+          hookTimeout: 3 * MINUTE,
+          env: { TD_TEST_IO: 'xdp' },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -11,6 +11,7 @@ class Addon : public Napi::Addon<Addon> {
     td::init_table(env, exports);
     td::init_rewriter(env, exports);
     td::init_twin(env, exports);
+    td::init_xsk(env, exports);
     td::init_packet_ring(env, exports);
     td::init_flood(env, exports);
     td::init_forwarder(env, exports);

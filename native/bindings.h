@@ -8,6 +8,7 @@ namespace td {
 void init_system(Napi::Env env, Napi::Object exports);
 void init_table(Napi::Env env, Napi::Object exports);
 void init_rewriter(Napi::Env env, Napi::Object exports);
+void init_xsk(Napi::Env env, Napi::Object exports);
 void init_twin(Napi::Env env, Napi::Object exports);
 void init_packet_ring(Napi::Env env, Napi::Object exports);
 void init_flood(Napi::Env env, Napi::Object exports);

@@ -88,6 +88,7 @@ if (args.length > 0) {
   await vitest('unit', ['--project', 'unit']);
   await script('native', ['scripts/test-native.mjs']);
   await vitest('e2e', ['--project', 'e2e', '--passWithNoTests']);
+  await vitest('e2e-xdp', ['--project', 'e2e-xdp', '--passWithNoTests']);
   if (fs.existsSync('dist/bench/smoke.js')) await script('bench', ['dist/bench/smoke.js']);
 }
 

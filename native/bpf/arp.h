@@ -42,7 +42,8 @@ INLINE int answer_arp(const struct frame* f, const struct arp* request) {
   }
   if (bpf_xdp_store_bytes(f->ctx, f->l3, &reply, sizeof reply) != 0) return XDP_DROP;
   count(TD_COUNTER_ANSWERED, 1);
-  return XDP_TX;
+  if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_REDIRECT_BACK) == 0) return XDP_TX;
+  return (int)bpf_redirect_map(&td_devices, f->side, XDP_DROP);
 }
 
 INLINE int judge_arp(const struct frame* f) {

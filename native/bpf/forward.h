@@ -162,7 +162,7 @@ INLINE int leave(const struct frame* f, const struct flow* k, const struct passa
       p->port == TD_PORT_OUTSIDE ? SECOND(f, TD_XDP_OUTSIDE_INTERFACE) : SECOND(f, TD_XDP_INSIDE_INTERFACE);
   td_u32 way = TD_WAY_TX;
   int action = XDP_TX;
-  if (!may_transmit || device != f->ctx->ingress_ifindex) {
+  if (!may_transmit || device != f->ctx->ingress_ifindex || (FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_REDIRECT_BACK) != 0) {
     way = p->port;
     action = (int)bpf_redirect_map(&td_devices, p->port, XDP_DROP);
     if (action != XDP_REDIRECT) {

@@ -28,7 +28,15 @@ struct frame {
   td_u32 l3;   /* byte offset of what follows */
 };
 
-/* Reads Ethernet and, where there is one, the tag. 0 when the frame came in on no port of ours: another VLAN. */
+/* A switch that does not know a station yet sends its frames everywhere, and an interface in promiscuous mode takes
+ * them: those are not ours to forward a second time. */
+INLINE int is_for(const void* data, td_u32 high, td_u32 low) {
+  if ((*(td_u8*)data & 1) != 0) return 1;
+  return *(td_u32*)data == SWAP32(high) && *(td_u16*)(data + 4) == SWAP16(low >> 16);
+}
+
+/* Reads Ethernet and, where there is one, the tag. 0 when the frame came in on no port of ours (another VLAN), or is
+ * another station's. */
 INLINE int read_frame(struct xdp_md* ctx, struct frame* f) {
   void* data = (void*)(long)ctx->data;
   void* end = (void*)(long)ctx->data_end;
@@ -49,8 +57,10 @@ INLINE int read_frame(struct xdp_md* ctx, struct frame* f) {
   const td_u32 vlans = SECOND(f, TD_XDP_VLANS);
   if (ctx->ingress_ifindex == SECOND(f, TD_XDP_OUTSIDE_INTERFACE) && vlan == vlans >> 16) {
     f->side = TD_PORT_OUTSIDE;
+    if (!is_for(data, SECOND(f, TD_XDP_OUTSIDE_MAC_HIGH), SECOND(f, TD_XDP_OUTSIDE_MAC_LOW))) return 0;
   } else if (ctx->ingress_ifindex == SECOND(f, TD_XDP_INSIDE_INTERFACE) && vlan == (vlans & 0xffff)) {
     f->side = TD_PORT_INSIDE;
+    if (!is_for(data, SECOND(f, TD_XDP_INSIDE_MAC_HIGH), SECOND(f, TD_XDP_INSIDE_MAC_LOW))) return 0;
   } else {
     return 0;
   }

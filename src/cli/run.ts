@@ -24,12 +24,16 @@ export function register(program: Command, context: CliContext): void {
     .action((options: RunOptions) => run(options, context));
 }
 
+/** `leave`: what the kernel forwards by itself goes on, for the next process (SIGUSR1). */
+type Ending = 'end' | 'leave';
+
 async function run(options: RunOptions, context: CliContext): Promise<void> {
   const { loadConfig, readConfig } = await import('../config/load.js');
   const file = resolve(context.cwd, options.config);
   const { config, warnings } = loadConfig(file, { shownAs: options.config });
   const [
-    { DesignatorProcess },
+    { DesignatorProcess, shardCount },
+    { openDatapath },
     { DesignatorAppliance },
     { startControlApi },
     { createLogger, flushLogger, logReady },
@@ -37,6 +41,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     { exitNow, notify, notifyReloading },
   ] = await Promise.all([
     import('../roles/designator/designator.js'),
+    import('../roles/designator/open-datapath.js'),
     import('../roles/designator/appliance.js'),
     import('../ops/control-api.js'),
     import('../ops/log.js'),
@@ -46,17 +51,22 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
   const logger = createLogger(config.log.level);
   for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration');
 
-  let end: (error: Error | null) => void = () => {};
-  const ended = new Promise<Error | null>((settle) => {
+  let end: (how: Ending) => void = () => {};
+  const ended = new Promise<Ending>((settle) => {
     end = settle;
   });
   // From here on signals are ours: one that comes during the start must still end it in order.
-  const forget = [context.onSignal('SIGTERM', () => end(null)), context.onSignal('SIGINT', () => end(null))];
+  const forget = [
+    context.onSignal('SIGTERM', () => end('end')),
+    context.onSignal('SIGINT', () => end('end')),
+    context.onSignal('SIGUSR1', () => end('leave')),
+  ];
 
+  const datapath = openDatapath({ config, shards: shardCount(config), logger, processId: context.pid });
   const designator = new DesignatorProcess({
     config,
     logger,
-    processId: context.pid,
+    datapath,
     pin: options.pin === true,
     onFatal: (error) => {
       // A thread that hangs in native code cannot be joined: an ordinary exit would hang with it.
@@ -94,6 +104,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     nodeVersion: context.nodeVersion,
   });
   let watchdog: NodeJS.Timeout | null = null;
+  let leaves = false;
   try {
     const started = designator.start();
     const first = await Promise.race([started.then(() => 'started' as const), ended]);
@@ -110,18 +121,19 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
         tunnels: designator.table.adopted,
       });
       notify(`READY=1\nSTATUS=${config.vips.length} VIPs on ${designator.shards} shards`);
-      await ended;
+      leaves = (await ended) === 'leave';
     }
-    logger.info({}, 'ending');
+    logger.info({}, leaves ? 'ending; the kernel goes on' : 'ending');
     notify('STOPPING=1');
   } finally {
     if (watchdog !== null) clearInterval(watchdog);
     const late = setTimeout(() => exitNow(EXIT.internal), STOP_LIMIT_MS);
     await api.close();
-    await designator.stop();
+    if (leaves) leaves = await designator.leave();
+    else await designator.stop();
     clearTimeout(late);
     for (const off of forget) off();
-    logger.info({}, 'ended');
+    logger.info({ forwarding: leaves }, 'ended');
     flushLogger(logger);
   }
 }

@@ -163,6 +163,11 @@ export class NextHopTable {
     const at = index * NEXT_HOP_WORDS;
     const version = w[at + NEXT_HOP.version];
     if ((version & 1) !== 0) return false;
+    // Confirmed as it stands: no reader must take it for one that is being written.
+    if (w[at + NEXT_HOP.macHigh] === macHigh && w[at + NEXT_HOP.macLow] === (macLow | 0)) {
+      Atomics.store(w, at + NEXT_HOP.confirmed, confirmed);
+      return true;
+    }
     if (Atomics.compareExchange(w, at + NEXT_HOP.version, version, version | 1) !== version) return false;
     w[at + NEXT_HOP.macHigh] = macHigh;
     w[at + NEXT_HOP.macLow] = macLow;

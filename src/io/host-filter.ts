@@ -185,3 +185,18 @@ function byKey(places: readonly FilterPlace[]): Map<string, FilterPlace> {
 function keyOf({ address, port }: FilterPlace): string {
   return `${address} ${port}`;
 }
+
+/** Takes away the table that a dead process left; false when there is none. Errors: those of `runNft`. */
+export async function removeHostFilter(
+  outside: HostFilterInput['outside'],
+  run: (script: string) => Promise<void> = runNft,
+): Promise<boolean> {
+  try {
+    await run(`delete table netdev ${tableName(outside)}\n`);
+    return true;
+  } catch (error) {
+    if (/No such file or directory/.test(String((error as { context?: { complaint?: string } }).context?.complaint)))
+      return false;
+    throw error;
+  }
+}

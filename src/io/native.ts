@@ -231,7 +231,11 @@ export interface NativeBpf {
    * one (source `designator`). `process`: as that process sees the file system, 0 this one. `fd` is O_PATH; pins are
    * `/proc/self/fd/N/…`. Null: no bpffs there.
    */
-  openBpffs(path: string, process: number, mayMount: boolean): { readonly fd: number; readonly mounted: boolean } | null;
+  openBpffs(
+    path: string,
+    process: number,
+    mayMount: boolean,
+  ): { readonly fd: number; readonly mounted: boolean } | null;
   /** Takes a bpffs off `path`, and the empty folder. EBUSY: somebody uses it. */
   unmountBpffs(path: string, process: number): void;
 }
@@ -260,7 +264,9 @@ export interface XskSet {
   /** Index in the socket map: (device * queues + queue) * shards + shard, queues being the largest of the devices'. */
   readonly sockets: readonly { readonly index: number; readonly fd: number }[];
   /** Frames that a dead shard held come back. To be called when it is certain that its thread has ended. */
-  reclaim(shard: number): void;
+  reclaim(shard: number): number;
+  /** Frames that nobody uses. */
+  free(): number;
   close(): void;
 }
 

@@ -118,12 +118,6 @@ export function decideIo(request: IoRequest, offload: boolean, facts: XdpFacts):
       }
     }
   }
-  const [only, second] = facts.devices;
-  if (offload && reasons.length === 0 && second === undefined && !only.transmit) {
-    reasons.push(
-      `${only.name} is a veth and both sides are on it: what XDP sends back out of it natively may never arrive`,
-    );
-  }
   if (reasons.length > 0) return { io: 'xdp', mode: 'generic', offload, copy: 'copy', reasons, words: 'xdp-generic' };
   const unknown = facts.devices.filter(({ redirectInto }) => offload && redirectInto === null);
   for (const { name } of unknown) {

@@ -145,7 +145,8 @@ export interface Appliance {
 
 export interface Totals {
   shards: {
-    shard: number;
+    /** `kernel`: what the XDP program did by itself. */
+    shard: number | 'kernel';
     received: number;
     in: number;
     out: number;

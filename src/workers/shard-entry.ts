@@ -10,11 +10,13 @@ import type { ShardMessage } from '../dataplane/plan.js';
 import { Shard } from '../dataplane/shard.js';
 import { TableMemory } from '../flow/layout.js';
 import { FrameRing } from '../flow/ring.js';
-import { native } from '../io/native.js';
+import { native, type PacketRingOptions } from '../io/native.js';
 import { openPacketPort } from '../io/packet.js';
+import type { PacketPort } from '../io/port.js';
+import { openXdpPort } from '../io/xdp.js';
 import { CONTROL, SHARD_STATE } from './control.js';
 import { nativeCounters, nativeTable } from './native-binding.js';
-import { IDLE_WAIT_MS, type ShardTaskWithMailbox, YIELD_EVERY_MS } from './shard-task.js';
+import { IDLE_WAIT_MS, type ShardTask, type ShardTaskWithMailbox, YIELD_EVERY_MS } from './shard-task.js';
 
 /** Runs until the stop word is set; resolves with the shard's number. Rejects when the device goes or code fails. */
 export default async function runShard(task: ShardTaskWithMailbox): Promise<number> {
@@ -24,13 +26,11 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
   Atomics.store(control, CONTROL.threadId, addon.threadId());
   const memory = new TableMemory(addon.mapTable(task.table.fd, task.table.length), task.table.connections);
   const clock = new Float64Array([addon.monotonicSeconds(), 0]);
-  const port = openPacketPort({
+  const port = openPort(task, {
     table: nativeTable(memory),
     counters: nativeCounters(statistics),
     ports: task.ports,
     clock,
-    devices: task.devices,
-    fanout: { group: task.shards > 1 ? task.fanoutGroup : -1, shards: task.shards },
     wakeFd: task.wakeFds[task.shard],
   });
   const handOver = new HandOver(task.shard, task.shards, task.handOver);
@@ -43,12 +43,14 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     captureRing: new FrameRing(task.capture, 0, CAPTURE_SLOTS),
     macs: [task.ports[0].mac, (task.ports[1] ?? task.ports[0]).mac],
     oneArm: task.oneArm,
-    filterNeeded: true,
+    filterNeeded: task.io.kind === 'packet',
+    offload: task.io.kind === 'xdp' && task.io.offload,
   });
   try {
     shard.message({ type: 'routes', routes: task.routes });
     shard.message({ type: 'plan', plan: task.plan });
     shard.message({ type: 'floating', ports: task.floating });
+    shard.message({ type: 'capture', captures: task.captures });
     const adopted = shard.adopt();
     Atomics.store(control, CONTROL.state, SHARD_STATE.running);
     mailbox.postMessage({ type: 'up', shard: task.shard, description: port.description, adopted });
@@ -76,4 +78,10 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     mailbox.close();
     Atomics.store(control, CONTROL.state, SHARD_STATE.stopped);
   }
+}
+
+function openPort({ io, shard, shards }: ShardTask, common: Omit<PacketRingOptions, 'devices' | 'fanout'>): PacketPort {
+  if (io.kind === 'xdp') return openXdpPort({ ...common, handle: io.sockets, shard }, io.description);
+  const fanout = { group: shards > 1 ? io.fanoutGroup : -1, shards };
+  return openPacketPort({ ...common, devices: io.devices, fanout });
 }

@@ -1,7 +1,25 @@
 /** What a shard's thread is started with: plain data, shared memory, and one end of a mailbox. */
 import type { MessagePort } from 'node:worker_threads';
-import type { Plan } from '../dataplane/plan.js';
+import type { CaptureFilter, Plan } from '../dataplane/plan.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
+
+/** Which adapter the shard opens. */
+export type ShardIo =
+  | {
+      readonly kind: 'packet';
+      readonly devices: readonly { readonly name: string; readonly role: 'outside' | 'inside' | 'both' }[];
+      /** The same for all shards of the process; every device takes one more. */
+      readonly fanoutGroup: number;
+    }
+  | {
+      readonly kind: 'xdp';
+      /** Of the process's sockets (XskSet.handle). */
+      readonly sockets: number;
+      /** For `show workers`. */
+      readonly description: string;
+      /** The XDP program forwards what the shard lets it. */
+      readonly offload: boolean;
+    };
 
 export interface ShardTask {
   readonly shard: number;
@@ -13,16 +31,17 @@ export interface ShardTask {
   /** Event descriptors of all shards, to wake them; every thread of the process may use them. */
   readonly wakeFds: readonly number[];
   readonly table: { readonly fd: number; readonly length: number; readonly connections: number };
-  readonly devices: readonly { readonly name: string; readonly role: 'outside' | 'inside' | 'both' }[];
+  readonly io: ShardIo;
   readonly ports: readonly { readonly device: number; readonly vlan: number; readonly mac: Uint8Array }[];
   readonly oneArm: boolean;
-  readonly fanoutGroup: number;
   /** CPU to stay on, −1 none. */
   readonly cpu: number;
   readonly plan: Plan;
   readonly routes: RouteSnapshot;
   /** Floating ports that the host's filter knows already. */
   readonly floating: readonly number[];
+  /** Captures that run already. */
+  readonly captures: readonly CaptureFilter[];
 }
 
 export interface ShardTaskWithMailbox extends ShardTask {

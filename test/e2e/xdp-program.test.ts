@@ -293,6 +293,21 @@ describe.skipIf(reason !== null)(`one arm${need}`, () => {
     expect(rig.run(dataOut())).toMatchObject({ action: XDP_TX, counted: { outTx: 1 } });
   });
 
+  test('where the device cannot do that it is redirected, and a frame for another station is left alone', () => {
+    const made = established();
+    const { rig } = made;
+    const flags = XDP_FLAG.offload | XDP_FLAG.oneArm | XDP_FLAG.sameDevice;
+    rig.sides({ flags: flags | XDP_FLAG.redirectBack, outsideInterface: 1, insideInterface: 1 });
+    const { entries, layout } = rig.memory;
+    for (let slot = 0; slot < layout.slotCount; slot++) {
+      const at = slot * ENTRY_WORDS + ENTRY.record;
+      if (entries[at] !== 0) entries[at] |= FLAG_OFFLOADED;
+    }
+    expect(rig.run(dataIn())).toMatchObject({ action: XDP_REDIRECT, counted: { inToInside: 1 } });
+    const flooded = dataIn({ eth: { dst: '02:00:00:00:00:77' } });
+    expect(rig.run(flooded)).toMatchObject({ action: XDP_PASS, counted: { passed: 1 } });
+  });
+
   test('two VLANs of one device: the tag is exchanged', () => {
     const made = established();
     const { rig } = made;

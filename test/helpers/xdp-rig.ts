@@ -10,6 +10,7 @@ import { writeXdpWords, type XdpSides } from '../../src/flow/xdp-words.js';
 import { type NativeBpf, native } from '../../src/io/native.js';
 import { readXdpCounters, XDP_COUNTER, XDP_COUNTER_COUNT, type XdpCounterName } from '../../src/io/xdp-counters.js';
 import { INSIDE_MAC, OUTSIDE_MAC } from './memory-appliance.js';
+import { MAC_B } from './packet-builder.js';
 
 export const XDP_ABORTED = 0;
 export const XDP_DROP = 1;
@@ -124,13 +125,28 @@ export class XdpRig {
 
   run(frame: Uint8Array, program = this.program): XdpRun {
     const before = this.counters();
-    const { action, data } = this.bpf.testRun({ program, data: frame, ingressInterface: this.interface });
+    const addressed = this.#addressed(frame);
+    const { action, data } = this.bpf.testRun({ program, data: addressed, ingressInterface: this.interface });
+    // What stands there still is compared as the fixtures have it.
+    if (Buffer.from(data.subarray(0, 6)).equals(addressed.subarray(0, 6))) data.set(frame.subarray(0, 6));
     const after = this.counters();
     const counted: Partial<Record<XdpCounterName, number>> = {};
     for (const [name, index] of Object.entries(XDP_COUNTER)) {
       if (after[index] !== before[index]) counted[name as XdpCounterName] = after[index] - before[index];
     }
     return { action, data, counted };
+  }
+
+  /** Frames of the fixtures go to MAC_B; here they have to go to the port that they come in on. */
+  #addressed(frame: Uint8Array): Uint8Array {
+    const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+    if (frame.length < 14 || Buffer.from(frame.subarray(0, 6)).toString('hex') !== MAC_B.replaceAll(':', ''))
+      return frame;
+    const { outsideInterface, outsideVlan, outsideMac, insideMac } = this.#sides;
+    const vlan = frame.length >= 16 && view.getUint16(12) === 0x8100 ? view.getUint16(14) & 0xfff : 0;
+    const copy = Uint8Array.from(frame);
+    copy.set(outsideInterface === this.interface && vlan === outsideVlan ? outsideMac : insideMac);
+    return copy;
   }
 
   close(): void {

@@ -86,7 +86,7 @@ describe('decideIo', () => {
   });
 
   test.each([
-    ['one veth for both sides', [device('wan0', { transmit: false })], true, 'generic', /what XDP sends back/],
+    ['one veth for both sides: redirected back', [device('wan0', { transmit: false })], true, 'native', /^$/],
     ['without offload', [device('wan0', { transmit: false })], false, 'native', /^$/],
     ['two of them', [device('wan0', { transmit: false }), device('lan0', { transmit: false })], true, 'native', /^$/],
   ])('%s', (_, devices, offload, mode, words) => {

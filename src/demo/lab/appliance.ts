@@ -13,6 +13,13 @@ import { waitFor } from './wait.js';
 /** The longest path that a unix socket can have is 107 bytes. */
 const SOCKET_NAME = 'control.sock';
 
+/** Adapters that a run of the tests may ask for by TD_TEST_IO; else the product chooses. */
+const IO: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  packet: { io: 'packet' },
+  xdp: { io: 'xdp' },
+  'af-xdp': { io: 'xdp', offload: false },
+};
+
 export interface ReadyLine {
   readonly msg: 'ready';
   readonly shards: number;
@@ -33,6 +40,8 @@ export interface ApplianceOptions {
 export class LabAppliance {
   readonly file: string;
   readonly socket: string;
+  /** Folder of the kernel's objects that outlive the process. */
+  readonly pin: string;
   daemon: Daemon | null = null;
   readonly #name: string;
 
@@ -44,12 +53,14 @@ export class LabAppliance {
     this.#name = options.name ?? 'designator';
     this.file = join(lab.folder, `${this.#name}.yaml`);
     this.socket = join(lab.folder, this.#name, SOCKET_NAME);
+    this.pin = join(lab.folder, this.#name, 'bpf');
     this.write(options.config);
   }
 
   /** Another configuration; it counts from the next reload or start on. */
   write(config: Readonly<Record<string, unknown>>): void {
-    this.writeText(stringify({ ...config, control: { socket: this.socket } }));
+    const io = IO[this.lab.env.TD_TEST_IO ?? ''] ?? {};
+    this.writeText(stringify({ state: { pin: this.pin }, ...io, ...config, control: { socket: this.socket } }));
   }
 
   writeText(text: string): void {

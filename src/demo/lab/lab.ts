@@ -101,6 +101,8 @@ export class Lab {
       `link set ${wire} master ${bridge.name} up`,
     );
     if (checksums) await to.run('ethtool', ['-K', name, 'tx', 'off']);
+    // A veth takes redirected frames only while its own end polls (NAPI), which GRO or an XDP program turns on.
+    if (this.env.TD_TEST_IO?.endsWith('xdp')) await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on']);
     await to.ip(
       `link set ${name} up`,
       ...addresses.map((text) => `addr add ${text} dev ${name}${text.includes(':') ? ' nodad' : ''}`),

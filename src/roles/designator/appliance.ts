@@ -77,9 +77,10 @@ export class DesignatorAppliance implements Appliance {
   }
 
   drops(): DropRow[] {
+    const kernel = this.process.datapath.totals()?.drops ?? {};
     return ALL_DROP_REASONS.map(([reason, description], index) => ({
       reason,
-      packets: this.#sum(DROP_BASE + index),
+      packets: this.#sum(DROP_BASE + index) + (kernel[reason] ?? 0),
       description,
     }));
   }
@@ -94,19 +95,22 @@ export class DesignatorAppliance implements Appliance {
     const servers = this.process.table.memory.servers;
     const { binding } = this.process;
     return {
-      shards: this.process.statistics.map((s, shard) => ({
-        shard,
-        received: s[COUNTER.framesReceived],
-        in: s[COUNTER.packetsIn],
-        out: s[COUNTER.packetsOut],
-        bytesIn: s[COUNTER.bytesIn],
-        bytesOut: s[COUNTER.bytesOut],
-        passed: s[COUNTER.passed],
-        handedOver: s[COUNTER.handedOver],
-        answered: s[COUNTER.answered],
-        kernelLost: s[DROP_BASE + ALL_DROP_REASONS.findIndex(([name]) => name === 'receive-ring')],
-        restarts: status[shard]?.restarts ?? 0,
-      })),
+      shards: [
+        ...this.process.statistics.map((s, shard) => ({
+          shard,
+          received: s[COUNTER.framesReceived],
+          in: s[COUNTER.packetsIn],
+          out: s[COUNTER.packetsOut],
+          bytesIn: s[COUNTER.bytesIn],
+          bytesOut: s[COUNTER.bytesOut],
+          passed: s[COUNTER.passed],
+          handedOver: s[COUNTER.handedOver],
+          answered: s[COUNTER.answered],
+          kernelLost: s[DROP_BASE + ALL_DROP_REASONS.findIndex(([name]) => name === 'receive-ring')],
+          restarts: status[shard]?.restarts ?? 0,
+        })),
+        ...this.#kernel(),
+      ],
       vips: binding.vips.map((vip) => {
         const [halfOpen, established, closing] = states.get(vip.index) ?? [0, 0, 0];
         const own = binding.servers.filter((server) => server.vip === vip.index);
@@ -122,6 +126,18 @@ export class DesignatorAppliance implements Appliance {
       table: this.process.rows.totals(),
       reloads: this.process.reloads,
     };
+  }
+
+  /** The XDP program's own work, as one more row. */
+  #kernel(): Totals['shards'] {
+    const kernel = this.process.datapath.totals();
+    if (kernel === null) return [];
+    const { packetsIn, packetsOut, bytesIn, bytesOut, passed, answered } = kernel;
+    const nothing = { handedOver: 0, kernelLost: 0, restarts: 0 };
+    const received = packetsIn + packetsOut + passed + answered;
+    return [
+      { shard: 'kernel', received, in: packetsIn, out: packetsOut, bytesIn, bytesOut, passed, answered, ...nothing },
+    ];
   }
 
   explain({ client, vip: name, tunnel }: { client: string; vip: string; tunnel?: number }): ExplainRow {

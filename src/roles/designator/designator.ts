@@ -23,7 +23,7 @@ import { SpinLock } from '../../flow/spin-lock.js';
 import { HostFilter } from '../../io/host-filter.js';
 import { HostNetwork } from '../../io/host-network.js';
 import { type NativeAddon, native } from '../../io/native.js';
-import { PORT_OUTSIDE } from '../../io/port.js';
+import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import { CaptureHub } from '../../ops/capture.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
@@ -35,13 +35,14 @@ import type { ShardTask } from '../../workers/shard-task.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import { Binding, type BoundVip } from './binding.js';
 import { CapturePump } from './capture-pump.js';
+import type { Bound, Datapath } from './datapath.js';
 import { captureFilters } from './capture-filters.js';
 import { ServerCommands } from './drains.js';
 import { FloatingKeeper } from './floating-keeper.js';
 import { filterInput } from './filter-input.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
 import { Rows } from './rows.js';
-import { type OpenedTable, openTableFile, tableFile } from './table-file.js';
+import type { OpenedTable } from './table-file.js';
 
 export interface DesignatorOptions {
   readonly config: CompiledConfig;
@@ -50,8 +51,8 @@ export interface DesignatorOptions {
   readonly reload: (current: CompiledConfig) => Promise<{ config: CompiledConfig | null; result: ReloadResult }>;
   /** The process must end with this error: nothing can go on. */
   readonly onFatal: (error: Error) => void;
-  /** A number of this process, for the fan-out groups. */
-  readonly processId: number;
+  /** What carries the packets (`openDatapath`). */
+  readonly datapath: Datapath;
   /** Pin shards to CPUs. */
   readonly pin: boolean;
 }
@@ -62,10 +63,16 @@ const SETTLE_MS = 1500;
 /** More than an ARP announcement or a Neighbour Advertisement needs. */
 const ANNOUNCEMENT_LENGTH = 128;
 
+/** Shards that a configuration asks for. */
+export function shardCount(config: CompiledConfig): number {
+  return config.workers === 'auto' ? Math.min(availableParallelism(), SHARD_LIMIT) : config.workers;
+}
+
 export class DesignatorProcess {
   readonly addon: NativeAddon = native();
   readonly startedAt = new Date();
   readonly shards: number;
+  readonly datapath: Datapath;
   readonly statistics: Float64Array[];
   readonly table: OpenedTable;
   readonly binding: Binding;
@@ -96,14 +103,13 @@ export class DesignatorProcess {
   #ready = false;
   #stopping: Promise<void> | null = null;
 
-  /** Opens the table. Errors: TD_UNAVAILABLE no memory, TD_CONFIG the table of running tunnels has another size. */
   constructor(options: DesignatorOptions) {
     this.#o = options;
     this.config = options.config;
-    this.shards =
-      options.config.workers === 'auto' ? Math.min(availableParallelism(), SHARD_LIMIT) : options.config.workers;
+    this.datapath = options.datapath;
+    this.shards = shardCount(options.config);
     const { addon, shards } = this;
-    this.table = openTableFile(addon, tableFile(options.config.control.socket), options.config.table.connections);
+    this.table = this.datapath.table;
     const { memory } = this.table;
     this.binding = new Binding(memory);
     this.binding.assignOwners(shards);
@@ -115,7 +121,7 @@ export class DesignatorProcess {
     this.designator.setPlan(this.#plan);
     this.rows = new Rows(memory, this.binding, now);
     this.statistics = Array.from({ length: shards }, newStatistics);
-    this.ioOf = new Array(shards).fill('packet');
+    this.ioOf = new Array(shards).fill(this.datapath.words);
     this.#controls = Array.from({ length: shards }, newControl);
     this.#wakeFds = Array.from({ length: shards }, () => addon.eventFd());
     this.#handOver = new SharedArrayBuffer(handOverLength(shards));
@@ -135,8 +141,12 @@ export class DesignatorProcess {
       now,
       (shard) => this.statistics[shard][COUNTER.captureLost],
     );
-    this.commands = new ServerCommands(memory, this.binding, now, (server) =>
-      this.#pool.broadcast({ type: 'release', server }),
+    this.commands = new ServerCommands(
+      memory,
+      this.binding,
+      now,
+      (server) => this.#pool.broadcast({ type: 'release', server }),
+      () => this.#pool.broadcast({ type: 'review' }),
     );
     this.#network = new HostNetwork({
       outside: options.config.outside,
@@ -189,6 +199,7 @@ export class DesignatorProcess {
     this.#network.setServers(this.#serverAddresses());
     await this.#network.start();
     await this.#filter.install();
+    await this.datapath.prepare(this.#bound());
     const started = new Promise<void>((resolve, reject) => {
       this.#upListener = () => this.#up.size === this.shards && resolve();
       this.#startFailure = reject;
@@ -196,6 +207,7 @@ export class DesignatorProcess {
     this.#pool.start();
     await started;
     this.#startFailure = null;
+    await this.datapath.attach();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     await this.#settle();
     this.#announceVips();
@@ -220,18 +232,32 @@ export class DesignatorProcess {
     return this.#ready && this.#stopping === null;
   }
 
-  /** Ends the shards and takes the filter off the host. The table stays for the next process. */
+  /** Ends the shards and leaves the interfaces as they were. The tunnels stay for the next process. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    this.#stopping ??= this.#stop(false);
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  /**
+   * Ends the shards and lets the kernel go on forwarding until the next process takes over, where the adapter can; else
+   * as `stop`. Returns which.
+   */
+  async leave(): Promise<boolean> {
+    const stays = this.#stopping === null && this.datapath.leave();
+    this.#stopping ??= this.#stop(stays);
+    await this.#stopping;
+    return stays;
+  }
+
+  async #stop(stays: boolean): Promise<void> {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#pump.setActive(false);
     this.hub.close();
     await this.#pool.stop();
-    await this.#filter.remove();
+    if (!stays) {
+      await this.datapath.stop();
+      await this.#filter.remove();
+    }
     this.#network.stop();
     for (const fd of this.#wakeFds) this.addon.closeFd(fd);
   }
@@ -242,6 +268,7 @@ export class DesignatorProcess {
     const { config } = this;
     const oneArm = config.outside.name === config.inside.name;
     const sameDevice = config.outside.device === config.inside.device;
+    const io = this.datapath.shardIo();
     const mac = (name: string): Uint8Array => this.addon.interfaceInfo(name).mac;
     return {
       shard,
@@ -252,12 +279,7 @@ export class DesignatorProcess {
       capture: this.#captureMemory[shard],
       wakeFds: this.#wakeFds,
       table: { fd: this.table.fd, length: this.table.length, connections: config.table.connections },
-      devices: sameDevice
-        ? [{ name: config.outside.device, role: 'both' }]
-        : [
-            { name: config.outside.device, role: 'outside' },
-            { name: config.inside.device, role: 'inside' },
-          ],
+      io,
       ports: oneArm
         ? [{ device: 0, vlan: config.outside.vlan, mac: mac(config.outside.device) }]
         : [
@@ -265,12 +287,11 @@ export class DesignatorProcess {
             { device: sameDevice ? 0 : 1, vlan: config.inside.vlan, mac: mac(config.inside.device) },
           ],
       oneArm,
-      // A group per device: two ids a process, so that a neighbour's do not fall between.
-      fanoutGroup: (this.#o.processId * 2) & 0xfffe,
       cpu: this.#o.pin ? shard % availableParallelism() : -1,
       plan: this.#plan,
       routes: this.#routes as RouteSnapshot,
       floating: [...this.#floating.known],
+      captures: captureFilters(this.hub.captures()),
     };
   }
 
@@ -280,8 +301,6 @@ export class DesignatorProcess {
         this.#up.add(shard);
         this.ioOf[shard] = notice.description;
         this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
-        if (this.hub.active)
-          this.#pool.message(shard, { type: 'capture', captures: captureFilters(this.hub.captures()) });
         this.#upListener?.();
         return;
       case 'floating':
@@ -299,6 +318,7 @@ export class DesignatorProcess {
       new RecordPool(memory).adopt();
       lock.release(SHARD_LIMIT);
     }
+    this.datapath.shardEnded(shard);
     this.#o.logger.error({ shard, restarts, err: error }, 'shard crashed, starting it again');
     if (this.#startFailure !== null && !this.#up.has(shard)) this.#startFailure(error);
   }
@@ -371,6 +391,7 @@ export class DesignatorProcess {
     this.commands.tick();
     if (++this.#ticks % 5 !== 0) return;
     this.#neighbours.tick();
+    for (const sentence of this.datapath.tick()) this.#o.logger.warn({ io: this.datapath.words }, sentence);
     if (this.#ticks % 50 !== 0) return;
     void this.#floating.prune();
     if (this.binding.hasEmptyRetired()) this.#forgetRetired();
@@ -428,11 +449,22 @@ export class DesignatorProcess {
     }
     this.config = config;
     this.#plan = plan;
+    this.datapath.update(this.#bound());
     this.#network.setServers(this.#serverAddresses());
     if (this.#routes !== null) this.#neighbours.setRoutes(this.#routes, this.binding.servers);
     this.designator.setPlan(this.#plan);
     this.#pool.broadcast({ type: 'plan', plan: this.#plan });
     if (this.#ready) this.#announceVips();
+  }
+
+  #bound(): Bound {
+    const asks = (port: number): boolean => this.#network.needsOwnResolution(port);
+    return {
+      config: this.config,
+      binding: this.binding,
+      plan: this.#plan,
+      ownResolution: [asks(PORT_OUTSIDE), asks(PORT_INSIDE)],
+    };
   }
 
   /** HEADER.generation: how many processes had this table. */

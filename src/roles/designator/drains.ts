@@ -19,6 +19,8 @@ export class ServerCommands {
     readonly now: () => number,
     /** Closes every tunnel of a server. */
     readonly closeTunnels: (server: number) => void,
+    /** A server has entered another state. */
+    readonly onState: () => void = () => {},
   ) {}
 
   /** Errors: TD_NOT_FOUND a name that no server has, TD_USAGE a bad weight; nothing is changed then. */
@@ -57,6 +59,7 @@ export class ServerCommands {
     servers[at + SERVER_CELL.reason] = reason;
     servers[at + SERVER_CELL.since] = Math.floor(this.now());
     Atomics.store(servers, at + SERVER_CELL.state, state);
+    this.onState();
   }
 
   /** Several times a second: deadlines that have come. */

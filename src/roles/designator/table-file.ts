@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { DesignatorError } from '../../errors.js';
-import { adoptTable } from '../../flow/adoption.js';
+import { adoptTable, clearOffload } from '../../flow/adoption.js';
 import { formatTable, HEADER, inspectTable, LAYOUT_VERSION, TableMemory, tableLayout } from '../../flow/layout.js';
 import type { NativeAddon } from '../../io/native.js';
 
@@ -52,6 +52,7 @@ export function openTableFile(addon: NativeAddon, file: string | null, connectio
   if (condition === 'adoptable') {
     const nowMs = Math.floor(addon.monotonicSeconds() * 1000) | 0;
     Atomics.add(memory.header, HEADER.generation, 1);
+    clearOffload(memory); // this table is no XDP program's
     const found = adoptTable(memory, nowMs);
     const freed = found.freedEntries + found.freedRecords;
     story = `adopted ${found.tunnels} tunnels, ${found.sessions} sessions; freed ${freed} half-written pieces`;
@@ -87,7 +88,7 @@ function asTableError(cause: NodeJS.ErrnoException, file: string | null, length:
   }
 }
 
-function readBootId(): Int32Array {
+export function readBootId(): Int32Array {
   const words = new Int32Array(4);
   const text = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').replace(/[^0-9a-f]/g, '');
   for (let i = 0; i < 4; i++) words[i] = Number.parseInt(text.slice(i * 8, i * 8 + 8), 16) | 0;
