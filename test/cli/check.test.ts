@@ -19,11 +19,11 @@ test('a good file: nothing on stdout, 0', async () => {
 });
 
 test('all errors on stdout with the name as it was given, 78', async () => {
-  expect(await check(`${MINIMAL}io: xdp\nworkers: 0\n`)).toMatchObject({
+  expect(await check(`${MINIMAL}io: tap\nworkers: 0\n`)).toMatchObject({
     status: 78,
     error: null,
     stdout:
-      'd.yaml:7:5: io: io xdp is not available in this version\nd.yaml:8:10: workers: it must be at least 1, not 0\n',
+      'd.yaml:7:5: io: it must be auto, xdp or packet, not "tap"\nd.yaml:8:10: workers: it must be at least 1, not 0\n',
     stderr: 'd.yaml: 2 errors\n',
   });
 });
