@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bind_ring_options.h"
+#include "bind_xsk_options.h"
 #include "bindings.h"
 
 namespace td {
@@ -36,13 +37,16 @@ class ForwardingTwin : public Napi::ObjectWrap<ForwardingTwin> {
     const DecisionInput input = read_decision_input(options, &hold_);
     decision_ = std::make_unique<Decision>(input.view, input.places);
     try {
-      ring_ = std::make_unique<PacketRing>(read_ring_options(options));
+      if (options.Get("handle").IsUndefined()) {
+        ring_ = std::make_unique<PacketRing>(read_ring_options(options));
+        ring_->bind(table, columns(), counters, clock);
+      } else {
+        sockets_ = open_xsk_ring(options);
+        sockets_->bind(table, columns(), counters, clock);
+      }
     } catch (const SystemError& error) {
       throw make_error(info.Env(), error.what, error.error);
     }
-    ring_->bind(table,
-                {offset_.data(), length_.data(), ingress_.data(), egress_.data(), flags_.data(), verdict_.data()},
-                counters, clock);
   }
 
  private:
@@ -50,24 +54,34 @@ class ForwardingTwin : public Napi::ObjectWrap<ForwardingTwin> {
   Napi::Value Run(const Napi::CallbackInfo& info) {
     const double until = seconds_now() + static_cast<double>(integer(info[0], "milliseconds", kRunLimitMs)) / 1000;
     hold_.check(info.Env());
-    const Columns columns{offset_.data(), length_.data(), ingress_.data(),
-                          egress_.data(), flags_.data(),  verdict_.data()};
-    const auto frames = ring_->memory()->bytes();
-    uint64_t total = 0;
     try {
-      while (seconds_now() < until) {
-        received_ = ring_->turn(received_, 0, kIdleWaitMs);
-        total += received_;
-        decision_->decide(frames, columns, kinds_.data(), keys_.data(), received_);
-      }
+      const uint64_t total = sockets_ == nullptr ? forward(*ring_, until) : forward(*sockets_, until);
+      return Napi::Number::New(info.Env(), static_cast<double>(total));
     } catch (const SystemError& error) {
       throw make_error(info.Env(), error.what, error.error);
     }
-    return Napi::Number::New(info.Env(), static_cast<double>(total));
   }
   Napi::Value Close(const Napi::CallbackInfo& info) {
-    ring_->close();
+    if (ring_ != nullptr) ring_->close();
+    if (sockets_ != nullptr) sockets_->close();
     return info.Env().Undefined();
+  }
+
+  Columns columns() noexcept {
+    return {offset_.data(), length_.data(), ingress_.data(), egress_.data(), flags_.data(), verdict_.data()};
+  }
+
+  template <typename Ring>
+  uint64_t forward(Ring& ring, double until) {
+    const Columns frames_of = columns();
+    const auto frames = ring.memory()->bytes();
+    uint64_t total = 0;
+    while (seconds_now() < until) {
+      received_ = ring.turn(received_, 0, kIdleWaitMs);
+      total += received_;
+      decision_->decide(frames, frames_of, kinds_.data(), keys_.data(), received_);
+    }
+    return total;
   }
 
   BufferHold hold_;
@@ -80,7 +94,8 @@ class ForwardingTwin : public Napi::ObjectWrap<ForwardingTwin> {
   std::vector<uint8_t> kinds_ = std::vector<uint8_t>(TD_COLUMN_LENGTH);
   std::vector<uint32_t> keys_ = std::vector<uint32_t>(std::size_t{TD_COLUMN_LENGTH} * TD_KEY_WORDS);
   std::unique_ptr<Decision> decision_;
-  std::unique_ptr<PacketRing> ring_;
+  std::unique_ptr<PacketRing> ring_;  // one of the two
+  std::unique_ptr<XskRing> sockets_;
   uint32_t received_ = 0;
 };
 

@@ -1,7 +1,6 @@
 // class XskSet (main thread) and class XskRing (a shard's): the `xdp` adapter's sockets.
 #include "bind_ring_object.h"
-#include "xsk_registry.h"
-#include "xsk_ring.h"
+#include "bind_xsk_options.h"
 
 namespace td {
 namespace {
@@ -118,16 +117,7 @@ class XskSetObject : public Napi::ObjectWrap<XskSetObject> {
 
 struct XskRingMaker {
   static constexpr const char* name = "XskRing";
-  static std::unique_ptr<XskRing> make(const Napi::Object& options) {
-    std::shared_ptr<XskSet> set = find_xsk_set(number(options, "handle"));
-    if (set == nullptr) throw SystemError{"the AF_XDP sockets of that handle", EBADF};
-    XskRingOptions wanted;
-    wanted.shard = number(options, "shard", set->shards() - 1);
-    wanted.ports = read_ports(options, static_cast<uint32_t>(set->devices().size()));
-    wanted.spin_micros = number_if_given(options, "spinMicros", kSpinMicros, kSpinLimitMicros);
-    wanted.wake_fd = number_or(options, "wakeFd", -1);
-    return std::make_unique<XskRing>(std::move(set), wanted);
-  }
+  static std::unique_ptr<XskRing> make(const Napi::Object& options) { return open_xsk_ring(options); }
 };
 
 }  // namespace

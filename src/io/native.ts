@@ -110,9 +110,10 @@ export interface DecisionTwin {
   lookUp(count: number): void;
 }
 
-export interface ForwardingTwinOptions
-  extends PacketRingOptions,
-    Pick<DecisionTwinOptions, 'buffer' | 'layout' | 'vips' | 'servers'> {}
+type TwinTable = Pick<DecisionTwinOptions, 'buffer' | 'layout' | 'vips' | 'servers'>;
+
+/** With `handle` over AF_XDP, else over AF_PACKET. */
+export type ForwardingTwinOptions = TwinTable & (PacketRingOptions | XskRingOptions);
 
 /** The shard's loop in C++ over the same rings and table, for benchmarks: known tunnels only. */
 export interface ForwardingTwin {

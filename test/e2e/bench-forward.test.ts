@@ -75,6 +75,15 @@ describeLab('designator bench with traffic', [], () => {
     }
   });
 
+  test('forward: TypeScript on AF_XDP beside the same loop in C++', () => {
+    const { rows } = bench<ForwardRow>(
+      ...['forward', '--peers', 'af-xdp,af-xdp-twin', '--loads', 'saturation', '--flows', '300'],
+    );
+    expect(rows.map(({ peer }) => peer)).toEqual(['af-xdp', 'af-xdp-twin']);
+    for (const { kpps } of rows) expect(kpps).toBeGreaterThan(0);
+    expect(rows[1].ratios).toMatchObject([{ ours: 'af-xdp', bar: 1.1 }]);
+  });
+
   test('latency: percentiles rise', () => {
     const { rows } = bench<LatencyRow>('latency');
     expect(rows.map(({ peer, load }) => [peer, load])).toEqual([
