@@ -27,7 +27,7 @@ interface Result {
   readonly rows: readonly object[];
   readonly text: string;
 }
-interface BenchModule {
+export interface BenchModule {
   bench(request: object): Promise<Result>;
   readRun(file: string): Omit<Result, 'text'>;
   writeReport(folder: string, run: object): string[];
@@ -89,8 +89,10 @@ export function register(program: Command, context: CliContext): void {
 async function run(names: readonly string[], options: BenchOptions, context: CliContext): Promise<void> {
   const unknown = names.find((name) => !NAMES.includes(name) && name !== 'all');
   if (unknown !== undefined) throw new DesignatorError('TD_USAGE', `no benchmark "${unknown}": ${NAMES.join(', ')}`);
-  const { quick = false, json = false, report, from, ...forward } = options;
-  const { bench, readRun, writeReport } = await load();
+  const { quick = false, json = false, report, from, ...chosen } = options;
+  const isWhole = names.length === 0 || names.includes('all');
+  const isReport = report !== undefined && names.length === 0;
+  const { bench, readRun, writeReport } = await loadBench();
   const files = (run: object): Promise<void> =>
     write(context.stderr, `bench: ${writeReport(report ?? '.', run).join(', ')}\n`);
   if (from !== undefined) {
@@ -98,8 +100,9 @@ async function run(names: readonly string[], options: BenchOptions, context: Cli
     return files(readRun(from));
   }
   const result = await bench({
-    ...forward,
-    benchmarks: names.length === 0 || names.includes('all') ? NAMES : names,
+    ...(isReport && !quick ? MODERATE : {}),
+    ...chosen,
+    benchmarks: isReport ? REPORTED : isWhole ? NAMES : names,
     quick,
     self: context.self,
     env: context.env,
@@ -112,7 +115,8 @@ async function run(names: readonly string[], options: BenchOptions, context: Cli
   else await write(context.stdout, result.text);
 }
 
-async function load(): Promise<BenchModule> {
+/** Errors: TD_UNAVAILABLE the benchmarks are not built. */
+export async function loadBench(): Promise<BenchModule> {
   const url = new URL('../bench/index.js', import.meta.url).href;
   try {
     return (await import(url)) as BenchModule;
