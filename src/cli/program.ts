@@ -17,6 +17,7 @@ import * as replay from './replay.js';
 import * as run from './run.js';
 import * as server from './server.js';
 import * as show from './show.js';
+import * as tune from './tune.js';
 import * as unpin from './unpin.js';
 
 /** In the order of the help. */
@@ -32,6 +33,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   capture,
   demo,
   bench,
+  tune,
   completion,
 ];
 

@@ -63,6 +63,7 @@ const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
   { head: 'packets', value: (row) => row.packets },
   { head: 'restarts', value: (row) => row.restarts },
   { head: 'heartbeat', value: (row) => `${row.heartbeatAgeSeconds.toFixed(1)}s ago`, align: 'right' },
+  { head: 'reason', value: (row) => row.reason },
 ];
 
 const DROP_COLUMNS: readonly Column<DropRow>[] = [

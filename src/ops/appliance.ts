@@ -66,6 +66,8 @@ export interface WorkerRow {
   packets: number;
   restarts: number;
   heartbeatAgeSeconds: number;
+  /** Why `io` is not a better one. */
+  reason: string | null;
 }
 export interface DropRow {
   reason: string;

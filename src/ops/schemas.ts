@@ -83,6 +83,7 @@ export const SHARED_SCHEMAS = [
     packets: integer,
     restarts: integer,
     heartbeatAgeSeconds: number,
+    reason: { ...textOrNull, description: 'why io is not a better one' },
   }),
   row('Drop', { reason: text, packets: integer, description: text }),
   row('Explanation', {
