@@ -5,6 +5,9 @@ import type { CliContext } from './context.js';
 import { write, writeJson } from './output.js';
 
 const NAMES = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover'];
+/** What a report is made of, and how, unless it is said: a quarter of an hour. */
+const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
+const MODERATE = { sizes: [64], directions: ['in', 'both'], seconds: 0.5 } as const;
 const PEERS = 'xdp,af-xdp,xdp-bare,af-xdp-twin,designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram';
 
 interface BenchOptions {
