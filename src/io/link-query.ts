@@ -11,7 +11,11 @@ const RTM_SETLINK = 19;
 const GENL_ID_CTRL = 16;
 const CTRL_CMD_GETFAMILY = 3;
 const NETDEV_CMD_DEV_GET = 1;
+const ETHTOOL_MSG_FEATURES_GET = 11;
+const ETHTOOL_MSG_FEATURES_SET = 12;
 const ETHTOOL_MSG_CHANNELS_GET = 17;
+/** NETIF_F_HW_VLAN_CTAG_RX as ethtool names it; `rxvlan` for short. */
+const RX_VLAN_OFFLOAD = 'rx-vlan-hw-parse';
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLA_F_NESTED = 0x8000;
@@ -126,6 +130,30 @@ export class LinkQuery {
     }
   }
 
+  /** Whether the device takes the VLAN tag out of a received frame: `fixed` is on and cannot be turned off. */
+  rxVlanOffload(index: number): 'off' | 'on' | 'fixed' {
+    try {
+      const device = attribute(1 | NLA_F_NESTED, attribute(1, signed(index)));
+      const body = join([genlHeader(ETHTOOL_MSG_FEATURES_GET), device]);
+      const answer = this.#askFamily('ethtool', `features of interface ${index}`, body);
+      const has = (type: number): boolean => namesOf(answer.get(type)).includes(RX_VLAN_OFFLOAD);
+      if (!has(4)) return 'off'; // active
+      return has(2) ? 'on' : 'fixed'; // can be changed
+    } catch (error) {
+      if (error instanceof NetlinkRefusal) return 'off'; // it has no features to speak of
+      throw error;
+    }
+  }
+
+  setRxVlanOffload(index: number, on: boolean): void {
+    const name = attribute(2, new TextEncoder().encode(`${RX_VLAN_OFFLOAD}\0`));
+    const bit = attribute(1 | NLA_F_NESTED, on ? join([name, attribute(3, new Uint8Array(0))]) : name);
+    const wanted = attribute(3 | NLA_F_NESTED, attribute(3 | NLA_F_NESTED, bit));
+    const device = attribute(1 | NLA_F_NESTED, attribute(1, signed(index)));
+    const body = join([genlHeader(ETHTOOL_MSG_FEATURES_SET), device, wanted]);
+    this.#askFamily('ethtool', `VLAN offload of interface ${index}`, body, NLM_F_ACK);
+  }
+
   close(): void {
     this.#route.close();
     this.#generic?.close();
@@ -137,7 +165,7 @@ export class LinkQuery {
     return answer === null ? new Map() : attributesOf(answer, LINK_LENGTH);
   }
 
-  #askFamily(family: string, what: string, body: Uint8Array): Attributes {
+  #askFamily(family: string, what: string, body: Uint8Array, flags = 0): Attributes {
     this.#generic ??= new this.addon.NetlinkSocket(NETLINK_GENERIC, 0, () => {});
     let id = this.#families.get(family);
     if (id === undefined) {
@@ -147,7 +175,7 @@ export class LinkQuery {
       if (id === undefined) throw new NetlinkRefusal(`netlink family ${family}`, 2, 'there is none');
       this.#families.set(family, id);
     }
-    const answer = this.#ask(this.#generic, what, id, 0, body);
+    const answer = this.#ask(this.#generic, what, id, flags, body);
     return answer === null ? new Map() : attributesOf(answer, GENL_LENGTH);
   }
 
@@ -201,6 +229,27 @@ function attributesOf(view: DataView, from: number): Attributes {
     at += (length + 3) & ~3;
   }
   return found;
+}
+
+/** Names of the bits that are set in a bitset of ethtool's (Documentation/networking/ethtool-netlink.rst, "Bit sets"). */
+function namesOf(bitset: DataView | undefined): string[] {
+  if (bitset === undefined) return [];
+  const parts = attributesOf(bitset, 0);
+  const all = parts.has(1); // no mask: what is listed is set
+  const bits = parts.get(3);
+  if (bits === undefined) return [];
+  const names: string[] = [];
+  for (let at = 0; at + 4 <= bits.byteLength; at += (bits.getUint16(at, true) + 3) & ~3) {
+    const length = bits.getUint16(at, true);
+    if (length < 4 || at + length > bits.byteLength) break;
+    const bit = attributesOf(new DataView(bits.buffer, bits.byteOffset + at + 4, length - 4), 0);
+    const name = bit.get(2);
+    if (name === undefined || !(all || bit.has(3))) continue;
+    names.push(
+      new TextDecoder().decode(new Uint8Array(name.buffer, name.byteOffset, name.byteLength)).replace(/\0+$/, ''),
+    );
+  }
+  return names;
 }
 
 function attribute(type: number, payload: Uint8Array): Uint8Array {

@@ -9,6 +9,8 @@
  * - A program of our own on the veth changes what its peer may do, not what may be redirected into it.
  * - Generic redirect and generic XDP_TX go the way of ordinary frames and arrive on a plain pair too; so does what an
  *   AF_XDP socket sends in copy mode, beside a native program as well.
+ * - A veth hands on the VLAN tag as the sender gave it: with `tx-vlan-offload` there, as it is by default, the tag stands
+ *   beside the frame, where no program sees it, whatever our end's `rx-vlan-offload` says.
  * - Native XDP on a veth is refused (ERANGE) when the peer's frames do not fit into one page.
  */
 import { DesignatorError } from '../errors.js';
@@ -28,6 +30,10 @@ export interface XdpDeviceFacts extends XdpDevice {
   /** What a native program sends back out of the device (XDP_TX) arrives for certain. */
   readonly transmit: boolean;
   readonly zeroCopy: boolean;
+  /** `veth`, `bridge` …; empty for hardware. */
+  readonly kind: string;
+  /** The device takes VLAN tags out of frames, beyond a program's sight: no; yes; yes, and it cannot be turned off. */
+  readonly rxVlan: 'off' | 'on' | 'fixed';
   /** Receive queues in use. */
   readonly queues: number;
   /** `xdp_stats (id 12)`: somebody else's program is there; null none. */
@@ -43,6 +49,7 @@ export function readXdpDevice(
   try {
     const features = query.features(device.index);
     const has = (bits: number): boolean => features !== null && (features & bits) === bits;
+    const kind = query.kind(device.index);
     const able = features === null || has(XDP_FEATURE.basic | XDP_FEATURE.redirect);
     return {
       name: device.name,
@@ -50,8 +57,10 @@ export function readXdpDevice(
       mtu: query.mtu(device.index),
       native: able ? true : `the driver of ${device.name} has no native XDP with redirect`,
       redirectInto: features === null ? null : has(XDP_FEATURE.ndoXmit),
-      transmit: query.kind(device.index) !== 'veth',
+      transmit: kind !== 'veth',
       zeroCopy: has(XDP_FEATURE.zeroCopy),
+      kind,
+      rxVlan: query.rxVlanOffload(device.index),
       queues: query.queues(device.index),
       foreign: foreignProgram(addon, query, device.index),
     };

@@ -13,6 +13,8 @@ export interface XdpFacts {
   readonly refusal: { readonly code: 'TD_NO_PERMISSION' | 'TD_UNAVAILABLE'; readonly reason: string } | null;
   /** Outside and inside; one when they are the same. */
   readonly devices: readonly XdpDeviceFacts[];
+  /** Names of those that carry a VLAN of ours. */
+  readonly tagged: readonly string[];
 }
 
 export type IoRequest = 'auto' | 'xdp' | 'packet';
@@ -35,10 +37,11 @@ export function readXdpFacts(
   addon: Pick<NativeAddon, 'bpf' | 'closeFd' | 'NetlinkSocket'>,
   outside: XdpDevice,
   inside: XdpDevice,
+  tagged: readonly string[] = [],
   arch: string = os.arch(),
 ): XdpFacts {
   const devices = outside.index === inside.index ? [outside] : [outside, inside];
-  return { arch, refusal: probeBpf(addon), devices: devices.map((device) => readXdpDevice(addon, device)) };
+  return { arch, refusal: probeBpf(addon), devices: devices.map((device) => readXdpDevice(addon, device)), tagged };
 }
 
 function probeBpf(addon: Pick<NativeAddon, 'bpf' | 'closeFd'>): XdpFacts['refusal'] {
@@ -78,7 +81,7 @@ function obstacles(facts: XdpFacts): Obstacle[] {
     });
   }
   if (facts.refusal !== null) found.push(facts.refusal);
-  for (const { name, mtu, foreign } of facts.devices) {
+  for (const { name, mtu, foreign, rxVlan } of facts.devices) {
     if (foreign !== null) {
       found.push({
         code: 'TD_CONFLICT',
@@ -89,6 +92,12 @@ function obstacles(facts: XdpFacts): Obstacle[] {
       found.push({
         code: 'TD_UNAVAILABLE',
         reason: `${name} has an MTU of ${mtu}; XDP needs frames that fit into one page: at most ${XDP_MTU_LIMIT}`,
+      });
+    }
+    if (rxVlan === 'fixed' && facts.tagged.includes(name)) {
+      found.push({
+        code: 'TD_UNAVAILABLE',
+        reason: `${name} takes VLAN tags out of frames before XDP sees them, and that cannot be turned off (rx-vlan-offload is fixed)`,
       });
     }
   }
@@ -107,7 +116,10 @@ export function decideIo(request: IoRequest, offload: boolean, facts: XdpFacts):
     if (request === 'auto') return packet(reasons);
     throw new DesignatorError(found[0].code, `io: xdp: ${reasons.join('; ')}`, { reasons });
   }
-  const reasons: string[] = [];
+  const reasons = tagsOfSenders(facts);
+  // What the far end does with tags cannot be asked from here, and frames would be missed without a word.
+  if (reasons.length > 0 && request === 'auto') return packet(reasons);
+  const better = reasons.length;
   for (const { native } of facts.devices) if (native !== true) reasons.push(native);
   if (offload) {
     for (const { name, redirectInto } of facts.devices) {
@@ -118,7 +130,8 @@ export function decideIo(request: IoRequest, offload: boolean, facts: XdpFacts):
       }
     }
   }
-  if (reasons.length > 0) return { io: 'xdp', mode: 'generic', offload, copy: 'copy', reasons, words: 'xdp-generic' };
+  if (reasons.length > better)
+    return { io: 'xdp', mode: 'generic', offload, copy: 'copy', reasons, words: 'xdp-generic' };
   const unknown = facts.devices.filter(({ redirectInto }) => offload && redirectInto === null);
   for (const { name } of unknown) {
     reasons.push(`this kernel cannot tell whether ${name} takes redirected frames; its counters are watched`);
@@ -128,6 +141,15 @@ export function decideIo(request: IoRequest, offload: boolean, facts: XdpFacts):
   if (!zeroCopy) reasons.push(`the driver of ${copied.join(' and ')} has no zero-copy`);
   const words = `xdp-native ${zeroCopy ? 'zero-copy' : 'copy'}`;
   return { io: 'xdp', mode: 'native', offload, copy: zeroCopy ? 'auto' : 'copy', reasons, words };
+}
+
+function tagsOfSenders({ devices, tagged }: XdpFacts): string[] {
+  return devices
+    .filter(({ name, kind }) => kind === 'veth' && tagged.includes(name))
+    .map(
+      ({ name }) =>
+        `XDP sees no VLAN tag on ${name}, a veth, unless its far end writes tags into frames (\`ethtool -K PEER txvlan off\`)`,
+    );
 }
 
 function packet(reasons: readonly string[]): IoDecision {

@@ -69,9 +69,9 @@ describe('tables for people', () => {
   test('workers and drops', async () => {
     expect((await show('workers')).stdout).toBe(
       [
-        'shard  state    io      packets  restarts  heartbeat',
-        '    0  running  packet     1000         0   0.1s ago',
-        '    1  running  packet     2000         1   0.2s ago',
+        'shard  state    io      packets  restarts  heartbeat  reason',
+        '    0  running  packet     1000         0   0.1s ago  XDP is built for x64 only',
+        '    1  running  packet     2000         1   0.2s ago  -',
         '',
       ].join('\n'),
     );

@@ -154,8 +154,16 @@ export class FakeAppliance implements Appliance {
 
   workers(): WorkerRow[] {
     return [
-      { shard: 0, state: 'running', io: 'packet', packets: 1000, restarts: 0, heartbeatAgeSeconds: 0.1 },
-      { shard: 1, state: 'running', io: 'packet', packets: 2000, restarts: 1, heartbeatAgeSeconds: 0.2 },
+      {
+        shard: 0,
+        state: 'running',
+        io: 'packet',
+        packets: 1000,
+        restarts: 0,
+        heartbeatAgeSeconds: 0.1,
+        reason: 'XDP is built for x64 only',
+      },
+      { shard: 1, state: 'running', io: 'packet', packets: 2000, restarts: 1, heartbeatAgeSeconds: 0.2, reason: null },
     ];
   }
 

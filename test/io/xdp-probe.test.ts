@@ -10,6 +10,8 @@ const device = (name: string, change: Partial<XdpDeviceFacts> = {}): XdpDeviceFa
   native: true,
   redirectInto: true,
   transmit: true,
+  kind: '',
+  rxVlan: 'off',
   zeroCopy: true,
   queues: 1,
   foreign: null,
@@ -19,6 +21,7 @@ const facts = (change: Partial<XdpFacts> = {}, outside: Partial<XdpDeviceFacts> 
   arch: 'x64',
   refusal: null,
   devices: [device('wan0', outside), device('lan0')],
+  tagged: [],
   ...change,
 });
 const thrown = (request: IoRequest, given: XdpFacts): DesignatorError => {
@@ -80,6 +83,26 @@ describe('decideIo', () => {
       exitStatus: 77,
       message: 'io: xdp: no right; wan0 has an MTU of 9000; XDP needs frames that fit into one page: at most 3498',
     });
+  });
+  test('tags that the device takes out for good', () => {
+    const given = facts({ tagged: ['wan0'] }, { rxVlan: 'fixed' });
+    expect(thrown('xdp', given)).toMatchObject({ exitStatus: 69, message: expect.stringMatching(/VLAN tags .*fixed/) });
+    expect(decideIo('auto', true, given)).toMatchObject({ io: 'packet', words: 'packet' });
+    expect(decideIo('xdp', true, facts({}, { rxVlan: 'fixed' })).io).toBe('xdp');
+    expect(decideIo('xdp', true, facts({ tagged: ['wan0'] }, { rxVlan: 'on' })).io).toBe('xdp');
+  });
+  test("a veth's tags are as its far end sends them: told, and not chosen unasked", () => {
+    const given = facts({ tagged: ['wan0'] }, { kind: 'veth' });
+    expect(decideIo('auto', true, given)).toMatchObject({
+      io: 'packet',
+      reasons: [expect.stringMatching(/txvlan off/)],
+    });
+    expect(decideIo('xdp', true, given)).toMatchObject({
+      io: 'xdp',
+      mode: 'native',
+      reasons: [expect.stringMatching(/txvlan off/)],
+    });
+    expect(decideIo('auto', true, facts({}, { kind: 'veth' })).io).toBe('xdp');
   });
   test('the largest MTU that fits is none', () => {
     expect(decideIo('xdp', true, facts({}, { mtu: 3498 })).io).toBe('xdp');

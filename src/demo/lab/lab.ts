@@ -102,7 +102,9 @@ export class Lab {
     );
     if (checksums) await to.run('ethtool', ['-K', name, 'tx', 'off']);
     // A veth takes redirected frames only while its own end polls (NAPI), which GRO or an XDP program turns on.
-    if (this.env.TD_TEST_IO?.endsWith('xdp')) await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on']);
+    // And XDP reads a VLAN tag only where the sender has written it into the frame.
+    if (this.env.TD_TEST_IO?.endsWith('xdp'))
+      await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on', 'txvlan', 'off']);
     await to.ip(
       `link set ${name} up`,
       ...addresses.map((text) => `addr add ${text} dev ${name}${text.includes(':') ? ' nodad' : ''}`),

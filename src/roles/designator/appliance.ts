@@ -73,6 +73,7 @@ export class DesignatorAppliance implements Appliance {
       packets: this.process.statistics[shard][COUNTER.framesReceived],
       restarts,
       heartbeatAgeSeconds,
+      reason: this.process.datapath.reasons.join('; ') || null,
     }));
   }
 

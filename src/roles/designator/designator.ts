@@ -391,7 +391,10 @@ export class DesignatorProcess {
     this.commands.tick();
     if (++this.#ticks % 5 !== 0) return;
     this.#neighbours.tick();
-    for (const sentence of this.datapath.tick()) this.#o.logger.warn({ io: this.datapath.words }, sentence);
+    for (const sentence of this.datapath.tick()) {
+      this.#o.logger.warn({ io: this.datapath.words }, sentence);
+      this.ioOf.fill(this.datapath.words);
+    }
     if (this.#ticks % 50 !== 0) return;
     void this.#floating.prune();
     if (this.binding.hasEmptyRetired()) this.#forgetRetired();

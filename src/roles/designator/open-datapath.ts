@@ -7,12 +7,13 @@ import { LAYOUT_VERSION, tableLayout } from '../../flow/layout.js';
 import { type NativeAddon, native } from '../../io/native.js';
 import type { XdpDevice } from '../../io/xdp-attachment.js';
 import { readXdpDevice } from '../../io/xdp-features.js';
+import { restoreTags } from '../../io/rx-vlan.js';
 import { decideIo, type IoDecision, readXdpFacts, type XdpFacts } from '../../io/xdp-probe.js';
 import { XdpProgram } from '../../io/xdp-program.js';
 import { type PinnedTable, readPinnedTable, unpinAll } from '../../io/xdp-unpin.js';
 import type { Logger } from '../../ops/log.js';
 import { type Datapath, PacketDatapath } from './datapath.js';
-import { openTableFile, tableFile } from './table-file.js';
+import { openTableFile, tableFile, tagFile } from './table-file.js';
 import { importPinned, openTableMap, refusalOf } from './table-map.js';
 import { XdpDatapath } from './xdp-datapath.js';
 
@@ -36,7 +37,9 @@ export function openDatapath(order: DatapathOrder): Datapath {
   const pinned = config.io === 'packet' && !mayAsk(addon) ? null : findPinned(addon, config, [outside, inside]);
   try {
     if (pinned !== null) checkPinned(pinned, config);
-    const facts = config.io === 'packet' ? null : readXdpFacts(addon, outside, inside);
+    const sides = [config.outside, config.inside];
+    const tagged = sides.filter(({ vlan }) => vlan !== 0).map(({ device }) => device);
+    const facts = config.io === 'packet' ? null : readXdpFacts(addon, outside, inside, tagged);
     const decision = facts === null ? null : decideIo(config.io, config.offload, facts);
     const datapath =
       facts !== null && decision?.io === 'xdp'
@@ -107,6 +110,8 @@ function openPacket(
     for (const done of unpinAll({ addon, pinPath: config.state.pin, devices })) logger.warn({}, done);
     table = importPinned(addon, table, pinned, config.state.pin);
   }
+  for (const device of restoreTags(addon, tagFile(config.control.socket)))
+    logger.info({ device }, 'VLAN offload is on again');
   return new PacketDatapath(config, reasons, processId, table);
 }
 

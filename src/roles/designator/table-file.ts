@@ -26,6 +26,11 @@ export function tableFile(socket: string): string {
   return path.join(path.dirname(socket), `${path.basename(socket).replace(/\.sock$/, '')}.table`);
 }
 
+/** /run/designator/control.vlan: devices whose rx-vlan-offload a process has turned off. */
+export function tagFile(socket: string): string {
+  return tableFile(socket).replace(/\.table$/, '.vlan');
+}
+
 /** Errors: TD_CONFLICT a living process has it; TD_NO_PERMISSION; TD_UNAVAILABLE no memory or no directory. */
 export function openTableFile(addon: NativeAddon, file: string | null, connections: number): OpenedTable {
   const { length } = tableLayout(connections);

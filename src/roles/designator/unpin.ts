@@ -4,8 +4,9 @@ import type { CompiledConfig } from '../../config/compiled.js';
 import { DesignatorError } from '../../errors.js';
 import { removeHostFilter } from '../../io/host-filter.js';
 import { native } from '../../io/native.js';
+import { restoreTags } from '../../io/rx-vlan.js';
 import { unpinAll } from '../../io/xdp-unpin.js';
-import { tableFile } from './table-file.js';
+import { tableFile, tagFile } from './table-file.js';
 
 /**
  * Program, links, pins, and the host's filter. Returns a sentence for each thing that was there. The tunnels that the
@@ -25,6 +26,9 @@ export async function unpin(config: CompiledConfig): Promise<string[]> {
       }
     });
     const done = unpinAll({ addon, pinPath: config.state.pin, devices });
+    for (const device of restoreTags(addon, tagFile(config.control.socket))) {
+      done.push(`${device}: rx-vlan-offload is on again`);
+    }
     if (await removeHostFilter(config.outside)) done.push('nftables table of the designator removed');
     return done;
   } finally {

@@ -12,13 +12,14 @@ import { ADDRESS_ROLE, XDP_FLAG } from '../../flow/layout.js';
 import { setXdpFlags, writeXdpWords } from '../../flow/xdp-words.js';
 import type { NativeAddon, XskSet } from '../../io/native.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
+import { keepTags, restoreTags } from '../../io/rx-vlan.js';
 import { openXskSet } from '../../io/xdp.js';
 import { XDP_COUNTER, xdpTotals } from '../../io/xdp-counters.js';
 import type { XdpProgram } from '../../io/xdp-program.js';
 import type { ShardIo } from '../../workers/shard-task.js';
 import type { Bound, Datapath, KernelTotals } from './datapath.js';
 import { RedirectGuard, sentPackets } from './redirect-guard.js';
-import type { OpenedTable } from './table-file.js';
+import { type OpenedTable, tagFile } from './table-file.js';
 import { saveTable } from './table-map.js';
 
 /** For every receive queue: twice its rings, so that a full ring leaves as many for frames on their way. */
@@ -137,7 +138,10 @@ export class XdpDatapath implements Datapath {
   }
 
   async attach(): Promise<void> {
-    this.#p.program.attach();
+    const { addon, config, program } = this.#p;
+    const tagged = [config.outside, config.inside].filter(({ vlan }) => vlan !== 0).map(({ device }) => device);
+    keepTags(addon, tagFile(config.control.socket), tagged);
+    program.attach();
   }
 
   update(bound: Bound): void {
@@ -190,11 +194,12 @@ export class XdpDatapath implements Datapath {
       const sent = sentPackets(devices, spec.device);
       const swallows = sent !== null && this.#guard.look(port, redirected[port], sent);
       const takes = this.#p.abilities.takesRedirects(spec.device);
+      if (!takes) this.#refused[port] = true;
       // What was found out by counting stays so until the device itself has changed its mind, and says so.
       if (this.#swallowed[port] === (swallows || !takes)) continue;
       if (this.#swallowed[port] && !(takes && this.#refused[port])) continue;
       this.#swallowed[port] = swallows || !takes;
-      this.#refused[port] = !takes;
+      if (takes) this.#refused[port] = false;
       said.push(
         this.#swallowed[port]
           ? `frames redirected into ${spec.device} do not arrive (a veth whose peer polls not at all: \`ethtool -K PEER gro on\`): the shards forward now`
@@ -238,8 +243,9 @@ export class XdpDatapath implements Datapath {
   }
 
   async stop(): Promise<void> {
-    const { addon, program, fileLock } = this.#p;
+    const { addon, program, config, fileLock } = this.#p;
     program.detach();
+    restoreTags(addon, tagFile(config.control.socket));
     this.#sockets.close();
     addon.closeFd(fileLock);
     if (this.table.file !== null) saveTable(addon, this.table.memory, this.table.file);
