@@ -1,4 +1,5 @@
-// The addon's entry: context-aware, one instance per JavaScript environment, no process-wide mutable state.
+// The addon's entry: context-aware, one instance per JavaScript environment. The only process-wide mutable state is the
+// register of AF_XDP sockets (xsk_registry.h): the main thread makes them, the shards use them.
 #include "bindings.h"
 
 namespace {

@@ -1,44 +1,51 @@
 // class XskSet (main thread) and class XskRing (a shard's): the `xdp` adapter's sockets.
+#include <memory>
+
 #include "bind_ring_object.h"
 #include "bind_xsk_options.h"
 
 namespace td {
 namespace {
 
-constexpr uint32_t kQueueLimit = 256;
-constexpr uint32_t kFrameLimit = 1U << 16;
-
 XskCopy read_copy(const Napi::Object& options) {
-  const std::string word = options.Get("copy").ToString();
-  if (word == "auto") return XskCopy::kAuto;
-  if (word == "copy") return XskCopy::kCopy;
-  if (word == "zero-copy") return XskCopy::kZeroCopy;
+  const std::string copy = options.Get("copy").ToString();
+  if (copy == "auto") return XskCopy::kAuto;
+  if (copy == "copy") return XskCopy::kCopy;
+  if (copy == "zero-copy") return XskCopy::kZeroCopy;
   throw Napi::RangeError::New(options.Env(), "copy: auto, copy or zero-copy");
+}
+
+uint32_t at_least(const Napi::Object& options, const char* name, uint32_t least, uint32_t limit) {
+  const uint32_t value = number(options, name, limit);
+  if (value < least) {
+    throw Napi::RangeError::New(options.Env(), std::string(name) + ": at least " + std::to_string(least));
+  }
+  return value;
 }
 
 XskSetOptions read_set_options(const Napi::Object& options) {
   const Napi::Env env = options.Env();
   XskSetOptions wanted;
   const Napi::Value devices = options.Get("devices");
-  if (!devices.IsArray()) throw Napi::TypeError::New(env, "devices: an array is needed");
-  const auto list = devices.As<Napi::Array>();
-  if (list.Length() == 0 || list.Length() > kDeviceLimit) throw Napi::RangeError::New(env, "devices: 1 to 8");
-  for (uint32_t i = 0; i < list.Length(); i++) {
-    const Napi::Value item = list.Get(i);
+  const uint32_t count = devices.IsArray() ? devices.As<Napi::Array>().Length() : 0;
+  if (count == 0 || count > kDeviceLimit) {
+    throw Napi::RangeError::New(env, "devices: 1 to " + std::to_string(kDeviceLimit));
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    const Napi::Value item = devices.As<Napi::Array>().Get(i);
     if (!item.IsObject()) throw Napi::TypeError::New(env, "devices[]: an object is needed");
     const auto device = item.As<Napi::Object>();
-    const uint32_t queues = number(device, "queues", kQueueLimit);
-    if (queues == 0) throw Napi::RangeError::New(env, "devices[].queues: at least 1");
-    wanted.devices.push_back({device.Get("name").ToString(), queues});
+    const Napi::Value name = device.Get("name");
+    if (!name.IsString()) throw Napi::TypeError::New(env, "devices[].name: a string is needed");
+    wanted.devices.push_back({name.As<Napi::String>(), at_least(device, "queues", 1, kQueueLimit)});
   }
-  wanted.shards = number(options, "shards", TD_SHARD_LIMIT);
+  wanted.shards = at_least(options, "shards", 1, TD_SHARD_LIMIT);
   wanted.chunk_length = number(options, "chunkLength", 4096);
-  wanted.frames_per_queue = number(options, "framesPerQueue", kFrameLimit);
-  wanted.copy = read_copy(options);
-  const bool chunk_fits = wanted.chunk_length == 2048 || wanted.chunk_length == 4096;
-  if (wanted.shards == 0 || !chunk_fits || wanted.frames_per_queue < TD_BATCH_CAPACITY) {
-    throw Napi::RangeError::New(env, "shards: at least 1; chunkLength: 2048 or 4096; framesPerQueue: at least 256");
+  if (wanted.chunk_length != 2048 && wanted.chunk_length != 4096) {
+    throw Napi::RangeError::New(env, "chunkLength: 2048 or 4096");
   }
+  wanted.frames_per_queue = at_least(options, "framesPerQueue", kFramesPerQueueMin, kFramesPerQueueMax);
+  wanted.copy = read_copy(options);
   return wanted;
 }
 
@@ -48,69 +55,89 @@ class XskSetObject : public Napi::ObjectWrap<XskSetObject> {
     using Self = XskSetObject;
     return DefineClass(env, "XskSet",
                        {InstanceMethod<&Self::Reclaim>("reclaim"), InstanceMethod<&Self::Free>("free"),
-                        InstanceMethod<&Self::Close>("close"), InstanceAccessor<&Self::Handle>("handle"),
-                        InstanceAccessor<&Self::ZeroCopy>("zeroCopy"), InstanceAccessor<&Self::Sockets>("sockets")});
+                        InstanceMethod<&Self::Usage>("usage"), InstanceMethod<&Self::Close>("close"),
+                        InstanceAccessor<&Self::Handle>("handle"), InstanceAccessor<&Self::ZeroCopy>("zeroCopy"),
+                        InstanceAccessor<&Self::Sockets>("sockets")});
   }
 
-  explicit XskSetObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<XskSetObject>(info) {
-    const XskSetOptions options = read_set_options(options_of(info, "XskSet"));
+  explicit XskSetObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<XskSetObject>(info), env_(info.Env()) {
+    const XskSetOptions wanted = read_set_options(options_of(info, "XskSet"));
     try {
-      set_ = std::make_shared<XskSet>(options);
+      set_ = std::make_shared<XskSet>(wanted);
     } catch (const SystemError& error) {
-      throw make_error(info.Env(), error.what, error.error);
+      throw make_error(env_, error.what, error.error);
     }
     handle_ = register_xsk_set(set_);
+    napi_add_env_cleanup_hook(env_, end, this);
   }
-  ~XskSetObject() override { close(); }
+  ~XskSetObject() override {
+    if (handle_ == 0) return;  // the constructor threw
+    napi_remove_env_cleanup_hook(env_, end, this);
+    close();
+  }
 
  private:
+  static void end(void* self) { static_cast<XskSetObject*>(self)->close(); }
+
   void close() {
-    if (set_ == nullptr) return;
     forget_xsk_set(handle_);
     set_.reset();
   }
-  void check(Napi::Env env) const {
-    if (set_ == nullptr) throw make_error(env, "the AF_XDP sockets are closed", EBADF);
+  XskSet& check() {
+    if (set_ == nullptr) throw make_error(env_, "the AF_XDP sockets are closed", EBADF);
+    return *set_;
   }
-
   Napi::Value Reclaim(const Napi::CallbackInfo& info) {
-    check(info.Env());
-    const auto shard = static_cast<uint32_t>(integer(info[0], "shard", set_->shards() - 1));
-    return Napi::Number::New(info.Env(), set_->pool().reclaim(static_cast<uint8_t>(FramePool::kFirstShard + shard)));
+    XskSet& set = check();
+    return Napi::Number::New(env_, set.reclaim(static_cast<uint32_t>(integer(info[0], "shard", set.shards() - 1))));
   }
-  Napi::Value Free(const Napi::CallbackInfo& info) {
-    check(info.Env());
-    return Napi::Number::New(info.Env(), set_->pool().available());
+  Napi::Value Free(const Napi::CallbackInfo&) {
+    return Napi::Number::New(env_, check().pool().count(kInPool, kInPool));
   }
-  Napi::Value Close(const Napi::CallbackInfo& info) {
+  /// { frames, pool, kernel, sent, held: per shard }
+  Napi::Value Usage(const Napi::CallbackInfo&) {
+    XskSet& set = check();
+    const FramePool& pool = set.pool();
+    auto result = Napi::Object::New(env_);
+    result.Set("frames", pool.frames());
+    result.Set("pool", pool.count(kInPool, kInPool));
+    result.Set("kernel", pool.count(kInKernel, kInKernel));
+    result.Set("sent", pool.count(kSent, 0xffff));
+    auto held = Napi::Array::New(env_, set.shards());
+    for (uint32_t s = 0; s < set.shards(); s++)
+      held.Set(s, pool.count(held_by(s), held_by(s)) + pool.count(spare_of(s), spare_of(s)));
+    result.Set("held", held);
+    return result;
+  }
+  Napi::Value Close(const Napi::CallbackInfo&) {
     close();
-    return info.Env().Undefined();
+    return env_.Undefined();
   }
-  Napi::Value Handle(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), handle_); }
-  Napi::Value ZeroCopy(const Napi::CallbackInfo& info) {
-    check(info.Env());
-    auto all = Napi::Array::New(info.Env());
-    for (const XskSet::Device& device : set_->devices()) {
-      all.Set(all.Length(), Napi::Boolean::New(info.Env(), device.zero_copy));
-    }
-    return all;
+  Napi::Value Handle(const Napi::CallbackInfo&) { return Napi::Number::New(env_, handle_); }
+  Napi::Value ZeroCopy(const Napi::CallbackInfo&) {
+    XskSet& set = check();
+    auto result = Napi::Array::New(env_, set.devices().size());
+    for (uint32_t i = 0; i < set.devices().size(); i++) result.Set(i, set.zero_copy());
+    return result;
   }
-  /// { index, fd }, index = (device * queues + queue) * shards + shard.
-  Napi::Value Sockets(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    check(env);
-    auto all = Napi::Array::New(env);
-    for (const XskSet::Lane& lane : set_->lanes()) {
-      for (uint32_t shard = 0; shard < set_->shards(); shard++) {
-        auto socket = Napi::Object::New(env);
-        socket.Set("index", (lane.device * set_->queues() + lane.queue) * set_->shards() + shard);
-        socket.Set("fd", lane.sockets[shard].fd.get());
-        all.Set(all.Length(), socket);
+  /// [{ index, fd }]
+  Napi::Value Sockets(const Napi::CallbackInfo&) {
+    XskSet& set = check();
+    auto result = Napi::Array::New(env_);
+    uint32_t count = 0;
+    for (uint32_t d = 0; d < set.devices().size(); d++) {
+      const XskDevice& device = set.devices()[d];
+      for (uint32_t at = 0; at < device.sockets.size(); at++) {
+        auto item = Napi::Object::New(env_);
+        item.Set("index", d * set.queues() * set.shards() + at);
+        item.Set("fd", device.sockets[at].fd.get());
+        result.Set(count++, item);
       }
     }
-    return all;
+    return result;
   }
 
+  Napi::Env env_;
   std::shared_ptr<XskSet> set_;
   uint32_t handle_ = 0;
 };

@@ -35,9 +35,14 @@ std::shared_ptr<XskSet> find_xsk_set(uint32_t handle) {
 }
 
 void forget_xsk_set(uint32_t handle) {
+  std::shared_ptr<XskSet> set;  // its end, which may be here, is outside of the lock
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
-  all.sets.erase(handle);
+  const auto found = all.sets.find(handle);
+  if (found == all.sets.end()) return;
+  set = std::move(found->second);
+  set->shut();
+  all.sets.erase(found);
 }
 
 }  // namespace td

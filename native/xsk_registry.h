@@ -12,6 +12,7 @@ namespace td {
 uint32_t register_xsk_set(std::shared_ptr<XskSet> set);
 /// Empty when there is none of that number.
 std::shared_ptr<XskSet> find_xsk_set(uint32_t handle);
+/// Its rings find themselves closed at their next turn.
 void forget_xsk_set(uint32_t handle);
 
 }  // namespace td

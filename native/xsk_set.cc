@@ -3,16 +3,19 @@
 #include <net/if.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <ctime>
-#include <utility>
-
-#include "layout.h"
 
 // Newer than some distributions' headers.
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+#ifndef SOL_XDP
+#define SOL_XDP 283
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
@@ -20,231 +23,203 @@
 namespace td {
 namespace {
 
-constexpr uint32_t kRingSize = 2048;
-constexpr std::size_t kScratchLength = static_cast<std::size_t>(TD_SCRATCH_SLOTS) * TD_SCRATCH_SLOT_LENGTH;
-constexpr std::size_t kOffsetLimit = 0x7fffffff;  // columns hold signed 32-bit offsets
-/// A queue whose socket has just been closed is busy for a while.
-constexpr timespec kBusyWait{0, 10'000'000};
-constexpr int kBusyTries = 300;
+constexpr timespec kBindWait{0, 10'000'000};
+constexpr uint32_t kBindWaits = 300;  // three seconds: the kernel lets a dead owner's queue go a little later
+constexpr uint32_t kReceiveRingMin = 64;
+constexpr uint32_t kSendRing = TD_COLUMN_LENGTH;  // everything that a turn can send
 
-uint32_t frame_count(const XskSetOptions& options) {
-  uint32_t lanes = 0;
-  for (const XskDeviceOptions& device : options.devices) lanes += device.queues;
-  return lanes * options.frames_per_queue;
+constexpr int kSendBuffer = 16 << 20;
+constexpr std::size_t kOffsetLimit = 0x7fffffff;  // columns hold signed 32-bit offsets
+
+template <typename T>
+void set_option(int fd, int name, const T& value, const std::string& what) {
+  if (setsockopt(fd, SOL_XDP, name, &value, sizeof value) != 0) throw SystemError{what, errno};
 }
 
-void set_ring(int fd, int name, const std::string& what) {
-  if (setsockopt(fd, SOL_XDP, name, &kRingSize, sizeof kRingSize) != 0) throw SystemError{what, errno};
+uint32_t frame_count(const XskSetOptions& options) {
+  uint64_t queues = 0;
+  for (const XskDeviceOptions& device : options.devices) queues += device.queues;
+  const uint64_t frames = queues * options.frames_per_queue;
+  const uint64_t scratch = uint64_t{options.shards} * kXskScratchLength;
+  if (frames * options.chunk_length + scratch > kOffsetLimit) {
+    throw SystemError{std::to_string(frames) + " frames of " + std::to_string(options.chunk_length) + " bytes", EINVAL};
+  }
+  return static_cast<uint32_t>(frames);
+}
+
+std::string name_of(const XskDevice& device, uint32_t queue) { return device.name + " queue " + std::to_string(queue); }
+
+void bind_socket(int fd, const sockaddr_xdp& address, const std::string& what) {
+  for (uint32_t tries = 0; ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0; tries++) {
+    const int error = errno;
+    if (error != EBUSY || tries == kBindWaits) throw SystemError{"bind of an AF_XDP socket to " + what, error};
+    nanosleep(&kBindWait, nullptr);
+  }
 }
 
 }  // namespace
 
-XskQueue::XskQueue(int fd, uint32_t size, std::size_t item, const xdp_ring_offset& offsets, off_t page,
-                   const std::string& what)
-    : length_(offsets.desc + size * item), size_(size) {
-  map_ = mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, page);
-  if (map_ == MAP_FAILED) {
-    map_ = nullptr;
-    throw SystemError{"mmap of " + what, errno};
-  }
-  auto* base = static_cast<uint8_t*>(map_);
-  producer_ = reinterpret_cast<uint32_t*>(base + offsets.producer);
-  consumer_ = reinterpret_cast<uint32_t*>(base + offsets.consumer);
-  flags_ = reinterpret_cast<uint32_t*>(base + offsets.flags);
-  items_ = base + offsets.desc;
-}
-
-XskQueue::XskQueue(XskQueue&& other) noexcept
-    : map_(std::exchange(other.map_, nullptr)),
-      length_(other.length_),
-      size_(other.size_),
-      producer_(other.producer_),
-      consumer_(other.consumer_),
-      flags_(other.flags_),
-      items_(other.items_) {}
-
-XskQueue::~XskQueue() {
-  if (map_ != nullptr) munmap(map_, length_);
-}
-
-FramePool::FramePool(uint32_t count) : used_(count), free_(count), owners_(count) {
-  for (uint32_t i = 0; i < count; i++) free_[i] = count - 1 - i;
-}
-
-void FramePool::lock() noexcept {
-  while (busy_.test_and_set(std::memory_order_acquire)) {
-    while (busy_.test(std::memory_order_relaxed)) continue;
-  }
-}
-
-uint32_t FramePool::take(uint32_t* out, uint32_t count, uint8_t owner) noexcept {
-  lock();
-  const uint32_t taken = std::min(count, used_);
-  for (uint32_t i = 0; i < taken; i++) out[i] = free_[--used_];
-  unlock();
-  for (uint32_t i = 0; i < taken; i++) own(out[i], owner);
-  return taken;
-}
-
-void FramePool::give(const uint32_t* frames, uint32_t count) noexcept {
-  for (uint32_t i = 0; i < count; i++) own(frames[i], kPool);
-  lock();
-  for (uint32_t i = 0; i < count && used_ < free_.size(); i++) free_[used_++] = frames[i];
-  unlock();
-}
-
-uint32_t FramePool::reclaim(uint8_t owner) noexcept {
-  uint32_t count = 0;
-  for (uint32_t frame = 0; frame < owners_.size(); frame++) {
-    if (owners_[frame].load(std::memory_order_relaxed) != owner) continue;
-    give(&frame, 1);
-    count++;
-  }
-  return count;
-}
-
-uint32_t FramePool::available() noexcept {
-  lock();
-  const uint32_t count = used_;
-  unlock();
-  return count;
-}
-
 XskSet::XskSet(const XskSetOptions& options)
     : shards_(options.shards),
-      chunk_(options.chunk_length),
-      pool_(frame_count(options)),
-      length_(static_cast<std::size_t>(pool_.size()) * chunk_ + kScratchLength * shards_) {
-  if (length_ > kOffsetLimit) throw SystemError{"AF_XDP memory of " + std::to_string(length_) + " bytes", EINVAL};
-  for (const XskDeviceOptions& device : options.devices) {
-    const unsigned interface = if_nametoindex(device.name.c_str());
-    if (interface == 0) throw SystemError{"interface " + device.name, errno};
-    devices_.push_back({device.name, interface, device.queues, false});
-    queues_ = std::max(queues_, device.queues);
+      chunk_shift_(static_cast<uint32_t>(std::countr_zero(options.chunk_length))),
+      frames_per_queue_(options.frames_per_queue),
+      pool_(frame_count(options)) {
+  umem_length_ = std::size_t{pool_.frames()} << chunk_shift_;
+  const std::size_t length = umem_length_ + shards_ * kXskScratchLength;
+  memory_ = std::make_shared<RingMemory>(length);
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE;
+  if (mmap(memory_->bytes().data(), length, PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) {
+    throw SystemError{"mmap of " + std::to_string(length >> 20) + " MiB of frames", errno};
   }
-  memory_fd_ = UniqueFd(memfd_create("tunnel-designator-frames", MFD_CLOEXEC));
-  if (memory_fd_.get() < 0 || ftruncate(memory_fd_.get(), static_cast<off_t>(length_)) != 0) {
-    throw SystemError{"memfd of " + std::to_string(length_) + " bytes", errno};
-  }
-  memory_ = map();
-  if (options.copy != XskCopy::kCopy) {
-    try {
+  // A child process has no use for it, and its pages could not be shared with one anyway.
+  madvise(memory_->bytes().data(), length, MADV_DONTFORK);
+  switch (options.copy) {
+    case XskCopy::kCopy:
+      open(options, XDP_COPY);
+      break;
+    case XskCopy::kZeroCopy:
       open(options, XDP_ZEROCOPY);
-      return;
-    } catch (const SystemError& error) {
-      const bool refused = error.error == EOPNOTSUPP || error.error == EINVAL || error.error == ENOTSUP;
-      if (options.copy == XskCopy::kZeroCopy || !refused) throw;
-      lanes_.clear();
-      first_lane_.clear();
-      pool_.reclaim(FramePool::kFill);
-    }
-  }
-  open(options, XDP_COPY);
-}
-
-std::shared_ptr<RingMemory> XskSet::map() const {
-  auto memory = std::make_shared<RingMemory>(length_);
-  constexpr int kFlags = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
-  if (mmap(memory->bytes().data(), length_, PROT_READ | PROT_WRITE, kFlags, memory_fd_.get(), 0) == MAP_FAILED) {
-    throw SystemError{"mmap of AF_XDP memory", errno};
-  }
-  return memory;
-}
-
-std::size_t XskSet::scratch_offset(uint32_t shard) const noexcept {
-  return static_cast<std::size_t>(pool_.size()) * chunk_ + kScratchLength * shard;
-}
-
-void XskSet::open(const XskSetOptions& options, uint16_t flags) {
-  for (uint32_t d = 0; d < devices_.size(); d++) {
-    first_lane_.push_back(static_cast<uint32_t>(lanes_.size()));
-    for (uint32_t q = 0; q < devices_[d].queues; q++) {
-      lanes_.push_back(Lane{d, q, q % shards_, {}, {}, {}});
-    }
-  }
-  for (Lane& lane : lanes_) open_lane(lane, options, flags);
-  for (Device& device : devices_) {
-    const Lane& lane = lanes_[first_lane_[static_cast<std::size_t>(&device - devices_.data())]];
-    xdp_options got{};
-    socklen_t length = sizeof got;
-    device.zero_copy = getsockopt(lane.sockets[0].fd.get(), SOL_XDP, XDP_OPTIONS, &got, &length) == 0 &&
-                       (got.flags & XDP_OPTIONS_ZEROCOPY) != 0;
-  }
-}
-
-void XskSet::open_lane(Lane& lane, const XskSetOptions& options, uint16_t flags) {
-  const std::string& name = devices_[lane.device].name;
-  const std::string where = " for queue " + std::to_string(lane.queue) + " of " + name;
-  for (uint32_t shard = 0; shard < shards_; shard++) {
-    UniqueFd fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (fd.get() < 0) throw SystemError{"socket(AF_XDP)" + where, errno};
-    const bool first_of_all = &lane == lanes_.data() && shard == 0;
-    const bool first = shard == 0;
-    if (first_of_all) {
-      xdp_umem_reg memory{};
-      memory.addr = reinterpret_cast<uintptr_t>(memory_->bytes().data());
-      memory.len = static_cast<uint64_t>(pool_.size()) * chunk_;
-      memory.chunk_size = chunk_;
-      if (setsockopt(fd.get(), SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory) != 0) {
-        throw SystemError{"XDP_UMEM_REG of " + std::to_string(memory.len) + " bytes", errno};
+      break;
+    case XskCopy::kAuto:
+      try {
+        open(options, 0);  // the kernel's choice: zero-copy where the first device has it
+      } catch (const SystemError&) {
+        // The first device's driver may have it and another's not; the memory is one.
+        if (!zero_copy_) throw;
+        devices_.clear();
+        open(options, XDP_COPY);
       }
-    }
-    if (first) {
-      set_ring(fd.get(), XDP_UMEM_FILL_RING, "XDP_UMEM_FILL_RING" + where);
-      set_ring(fd.get(), XDP_UMEM_COMPLETION_RING, "XDP_UMEM_COMPLETION_RING" + where);
-    }
-    set_ring(fd.get(), XDP_RX_RING, "XDP_RX_RING" + where);
-    set_ring(fd.get(), XDP_TX_RING, "XDP_TX_RING" + where);
-    // A whole ring with one system call; older kernels send 32 frames with each.
-    setsockopt(fd.get(), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &kRingSize, sizeof kRingSize);
-    xdp_mmap_offsets offsets{};
-    socklen_t length = sizeof offsets;
-    if (getsockopt(fd.get(), SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length) != 0) {
-      throw SystemError{"XDP_MMAP_OFFSETS" + where, errno};
-    }
-    const int raw = fd.get();
-    if (first) {
-      new (&lane.fill) XskQueue(raw, kRingSize, sizeof(uint64_t), offsets.fr,
-                                static_cast<off_t>(XDP_UMEM_PGOFF_FILL_RING), "the fill ring" + where);
-      new (&lane.completion)
-          XskQueue(raw, kRingSize, sizeof(uint64_t), offsets.cr, static_cast<off_t>(XDP_UMEM_PGOFF_COMPLETION_RING),
-                   "the completion ring" + where);
-    }
-    lane.sockets.push_back(
-        Socket{std::move(fd),
-               XskQueue(raw, kRingSize, sizeof(xdp_desc), offsets.rx, XDP_PGOFF_RX_RING, "the receive ring" + where),
-               XskQueue(raw, kRingSize, sizeof(xdp_desc), offsets.tx, XDP_PGOFF_TX_RING, "the transmit ring" + where)});
-    // Flags are asked for once; who shares the memory shares them too.
-    bind_socket(lane.sockets.back(), lane,
-                first_of_all ? static_cast<uint16_t>(flags | XDP_USE_NEED_WAKEUP) : uint16_t{XDP_SHARED_UMEM});
   }
-  // Half of the lane's frames: the others are on their way through shards and transmit rings.
-  std::vector<uint32_t> frames(std::min(kRingSize, options.frames_per_queue / 2));
-  const uint32_t count = pool_.take(frames.data(), static_cast<uint32_t>(frames.size()), FramePool::kFill);
-  for (uint32_t i = 0; i < count; i++) lane.fill.to_give<uint64_t>(i) = static_cast<uint64_t>(frames[i]) * chunk_;
-  lane.fill.given(count);
+  fill();
 }
 
-void XskSet::bind_socket(const Socket& socket, const Lane& lane, uint16_t flags) const {
+void XskSet::open(const XskSetOptions& options, uint16_t bind_flags) {
+  first_fd_ = -1;
+  zero_copy_ = false;
+  devices_.resize(options.devices.size());
+  for (std::size_t i = 0; i < options.devices.size(); i++) open_device(options.devices[i], i, bind_flags);
+}
+
+void XskSet::open_device(const XskDeviceOptions& wanted, std::size_t index, uint16_t bind_flags) {
+  XskDevice& device = devices_[index];
+  device.name = wanted.name;
+  device.queues = wanted.queues;
+  device.interface = if_nametoindex(wanted.name.c_str());
+  if (device.interface == 0) throw SystemError{"interface " + wanted.name, errno};
+  queues_ = std::max(queues_, wanted.queues);
+  device.queue = std::make_unique<XskQueue[]>(wanted.queues);
+  device.sockets.resize(std::size_t{wanted.queues} * shards_);
+  for (uint32_t queue = 0; queue < wanted.queues; queue++) {
+    for (uint32_t shard = 0; shard < shards_; shard++) open_socket(device, queue, shard, bind_flags);
+  }
+}
+
+void XskSet::register_memory(int fd) {
+  xdp_umem_reg memory{};
+  memory.addr = reinterpret_cast<uint64_t>(memory_->bytes().data());
+  memory.len = umem_length_;
+  memory.chunk_size = 1U << chunk_shift_;
+  const std::string what = std::to_string(umem_length_ >> 20) + " MiB of frames for AF_XDP";
+  set_option(fd, XDP_UMEM_REG, memory, what);
+}
+
+void XskSet::open_socket(XskDevice& device, uint32_t queue, uint32_t shard, uint16_t bind_flags) {
+  const std::string what = name_of(device, queue);
+  XskSocket& xsk = device.sockets[std::size_t{queue} * shards_ + shard];
+  XskQueue& shared = device.queue[queue];
+  xsk.fd = UniqueFd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  const int fd = xsk.fd.get();
+  if (fd < 0) throw SystemError{"socket(AF_XDP) for " + what, errno};
+  const bool is_first = first_fd_ < 0;
+  const bool has_rings = shard == 0;
+  const bool sends = queue == shard % device.queues;
+  const uint32_t filled = std::bit_floor(frames_per_queue_ / 2);
+  // Half of a queue's frames at most wait in receive rings, however many shards have stopped reading theirs.
+  const uint32_t receive = std::max(std::bit_floor(frames_per_queue_ / 2 / shards_), kReceiveRingMin);
+  const uint32_t completion = std::bit_ceil(frames_per_queue_);
+  if (is_first) register_memory(fd);
+  if (has_rings) {
+    set_option(fd, XDP_UMEM_FILL_RING, filled, "fill ring of " + what);
+    set_option(fd, XDP_UMEM_COMPLETION_RING, completion, "completion ring of " + what);
+  }
+  set_option(fd, XDP_RX_RING, receive, "receive ring of " + what);
+  if (sends) {
+    set_option(fd, XDP_TX_RING, kSendRing, "send ring of " + what);
+    // Else a call sends 32 frames and wants to be called again; a kernel that does not know it is one of those.
+    setsockopt(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &kSendRing, sizeof kSendRing);
+    // Without the right to force it the ordinary limit stays: smaller bursts, nothing else.
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0) {
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
+    }
+  }
+
+  xdp_mmap_offsets offsets{};
+  socklen_t length = sizeof offsets;
+  if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length) != 0 || length != sizeof offsets) {
+    throw SystemError{"XDP_MMAP_OFFSETS of " + what, length != sizeof offsets ? EOPNOTSUPP : errno};
+  }
+  if (has_rings) {
+    shared.fd = fd;
+    shared.filled = filled;
+    shared.fill.map(fd, XDP_UMEM_PGOFF_FILL_RING, offsets.fr, filled, "the fill ring of " + what);
+    shared.completion.map(fd, XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr, completion, "the completion ring of " + what);
+  }
+  xsk.receive.map(fd, XDP_PGOFF_RX_RING, offsets.rx, receive, "the receive ring of " + what);
+  if (sends) xsk.send.map(fd, XDP_PGOFF_TX_RING, offsets.tx, kSendRing, "the send ring of " + what);
+
   sockaddr_xdp address{};
   address.sxdp_family = AF_XDP;
-  address.sxdp_ifindex = devices_[lane.device].interface;
-  address.sxdp_queue_id = lane.queue;
-  address.sxdp_flags = flags;
-  if ((flags & XDP_SHARED_UMEM) != 0) {
-    // Of the same queue, whose rings are shared too; the first socket of a queue shares only the memory.
-    const Lane& other = &socket == lane.sockets.data() ? lanes_[0] : lane;
-    address.sxdp_shared_umem_fd = static_cast<uint32_t>(other.sockets[0].fd.get());
+  address.sxdp_ifindex = device.interface;
+  address.sxdp_queue_id = queue;
+  if (is_first) {
+    address.sxdp_flags = static_cast<uint16_t>(bind_flags | XDP_USE_NEED_WAKEUP);
+  } else {
+    // A queue's first socket shares the memory and brings rings of its own; the others share those too.
+    address.sxdp_flags = XDP_SHARED_UMEM;
+    address.sxdp_shared_umem_fd = static_cast<uint32_t>(has_rings ? first_fd_ : shared.fd);
   }
-  int error = 0;
-  for (int n = 0; n < kBusyTries; n++) {
-    if (::bind(socket.fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return;
-    error = errno;
-    if (error != EBUSY) break;
-    nanosleep(&kBusyWait, nullptr);
+  bind_socket(fd, address, what);
+  if (!is_first) return;
+  first_fd_ = fd;
+  xdp_options answer{};
+  length = sizeof answer;
+  zero_copy_ =
+      getsockopt(fd, SOL_XDP, XDP_OPTIONS, &answer, &length) == 0 && (answer.flags & XDP_OPTIONS_ZEROCOPY) != 0;
+}
+
+void XskSet::fill() {
+  std::vector<uint32_t> frames;
+  for (XskDevice& device : devices_) {
+    for (uint32_t q = 0; q < device.queues; q++) {
+      XskQueue& queue = device.queue[q];
+      frames.resize(queue.filled);
+      const uint32_t taken = pool_.take(frames, kInKernel);
+      const uint32_t from = queue.fill.produced();
+      for (uint32_t i = 0; i < taken; i++) queue.fill.at(from + i) = uint64_t{frames[i]} << chunk_shift_;
+      queue.fill.produce(from + taken);
+    }
   }
-  throw SystemError{
-      "bind of an AF_XDP socket to queue " + std::to_string(lane.queue) + " of " + devices_[lane.device].name, error};
+}
+
+uint32_t XskSet::attach(uint32_t shard) {
+  if (shard >= shards_) throw SystemError{"shard " + std::to_string(shard), EINVAL};
+  uint32_t state = shards_state_[shard].load(std::memory_order_acquire);
+  if ((state & 1) != 0 || !shards_state_[shard].compare_exchange_strong(state, state + 1)) {
+    throw SystemError{"the sockets of shard " + std::to_string(shard), EBUSY};
+  }
+  return state + 1;
+}
+
+uint32_t XskSet::detach(uint32_t shard, uint32_t turn) noexcept {
+  if (!serves(shard, turn)) return 0;
+  const uint32_t found = pool_.reclaim(held_by(shard)) + pool_.reclaim(spare_of(shard));
+  shards_state_[shard].store(turn + 1, std::memory_order_release);
+  return found;
+}
+
+uint32_t XskSet::reclaim(uint32_t shard) noexcept {
+  const uint32_t state = shards_state_[shard].load(std::memory_order_acquire);
+  return (state & 1) != 0 ? detach(shard, state) : 0;
 }
 
 }  // namespace td

@@ -1,156 +1,128 @@
-// AF_XDP: one piece of memory (UMEM) and all sockets of the process, one for each (device, queue, shard). Made by the
-// main thread, so that the sockets outlive a shard's crash; shards attach to it (xsk_ring.h).
+// AF_XDP: the memory and the sockets of a process. One socket per device, queue and shard; one fill and one completion
+// ring per device and queue. The main thread makes them, so that they outlive a shard's thread; shards work on them
+// through XskRing.
 #pragma once
 
 #include <linux/if_xdp.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "frame_pool.h"
+#include "kernel_ring.h"
 #include "packet_ring.h"
 #include "unique_fd.h"
 
 namespace td {
 
-enum class XskCopy : uint8_t { kAuto, kCopy, kZeroCopy };
+/// A shard's scratch memory.
+constexpr std::size_t kXskScratchLength = static_cast<std::size_t>(TD_SCRATCH_SLOTS) * TD_SCRATCH_SLOT_LENGTH;
+constexpr uint32_t kQueueLimit = 256;
+constexpr uint32_t kFramesPerQueueMin = 512;
+constexpr uint32_t kFramesPerQueueMax = 1U << 18;
 
 struct XskDeviceOptions {
   std::string name;
   uint32_t queues = 1;
 };
 
+enum class XskCopy : uint8_t { kAuto, kCopy, kZeroCopy };
+
 struct XskSetOptions {
   std::vector<XskDeviceOptions> devices;
   uint32_t shards = 1;
-  uint32_t chunk_length = 2048;  // 2048 or 4096
+  uint32_t chunk_length = 2048;  // or 4096
   uint32_t frames_per_queue = 4096;
   XskCopy copy = XskCopy::kAuto;
 };
 
-/// One of the rings that the kernel and we share. Positions live in the mapping, so that whoever attaches goes on.
-class XskQueue {
- public:
-  XskQueue() = default;
-  /// `item`: bytes of a descriptor.
-  XskQueue(int fd, uint32_t size, std::size_t item, const xdp_ring_offset& offsets, off_t page,
-           const std::string& what);
-  ~XskQueue();
-  XskQueue(XskQueue&& other) noexcept;
-  XskQueue& operator=(XskQueue&&) = delete;
-
-  /// Items that a consumer (we of receive and completion ring) may take.
-  [[nodiscard]] uint32_t filled() const noexcept {
-    return std::atomic_ref<uint32_t>(*producer_).load(std::memory_order_acquire) - *consumer_;
-  }
-  /// Room that a producer (we of fill and transmit ring) has.
-  [[nodiscard]] uint32_t room() const noexcept {
-    return size_ - (*producer_ - std::atomic_ref<uint32_t>(*consumer_).load(std::memory_order_acquire));
-  }
-  template <typename T>
-  [[nodiscard]] T& to_take(uint32_t n) const noexcept {
-    return static_cast<T*>(items_)[(*consumer_ + n) & (size_ - 1)];
-  }
-  template <typename T>
-  [[nodiscard]] T& to_give(uint32_t n) const noexcept {
-    return static_cast<T*>(items_)[(*producer_ + n) & (size_ - 1)];
-  }
-  void taken(uint32_t count) noexcept {
-    std::atomic_ref<uint32_t>(*consumer_).store(*consumer_ + count, std::memory_order_release);
-  }
-  void given(uint32_t count) noexcept {
-    std::atomic_ref<uint32_t>(*producer_).store(*producer_ + count, std::memory_order_release);
-  }
-  [[nodiscard]] bool wants_wakeup() const noexcept {
-    return (std::atomic_ref<uint32_t>(*flags_).load(std::memory_order_acquire) & XDP_RING_NEED_WAKEUP) != 0;
-  }
-
- private:
-  void* map_ = nullptr;
-  std::size_t length_ = 0;
-  uint32_t size_ = 0;
-  uint32_t* producer_ = nullptr;
-  uint32_t* consumer_ = nullptr;
-  uint32_t* flags_ = nullptr;
-  void* items_ = nullptr;
+/// One socket; used by the thread that its shard runs in, and by nobody else.
+struct XskSocket {
+  UniqueFd fd;
+  KernelRing<xdp_desc> receive;
+  KernelRing<xdp_desc> send;  // only on the queue that the shard sends by
+  uint64_t lost = 0;          // frames that have been counted as lost
 };
 
-/// The frames that nobody uses, and who has the others. Threads take and give whole batches under a short lock.
-class FramePool {
- public:
-  /// Whoever is not a shard; shard s is kFirstShard + s.
-  enum Owner : uint8_t { kPool, kFill, kTransmit, kFirstShard };
+/// What all sockets of a device's queue share. The rings are used under the lock.
+struct XskQueue {
+  std::mutex lock;
+  int fd = -1;  // of the first socket
+  KernelRing<uint64_t> fill;
+  KernelRing<uint64_t> completion;
+  uint32_t filled = 0;  // frames that the fill ring is to have
+};
 
-  explicit FramePool(uint32_t count);
-  /// Up to `count` frames into `out`; returns how many. They are `owner`'s now.
-  uint32_t take(uint32_t* out, uint32_t count, uint8_t owner) noexcept;
-  void give(const uint32_t* frames, uint32_t count) noexcept;
-  void own(uint32_t frame, uint8_t owner) noexcept { owners_[frame].store(owner, std::memory_order_relaxed); }
-  /// Everything that `owner` has comes back; returns how many frames.
-  uint32_t reclaim(uint8_t owner) noexcept;
-  [[nodiscard]] uint32_t size() const noexcept { return static_cast<uint32_t>(owners_.size()); }
-  [[nodiscard]] uint32_t available() noexcept;
-
- private:
-  void lock() noexcept;
-  void unlock() noexcept { busy_.clear(std::memory_order_release); }
-  std::atomic_flag busy_;
-  uint32_t used_ = 0;
-  std::vector<uint32_t> free_;
-  std::vector<std::atomic<uint8_t>> owners_;
+struct XskDevice {
+  std::string name;
+  unsigned interface = 0;
+  uint32_t queues = 0;
+  std::unique_ptr<XskQueue[]> queue;
+  std::vector<XskSocket> sockets;  // queue * shards + shard
 };
 
 class XskSet {
  public:
-  struct Socket {
-    UniqueFd fd;
-    XskQueue receive, transmit;
-  };
-  /// A (device, queue): its rings belong to one shard, which refills and drains them.
-  struct Lane {
-    uint32_t device, queue;
-    uint32_t owner;  // shard
-    XskQueue fill, completion;
-    std::vector<Socket> sockets;  // by shard
-  };
-  struct Device {
-    std::string name;
-    unsigned interface;
-    uint32_t queues;
-    bool zero_copy;
-  };
-
-  /// Throws SystemError: EPERM without CAP_NET_RAW, ENODEV, EBUSY another process has a queue, EOPNOTSUPP no zero-copy.
+  /// Throws SystemError: EPERM without CAP_NET_RAW, ENODEV without the interface, EBUSY when somebody else has a queue
+  /// and keeps it for three seconds, EOPNOTSUPP when zero-copy is asked for and the driver has none, ENOBUFS when so
+  /// much memory may not be locked.
   explicit XskSet(const XskSetOptions& options);
+  XskSet(const XskSet&) = delete;
+  XskSet& operator=(const XskSet&) = delete;
 
-  [[nodiscard]] const std::vector<Device>& devices() const noexcept { return devices_; }
-  [[nodiscard]] std::vector<Lane>& lanes() noexcept { return lanes_; }
-  [[nodiscard]] Lane& lane(uint32_t device, uint32_t queue) noexcept { return lanes_[first_lane_[device] + queue]; }
+  /// Rings that are at work notice it at their next turn; the sockets close when the last of them has let go of the
+  /// set.
+  void shut() noexcept { closed_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
+
+  [[nodiscard]] const std::shared_ptr<RingMemory>& memory() const noexcept { return memory_; }
+  [[nodiscard]] std::vector<XskDevice>& devices() noexcept { return devices_; }
   [[nodiscard]] FramePool& pool() noexcept { return pool_; }
   [[nodiscard]] uint32_t shards() const noexcept { return shards_; }
+  [[nodiscard]] uint32_t chunk_shift() const noexcept { return chunk_shift_; }
+  /// The largest number of queues that a device has.
   [[nodiscard]] uint32_t queues() const noexcept { return queues_; }
-  [[nodiscard]] uint32_t chunk_length() const noexcept { return chunk_; }
-  /// Frames first, then scratch memory of every shard.
-  [[nodiscard]] std::size_t memory_length() const noexcept { return length_; }
-  [[nodiscard]] std::size_t scratch_offset(uint32_t shard) const noexcept;
-  /// Another mapping of the memory.
-  [[nodiscard]] std::shared_ptr<RingMemory> map() const;
+  /// The kernel uses the frames where they lie. The memory is one, so all devices do or none.
+  [[nodiscard]] bool zero_copy() const noexcept { return zero_copy_; }
+  [[nodiscard]] std::size_t scratch_offset(uint32_t shard) const noexcept {
+    return umem_length_ + shard * kXskScratchLength;
+  }
+
+  /// The shard's ring begins; returns what `serves` and `detach` want. Throws EBUSY while another one has not ended.
+  uint32_t attach(uint32_t shard);
+  /// Whether the ring that attached as `turn` is still the shard's.
+  [[nodiscard]] bool serves(uint32_t shard, uint32_t turn) const noexcept {
+    return shards_state_[shard].load(std::memory_order_acquire) == turn;
+  }
+  /// Gives back what the shard holds; returns how many frames. A ring that is not the shard's any more changes nothing.
+  uint32_t detach(uint32_t shard, uint32_t turn) noexcept;
+  /// The same without asking the ring: its thread has ended.
+  uint32_t reclaim(uint32_t shard) noexcept;
 
  private:
-  void open(const XskSetOptions& options, uint16_t flags);
-  void open_lane(Lane& lane, const XskSetOptions& options, uint16_t flags);
-  void bind_socket(const Socket& socket, const Lane& lane, uint16_t flags) const;
+  /// Opens all sockets; `bind_flags` are for the first one, whose ways the others have to share.
+  void open(const XskSetOptions& options, uint16_t bind_flags);
+  void open_device(const XskDeviceOptions& wanted, std::size_t index, uint16_t bind_flags);
+  void open_socket(XskDevice& device, uint32_t queue, uint32_t shard, uint16_t bind_flags);
+  void register_memory(int fd);
+  void fill();
 
-  uint32_t shards_, chunk_, queues_ = 1;
-  FramePool pool_;
-  std::size_t length_;
-  UniqueFd memory_fd_;
+  uint32_t shards_, chunk_shift_, frames_per_queue_;
+  uint32_t queues_ = 0;
+  std::size_t umem_length_ = 0;
   std::shared_ptr<RingMemory> memory_;
-  std::vector<Device> devices_;
-  std::vector<Lane> lanes_;
-  std::vector<uint32_t> first_lane_;
+  FramePool pool_;
+  std::vector<XskDevice> devices_;
+  int first_fd_ = -1;
+  bool zero_copy_ = false;
+  std::atomic<bool> closed_ = false;
+  // Odd: a ring is attached. One more with every attach and detach.
+  std::array<std::atomic<uint32_t>, TD_SHARD_LIMIT> shards_state_{};
 };
 
 }  // namespace td

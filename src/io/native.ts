@@ -245,9 +245,12 @@ export interface XskSetOptions {
   /** Distinct devices with their receive queues; index as in NativePort.device. */
   readonly devices: readonly { readonly name: string; readonly queues: number }[];
   readonly shards: number;
-  /** Bytes of a frame's place: 2048 or 4096, by the MTU. */
+  /** Bytes of a frame's place: 2048 or 4096. A frame, its tag included, is at most 256 bytes shorter. */
   readonly chunkLength: number;
-  /** Frames for each queue of each device. */
+  /**
+   * Frames for each queue of each device, 512 at least. Half of them lie ready for the kernel; as many may wait for the
+   * shards, divided by their number and rounded down to a power of two: so many frames a shard may be away.
+   */
   readonly framesPerQueue: number;
   /** XDP_COPY, XDP_ZEROCOPY or 'auto': zero-copy, and copy where the driver refuses. */
   readonly copy: 'auto' | 'copy' | 'zero-copy';
@@ -264,10 +267,16 @@ export interface XskSet {
   readonly zeroCopy: readonly boolean[];
   /** Index in the socket map: (device * queues + queue) * shards + shard, queues being the largest of the devices'. */
   readonly sockets: readonly { readonly index: number; readonly fd: number }[];
-  /** Frames that a dead shard held come back. To be called when it is certain that its thread has ended. */
+  /**
+   * Frames that a dead shard held come back; returns how many. To be called when it is certain that its thread has ended,
+   * and before another one attaches. A ring that was closed has given its frames back itself.
+   */
   reclaim(shard: number): number;
   /** Frames that nobody uses. */
   free(): number;
+  /** Who has the frames: nobody, the kernel to receive into, the kernel to send, each shard. */
+  usage(): { frames: number; pool: number; kernel: number; sent: number; held: number[] };
+  /** Shards that are still attached find it closed at their next turn (EBADF); the sockets close with the last of them. */
   close(): void;
 }
 

@@ -62,6 +62,13 @@ function openError(cause: NodeJS.ErrnoException): Error {
         {},
         cause,
       );
+    case 'EOPNOTSUPP':
+      return new DesignatorError(
+        'TD_UNAVAILABLE',
+        `AF_XDP: the driver has no zero-copy, or the kernel no AF_XDP (${message})`,
+        {},
+        cause,
+      );
     default:
       return new DesignatorError('TD_UNAVAILABLE', `AF_XDP: ${message}`, {}, cause);
   }
