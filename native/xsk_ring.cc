@@ -46,11 +46,12 @@ XskRing::XskRing(std::shared_ptr<XskSet> set, const XskRingOptions& options)
   for (XskDevice& device : set_->devices()) {
     Side& side = sides_.emplace_back();
     side.device = &device;
-    const uint32_t queue = shard_ % device.queues;
+    const uint32_t queue = shard_ % device.sending_queues;
     side.sender = &socket_of(side, queue);
     side.send_queue = &device.queue[queue];
     side.sent = sent_by(static_cast<uint32_t>(sides_.size() - 1), shard_);
     side.accounted = side.sender->send.consumed();
+    side.frame_limit = device.frame_limit();
     for (uint32_t q = 0; q < device.queues; q++) polled_.push_back({socket_of(side, q).fd.get(), POLLIN, 0});
   }
   polled_.push_back({wake_fd_, POLLIN, 0});  // poll takes no notice of −1
@@ -272,6 +273,7 @@ void XskRing::check_devices() {
   for (Side& side : sides_) {
     if (!due && !side.failed) continue;
     side.failed = false;
+    side.frame_limit = side.device->frame_limit();
     // By its index: the name may be given to another device.
     char name[IF_NAMESIZE];
     if (if_indextoname(side.device->interface, name) == nullptr && (errno == ENXIO || errno == ENODEV)) {

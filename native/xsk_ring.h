@@ -50,12 +50,13 @@ class XskRing {
     XskDevice* device = nullptr;
     XskSocket* sender = nullptr;
     XskQueue* send_queue = nullptr;
-    FrameOwner sent = 0;      // owner of what is in the send ring
-    uint32_t accounted = 0;   // position in the send ring up to which frames have been counted
-    uint32_t next_queue = 0;  // where receiving begins
-    uint32_t waits = 0;       // of this turn
-    bool congested = false;   // waiting has not helped last time
-    bool failed = false;      // something hints that the device has gone
+    FrameOwner sent = 0;       // owner of what is in the send ring
+    uint32_t accounted = 0;    // position in the send ring up to which frames have been counted
+    uint32_t next_queue = 0;   // where receiving begins
+    uint32_t frame_limit = 0;  // longer ones the device would throw away, and nobody would count them
+    uint32_t waits = 0;        // of this turn
+    bool congested = false;    // waiting has not helped last time
+    bool failed = false;       // something hints that the device has gone
   };
   enum class Kick : uint8_t { kAgain, kDone };
 

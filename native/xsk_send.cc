@@ -12,7 +12,6 @@
 namespace td {
 namespace {
 
-constexpr std::size_t kHeadroom = 256;  // before a frame that we copy: as much as the kernel leaves
 constexpr timespec kSendWait{0, 50'000};
 constexpr uint32_t kSendWaits = 20;        // for a device and a turn: two milliseconds, with what a timer adds
 constexpr uint32_t kCallLimit = 4096;      // for a device and a turn, whatever the kernel answers
@@ -22,6 +21,7 @@ constexpr uint32_t kTakenBack = 1U << 31;  // no option that the kernel knows: i
 
 bool XskRing::enqueue(uint8_t port, std::size_t offset, std::size_t length) noexcept {
   Side& side = sides_[ports_[port].device];
+  if (length > side.frame_limit) return false;
   KernelRing<xdp_desc>& ring = side.sender->send;
   if (ring.room() == 0) {
     flush(side);
@@ -42,8 +42,8 @@ bool XskRing::enqueue(uint8_t port, std::size_t offset, std::size_t length) noex
     offset -= tag;
   } else {
     if (offset < scratch_offset_ || offset + length > scratch_offset_ + kXskScratchLength) return false;
-    if (kHeadroom + tag + length > chunk || !take_frame(frame)) return false;
-    const std::size_t to = (std::size_t{frame} << shift_) + kHeadroom;
+    if (tag + length > chunk || !take_frame(frame)) return false;
+    const std::size_t to = std::size_t{frame} << shift_;
     std::memcpy(base + to + tag, base + offset, length);
     if (tag != 0) put_tag(base + to, vlan);
     offset = to;

@@ -1,12 +1,18 @@
 #include "xsk_set.h"
 
+#include <linux/ethtool.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 
 // Newer than some distributions' headers.
@@ -36,15 +42,49 @@ void set_option(int fd, int name, const T& value, const std::string& what) {
   if (setsockopt(fd, SOL_XDP, name, &value, sizeof value) != 0) throw SystemError{what, errno};
 }
 
-uint32_t frame_count(const XskSetOptions& options) {
+uint64_t queue_count(const XskSetOptions& options) {
   uint64_t queues = 0;
   for (const XskDeviceOptions& device : options.devices) queues += device.queues;
-  const uint64_t frames = queues * options.frames_per_queue;
+  return queues;
+}
+
+/// As many as are wanted, or as columns can point into: a device of many queues needs fewer for each.
+uint32_t frames_of_queue(const XskSetOptions& options) {
   const uint64_t scratch = uint64_t{options.shards} * kXskScratchLength;
-  if (frames * options.chunk_length + scratch > kOffsetLimit) {
-    throw SystemError{std::to_string(frames) + " frames of " + std::to_string(options.chunk_length) + " bytes", EINVAL};
+  uint32_t frames = options.frames_per_queue;
+  while (queue_count(options) * frames * options.chunk_length + scratch > kOffsetLimit) {
+    frames /= 2;
+    if (frames >= kFramesPerQueueMin) continue;
+    throw SystemError{std::to_string(queue_count(options)) + " queues with frames of " +
+                          std::to_string(options.chunk_length) + " bytes",
+                      EINVAL};
   }
-  return static_cast<uint32_t>(frames);
+  return frames;
+}
+
+bool ask(int fd, unsigned long request, const std::string& device, ifreq& answer) {
+  std::strncpy(answer.ifr_name, device.c_str(), IFNAMSIZ - 1);
+  return ioctl(fd, request, &answer) == 0;
+}
+
+/// Of the first `queues` queues, those that the device sends by: a socket on another one would send nothing, and say so
+/// to nobody.
+uint32_t count_sending_queues(int fd, const std::string& device, uint32_t queues) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  if (!ask(fd, SIOCETHTOOL, device, request)) return queues;
+  return std::clamp(channels.tx_count + channels.combined_count, 1U, queues);
+}
+
+/// Questions for an IPv6 VIP go to a multicast group that nobody on this host has joined (RFC 4291 §2.7.1): a network
+/// card would not let them in, and XDP sees no more than the card does. A device that cannot is none that filters.
+void let_multicast_in(int fd, unsigned interface) {
+  packet_mreq groups{};
+  groups.mr_ifindex = static_cast<int>(interface);
+  groups.mr_type = PACKET_MR_ALLMULTI;
+  setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &groups, sizeof groups);
 }
 
 std::string name_of(const XskDevice& device, uint32_t queue) { return device.name + " queue " + std::to_string(queue); }
@@ -59,11 +99,17 @@ void bind_socket(int fd, const sockaddr_xdp& address, const std::string& what) {
 
 }  // namespace
 
+uint32_t XskDevice::frame_limit() const noexcept {
+  ifreq request{};
+  if (!ask(control.get(), SIOCGIFMTU, name, request) || request.ifr_mtu < 0) return UINT32_MAX;
+  return static_cast<uint32_t>(request.ifr_mtu) + ETH_HLEN;
+}
+
 XskSet::XskSet(const XskSetOptions& options)
     : shards_(options.shards),
       chunk_shift_(static_cast<uint32_t>(std::countr_zero(options.chunk_length))),
-      frames_per_queue_(options.frames_per_queue),
-      pool_(frame_count(options)) {
+      frames_per_queue_(frames_of_queue(options)),
+      pool_(static_cast<uint32_t>(queue_count(options)) * frames_per_queue_) {
   umem_length_ = std::size_t{pool_.frames()} << chunk_shift_;
   const std::size_t length = umem_length_ + shards_ * kXskScratchLength;
   memory_ = std::make_shared<RingMemory>(length);
@@ -106,6 +152,10 @@ void XskSet::open_device(const XskDeviceOptions& wanted, std::size_t index, uint
   device.queues = wanted.queues;
   device.interface = if_nametoindex(wanted.name.c_str());
   if (device.interface == 0) throw SystemError{"interface " + wanted.name, errno};
+  device.control = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  if (device.control.get() < 0) throw SystemError{"socket(AF_PACKET) for " + wanted.name, errno};
+  let_multicast_in(device.control.get(), device.interface);
+  device.sending_queues = count_sending_queues(device.control.get(), wanted.name, wanted.queues);
   queues_ = std::max(queues_, wanted.queues);
   device.queue = std::make_unique<XskQueue[]>(wanted.queues);
   device.sockets.resize(std::size_t{wanted.queues} * shards_);
@@ -132,7 +182,7 @@ void XskSet::open_socket(XskDevice& device, uint32_t queue, uint32_t shard, uint
   if (fd < 0) throw SystemError{"socket(AF_XDP) for " + what, errno};
   const bool is_first = first_fd_ < 0;
   const bool has_rings = shard == 0;
-  const bool sends = queue == shard % device.queues;
+  const bool sends = queue == shard % device.sending_queues;
   const uint32_t filled = std::bit_floor(frames_per_queue_ / 2);
   // Half of a queue's frames at most wait in receive rings, however many shards have stopped reading theirs.
   const uint32_t receive = std::max(std::bit_floor(frames_per_queue_ / 2 / shards_), kReceiveRingMin);

@@ -61,9 +61,15 @@ struct XskQueue {
 struct XskDevice {
   std::string name;
   unsigned interface = 0;
-  uint32_t queues = 0;
+  uint32_t queues = 0;          // that frames come in by
+  uint32_t sending_queues = 0;  // the first ones, that frames go out by
+  /// An AF_PACKET socket that receives nothing: for questions about the device, and to let its multicast frames in.
+  UniqueFd control;
   std::unique_ptr<XskQueue[]> queue;
   std::vector<XskSocket> sockets;  // queue * shards + shard
+
+  /// The longest frame that it sends, without a tag; renewed by whoever asks for it.
+  [[nodiscard]] uint32_t frame_limit() const noexcept;
 };
 
 class XskSet {

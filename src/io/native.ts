@@ -245,11 +245,12 @@ export interface XskSetOptions {
   /** Distinct devices with their receive queues; index as in NativePort.device. */
   readonly devices: readonly { readonly name: string; readonly queues: number }[];
   readonly shards: number;
-  /** Bytes of a frame's place: 2048 or 4096. A frame, its tag included, is at most 256 bytes shorter. */
+  /** Bytes of a frame's place: 2048 or 4096. A frame that is received, its tag included, is at most 256 bytes shorter. */
   readonly chunkLength: number;
   /**
-   * Frames for each queue of each device, 512 at least. Half of them lie ready for the kernel; as many may wait for the
-   * shards, divided by their number and rounded down to a power of two: so many frames a shard may be away.
+   * Frames for each queue of each device, 512 at least; where all together would be 2 GiB or more, halved until they fit.
+   * Half of them lie ready for the kernel; as many may wait for the shards, divided by their number and rounded down to a
+   * power of two: so many frames a shard may be away.
    */
   readonly framesPerQueue: number;
   /** XDP_COPY, XDP_ZEROCOPY or 'auto': zero-copy, and copy where the driver refuses. */

@@ -1,5 +1,6 @@
 /** What the AF_XDP test does inside its network namespace, as packet-ring-child.ts does for the packet ring. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { FLAG_DECREMENT_TTL, FLAG_REWRITE_SOURCE, TABLE_FORWARD, TABLE_REVERSE } from '../../src/flow/layout.js';
 import { native } from '../../src/io/native.js';
@@ -19,6 +20,8 @@ const UDP = 17 << 8;
 const PATIENCE_MS = 5000;
 /** Frames that an end puts on its wire at once: fewer than the smallest receive ring. */
 const BURST = 96;
+/** Of numbered frames: number % FLOWS says which one it belongs to. */
+const FLOWS = 24;
 
 const run = (command: string): void => {
   const [program, ...words] = command.split(' ');
@@ -37,13 +40,13 @@ const codeOf = (call: () => unknown): unknown => {
   }
 };
 
-/** Numbered frames for shard `number % shards`, on many ports, so that the sender's device spreads them over its queues. */
+/** Numbered frames for shard `number % shards`, of many flows, so that the sender's device spreads them over its queues. */
 function numbered(from: Wire, to: Wire, count: number, shards: number, first = 0): Uint8Array[] {
   return Array.from({ length: count }, (_, i) => {
     const payload = new Uint8Array(32);
     new DataView(payload.buffer).setUint32(28, first + i);
     const src = MAC[from].replace(/..$/, `0${(first + i) % shards}`);
-    const ports = [`198.51.100.2:${2000 + ((first + i) % 500)}`, '203.0.113.1:1701'] as const;
+    const ports = [`198.51.100.2:${2000 + ((first + i) % FLOWS)}`, '203.0.113.1:1701'] as const;
     return udpFrame(...ports, payload, { eth: { src, dst: MAC[to] }, udp: { checksum: 'none' } });
   });
 }
@@ -230,19 +233,38 @@ const scenarios = {
     return result;
   },
 
-  /** A frame longer than its place. */
-  tooLong(input: { object: string }) {
+  /** Frames that are longer than their place, longer than the device sends, and as long as it does. */
+  long(input: { object: string }) {
     for (const name of ['c0', 'd0']) run(`ip link set ${name} mtu 2000`);
-    const wire = new XskWire(input);
-    const client = new End('c0');
+    const wire = new XskWire({ ...input, vlans: [100, 0] });
+    const [shard] = wire.shards;
+    const client = new End('c0', 100);
     const long = new Uint8Array(1900);
     long.set(numbered('c0', 'd0', 1, 1)[0]);
     client.put([long, ...numbered('c0', 'd0', 1, 1)]);
     const taken = turnAll(wire.shards, 1, () => {});
-    const result = { taken, ...wire.shards[0].port.statistics() };
+    const statistics = shard.port.statistics();
+    for (const [slot, length] of [2014, 2015].entries()) {
+      const frame = new Uint8Array(length).fill(slot + 1, 14);
+      frame.set(numbered('d0', 'c0', 1, 1)[0].subarray(0, 34));
+      scratch(shard, slot, frame, PORT_OUTSIDE);
+    }
+    shard.port.turn(0, 2, 0);
+    const arrived = client.hear(1).map(({ bytes: of }) => [of.length, of[of.length - 1]]);
+    const { sent, bytes: sentBytes, failed } = countersOf(shard);
+    const result = { taken, ...statistics, arrived, sent, sentBytes, failed, usage: settle(wire) };
     for (const each of [client, wire]) each.close();
     for (const name of ['c0', 'd0']) run(`ip link set ${name} mtu 1500`);
     return result;
+  },
+
+  /** Whether the device lets all multicast frames in (IFF_ALLMULTI), while there are sockets and afterwards. */
+  multicast() {
+    const flag = () => (Number(readFileSync('/sys/class/net/d0/flags', 'utf8')) & 0x200) !== 0;
+    const set = openSet({});
+    const during = flag();
+    set.close();
+    return { during, afterwards: flag() };
   },
 
   /** Verdicts that cannot be: another's frame, the same one twice, no port, past the end, too long for a place. */
@@ -371,7 +393,7 @@ const scenarios = {
       chunk: open({ chunkLength: 1000 }),
       shards: open({ shards: 0 }),
       copy: open({ copy: 'both' }),
-      memory: open({ framesPerQueue: 1 << 18, devices: Array.from({ length: 8 }, () => ({ name: 'd0', queues: 2 })) }),
+      memory: open({ devices: Array.from({ length: 8 }, () => ({ name: 'd0', queues: 256 })) }),
     };
   },
 
