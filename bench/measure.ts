@@ -52,6 +52,7 @@ export async function standingStill(count: () => Promise<number>): Promise<numbe
 
 /** The frames must have been loaded into `sourceOf`. */
 export async function measure({ bed }: Contestant, options: MeasureOptions): Promise<Sample> {
+  await bed.urgent(Number.isFinite(options.rate));
   const { direction, rate, seconds, stamped } = options;
   const account = bed.account();
   await sleep(SETTLE_MS);

@@ -100,14 +100,25 @@ export class Testbed {
     const mine = kernelThreads(`napi/${device}-`).filter((pid) => !before.has(pid));
     for (const pid of mine) {
       await namespace.run('taskset', ['-p', '-c', String(cpu), String(pid)]);
-      // A thread stands here for what is a soft interrupt elsewhere, and that goes before every program. Else a veth's 256
-      // frames run over while the thread waits for its turn on the CPU, at a tenth of the rate that the path carries.
-      await namespace.run('chrt', ['-f', '-p', '1', String(pid)]);
       // A sink shares its CPU with a source that never sleeps: what has arrived is counted before more is sent.
       if (cpu === SOURCE_CPU) await namespace.run('chrt', ['-f', '-p', '1', String(pid)]);
     }
     if (cpu === CONTESTANT_CPU) this.#kernel.push(...mine);
   }
+
+  /**
+   * The contestant's NAPI threads stand for what is a soft interrupt elsewhere: it goes before every program, and under
+   * overload it becomes a thread like any other (ksoftirqd). So below saturation they are urgent; else a veth's 256 frames
+   * run over while a thread waits for its turn, at a tenth of the rate that the path carries.
+   */
+  async urgent(yes: boolean): Promise<void> {
+    if (this.#urgent === yes) return;
+    this.#urgent = yes;
+    for (const pid of this.#kernel)
+      await this.middle.run('chrt', [yes ? '-f' : '-o', '-p', yes ? '1' : '0', String(pid)]);
+  }
+
+  #urgent = false;
 
   /** Source and destination MACs of frames that go into the contestant. */
   async macs(way: Way): Promise<Macs> {
