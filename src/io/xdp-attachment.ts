@@ -227,6 +227,17 @@ export class XdpAttachment {
     }
   }
 
+  /** Whether the driver takes `program`: it is put there and taken off again, where nothing is. Errors: as `attach`. */
+  rehearse(program: number, mode: XdpMode): void {
+    if (this.#kind !== 'none') return;
+    try {
+      this.query.setXdp(this.device.index, program, FLAGS[mode], -1);
+      this.query.setXdp(this.device.index, -1, FLAGS[mode], program);
+    } catch (error) {
+      throw this.#attachError(error, mode);
+    }
+  }
+
   #attachError(error: unknown, mode: XdpMode): DesignatorError {
     const { device, query } = this;
     const busy = (error as BpfFailure).code === 'EBUSY' || (error as NetlinkRefusal).errno === EBUSY;

@@ -143,6 +143,14 @@ export class XdpProgram {
     }
   }
 
+  /**
+   * Whether the drivers take the program, before anything depends on it: what they say of themselves leaves out the MTU of
+   * a veth's far end, or that there are too few transmit queues. Errors: as `attach`.
+   */
+  rehearse(): void {
+    for (const attachment of this.#attachments) attachment.rehearse(this.#program, this.#mode);
+  }
+
   /** The same instructions on the same maps, in the wanted mode. */
   #isCurrent(attachment: XdpAttachment): boolean {
     return attachment.mode === this.#mode && this.#sameProgram(attachment.program, this.#program);
@@ -261,7 +269,7 @@ export class XdpProgram {
   close(): void {
     if (!this.#open) return;
     this.#release();
-    this.pins.close();
+    letGo(this.pins);
   }
 
   #release(): void {
@@ -367,8 +375,14 @@ class Parts {
     const fds = [...Object.values(this.maps), this.program, this.spread, this.lock];
     for (const fd of fds) if (fd >= 0) this.addon.closeFd(fd);
     this.query?.close();
-    this.pins.close();
+    letGo(this.pins);
   }
+}
+
+/** A bpffs that was mounted in vain goes again. The kernel itself may put `maps.debug` and `progs.debug` into it. */
+function letGo(pins: PinFolder): void {
+  if (pins.kind === 'own-mount' && fs.readdirSync(pins.path).every((name) => name.endsWith('.debug'))) pins.remove();
+  else pins.close();
 }
 
 const devicesOf = ({ outside, inside }: XdpProgramOptions): string => `${outside.name}, ${inside.name}`;

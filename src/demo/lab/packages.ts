@@ -18,6 +18,8 @@ export const PACKAGES = {
   l2tpns: 'l2tpns',
   freeradius: 'freeradius',
   tcpdump: 'tcpdump',
+  clang: 'clang',
+  setpriv: 'util-linux',
 } as const;
 export type Program = keyof typeof PACKAGES;
 

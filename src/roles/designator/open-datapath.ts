@@ -13,8 +13,8 @@ import { XdpProgram } from '../../io/xdp-program.js';
 import { type PinnedTable, readPinnedTable, unpinAll } from '../../io/xdp-unpin.js';
 import type { Logger } from '../../ops/log.js';
 import { type Datapath, PacketDatapath } from './datapath.js';
-import { openTableFile, tableFile, tagFile } from './table-file.js';
-import { importPinned, openTableMap, refusalOf } from './table-map.js';
+import { type OpenedTable, openTableFile, tableFile, tagFile } from './table-file.js';
+import { importPinned, openTableMap, refusalOf, saveTable } from './table-map.js';
 import { XdpDatapath } from './xdp-datapath.js';
 
 export interface DatapathOrder {
@@ -41,10 +41,10 @@ export function openDatapath(order: DatapathOrder): Datapath {
     const tagged = sides.filter(({ vlan }) => vlan !== 0).map(({ device }) => device);
     const facts = config.io === 'packet' ? null : readXdpFacts(addon, outside, inside, tagged);
     const decision = facts === null ? null : decideIo(config.io, config.offload, facts);
+    const reasons = [...(decision?.reasons ?? [])];
     const datapath =
-      facts !== null && decision?.io === 'xdp'
-        ? openXdp(order, addon, facts, decision)
-        : openPacket(order, addon, decision?.reasons ?? [], pinned, [outside, inside]);
+      (facts !== null && decision?.io === 'xdp' ? openBest(order, addon, facts, decision, reasons) : null) ??
+      openPacket(order, addon, reasons, pinned, [outside, inside]);
     logger.info({ io: datapath.words, offload: datapath.offload, reasons: datapath.reasons }, 'io chosen');
     return datapath;
   } finally {
@@ -115,6 +115,49 @@ function openPacket(
   return new PacketDatapath(config, reasons, processId, table);
 }
 
+/**
+ * As decided, or what the kernel takes of it: generic where a driver refuses the program. Null, with one more reason:
+ * nothing of it, and the configuration leaves the choice to us. Errors: those of `openXdp`.
+ */
+function openBest(
+  order: DatapathOrder,
+  addon: NativeAddon,
+  facts: XdpFacts,
+  decision: IoDecision,
+  reasons: string[],
+): Datapath | null {
+  try {
+    try {
+      return openXdp(order, addon, facts, decision);
+    } catch (error) {
+      if (decision.mode !== 'native' || !(error instanceof DriverRefusal)) throw error;
+      reasons.push(error.cause.message);
+      return openXdp(order, addon, facts, { ...decision, mode: 'generic', copy: 'copy', reasons });
+    }
+  } catch (error) {
+    const failure = error instanceof DriverRefusal ? error.cause : error;
+    const canBeDoneWithout =
+      failure instanceof DesignatorError && (failure.code === 'TD_UNAVAILABLE' || failure.code === 'TD_NO_PERMISSION');
+    if (order.config.io !== 'auto' || !canBeDoneWithout) throw failure;
+    reasons.push(failure.message);
+    return null;
+  }
+}
+
+class DriverRefusal extends Error {
+  constructor(override readonly cause: DesignatorError) {
+    super(cause.message);
+  }
+}
+
+function rehearse(program: XdpProgram): void {
+  try {
+    program.rehearse();
+  } catch (error) {
+    throw error instanceof DesignatorError && error.code === 'TD_UNAVAILABLE' ? new DriverRefusal(error) : error;
+  }
+}
+
 function openXdp(
   { config, shards, logger }: DatapathOrder,
   addon: NativeAddon,
@@ -124,6 +167,7 @@ function openXdp(
   const file = tableFile(config.control.socket);
   const fileLock = lockTableFile(addon, file);
   let program: XdpProgram | null = null;
+  let table: OpenedTable | null = null;
   try {
     const [outside, inside = outside] = facts.devices;
     const queues = facts.devices.map((device) => device.queues);
@@ -137,10 +181,11 @@ function openXdp(
       queues: Math.max(...queues),
       shards,
     });
+    rehearse(program);
     for (const story of program.stories) logger.info({}, story);
     const { fd, found } = program.table;
     const { connections } = config.table;
-    const table = openTableMap(addon, { fd, connections, found, file, pin: config.state.pin });
+    table = openTableMap(addon, { fd, connections, found, file, pin: config.state.pin });
     const takesRedirects = (name: string): boolean => {
       const index = facts.devices.find((device) => device.name === name)?.index;
       if (decision.mode === 'generic' || index === undefined) return true;
@@ -153,6 +198,8 @@ function openXdp(
   } catch (error) {
     program?.close();
     addon.closeFd(fileLock);
+    // The tunnels of a process that ended in order have just been taken out of the file.
+    if (table !== null && program?.table.found === false) saveTable(addon, table.memory, file);
     throw error;
   }
 }
