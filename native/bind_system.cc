@@ -125,8 +125,8 @@ Napi::Value close_fd(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/// lockPath(path): a descriptor that holds an exclusive lock of a file (made when it is not there) or of a folder, until
-/// it is closed or the process ends. Throws EAGAIN when somebody else has it.
+/// lockPath(path): a descriptor that holds an exclusive lock of a file (made when it is not there) or of a folder,
+/// until it is closed or the process ends. Throws EAGAIN when somebody else has it.
 Napi::Value lock_path(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string path = text(info[0], "path");
