@@ -52,13 +52,20 @@ function probeBpf(addon: Pick<NativeAddon, 'bpf' | 'closeFd'>): XdpFacts['refusa
   ];
   for (const { type, flags, what } of needed) {
     try {
-      addon.closeFd(addon.bpf.createMap({ ...probe, type, flags }));
+      const map = addon.bpf.createMap({ ...probe, type, flags });
+      try {
+        // Whose program is on an interface is asked by its number, for which the kernel wants CAP_SYS_ADMIN.
+        addon.closeFd(addon.bpf.openMapById(addon.bpf.mapInfo(map).id));
+      } finally {
+        addon.closeFd(map);
+      }
     } catch (error) {
       const { code, message } = error as BpfFailure;
       return code === 'EPERM' || code === 'EACCES'
         ? {
             code: 'TD_NO_PERMISSION',
-            reason: 'bpf(2) is not permitted: CAP_BPF and CAP_NET_ADMIN are needed (or CAP_SYS_ADMIN)',
+            reason:
+              'bpf(2) is not permitted: CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN (to see what is on an interface) are needed',
           }
         : { code: 'TD_UNAVAILABLE', reason: `this kernel has no ${what}: ${message}` };
     }
