@@ -170,7 +170,8 @@ describeLab('paths of the XDP program', [], (open) => {
         `link add ${wire} ${counts} type veth peer name ${name} ${counts} netns ${scene.net.designator.name}`,
         `link set ${wire} master ${bridge.name} up`,
       );
-      await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on', 'txvlan', 'off']);
+      await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on', 'txvlan', 'off', 'tso', 'off']);
+      await scene.net.designator.run('ethtool', ['-K', name, 'tso', 'off']);
       await scene.net.designator.ip(`link set ${name} up`, ...addresses.map((text) => `addr add ${text} dev ${name}`));
     }
     expect((await scene.appliance.start()).shards).toBe(workers);

@@ -20,7 +20,7 @@ export interface SceneOptions {
   readonly tunnelsEach?: number;
 }
 
-/** An end's own wire gets a queue. */
+/** An end's own wire gets a queue. The kernel passes it by where the sender of the frame would let a card segment TCP. */
 async function poll(space: Namespace): Promise<void> {
   await space.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
 }
@@ -42,6 +42,7 @@ export class Scene {
     const net = await buildTopology(lab);
     const appliance = new LabAppliance(lab, net.designator, { self: SELF, config: { ...exampleConfig(), ...config } });
     const scene = new Scene(lab, net, appliance);
+    if (gro) for (const name of ['wan0', 'lan0']) await net.designator.run('ethtool', ['-K', name, 'tso', 'off']);
     for (const [index, address] of SERVERS.entries()) {
       const assign = (count: number): number => 1000 * (index + 1) + count;
       scene.servers.push(await scriptedServer(net.servers[index], address, { assign }));

@@ -104,7 +104,7 @@ export class Lab {
     // A veth takes redirected frames only while its own end polls (NAPI), which GRO or an XDP program turns on.
     // And XDP reads a VLAN tag only where the sender has written it into the frame.
     if (this.env.TD_TEST_IO?.endsWith('xdp'))
-      await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on', 'txvlan', 'off']);
+      await bridge.namespace.run('ethtool', ['-K', wire, 'gro', 'on', 'txvlan', 'off', 'tso', 'off']);
     await to.ip(
       `link set ${name} up`,
       ...addresses.map((text) => `addr add ${text} dev ${name}${text.includes(':') ? ' nodad' : ''}`),
