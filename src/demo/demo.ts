@@ -28,9 +28,10 @@ export interface DemoOptions {
 }
 
 const WEIGHTS = [1, 2];
-const BENCH_PEERS = ['designator', 'nft-dnat', 'node-dgram'];
-/** Whoever lost more than this did not forward; how much exactly is the benchmark's business. */
-const LOSS_LIMIT = 0.5;
+/** Contestants that run on any machine; ours is left out where there is no XDP. */
+const BENCH_PEERS = ['nft-dnat', 'ip-forward'];
+/** Whoever brought less across, in thousands a second, did not forward; how much exactly is the benchmark's business. */
+const LEAST_KPPS = 1;
 /** Packets that must be added in each direction before data counts as flowing. */
 const FLOWING = 4;
 
@@ -262,14 +263,23 @@ class Demo {
   async #kill(): Promise<void> {
     await this.#say.step('SIGKILL', async () => {
       const [rows, calls] = [await this.#appliance.established(), this.#client.calls()];
+      const inKernel = (await this.#appliance.workers()).every(({ io }) => io.startsWith('xdp'));
+      if (inKernel) {
+        await waitFor('all tunnels in the kernel', async () =>
+          (await this.#appliance.established()).every(({ offloaded }) => offloaded),
+        );
+      }
       await this.#appliance.process.kill();
+      // Nobody is there now but the kernel.
+      if (inKernel) await this.#pings();
       const { tunnels } = await this.#appliance.start();
       check(tunnels === rows.length, `${tunnels} tunnels were adopted, there were ${rows.length}`);
       this.#same(rows, await this.#appliance.established());
       await this.#flowing();
       check(this.#client.calls() === calls, 'tunnels were set up again');
       await this.#pings();
-      return `SIGKILL for the whole designator, and a new one: it adopts all ${tunnels} tunnels, which go on without a new set-up`;
+      const meanwhile = inKernel && this.#ping !== null ? '; meanwhile the kernel forwards on, 5 of 5 pings' : '';
+      return `SIGKILL for the whole designator${meanwhile}; a new one adopts all ${tunnels} tunnels, without a new set-up`;
     });
   }
 
@@ -298,8 +308,8 @@ class Demo {
     await this.#say.step(title, async () => {
       const rows = await bench(this.options);
       for (const peer of BENCH_PEERS) {
-        const loss = rows.find((row) => row.peer === peer)?.loss ?? 1;
-        check(loss < LOSS_LIMIT, `${peer} forwarded next to nothing`);
+        const kpps = rows.find((row) => row.peer === peer)?.kpps ?? 0;
+        check(kpps > LEAST_KPPS, `${peer} forwarded next to nothing`);
       }
       table = forwardTable(rows);
       return 'what forwarding costs, CPU time a packet (a short run: designator bench forward measures properly)';
