@@ -2,13 +2,14 @@
  * Network namespaces with wires between them and programs in them, which leave nothing behind. Names begin with
  * `td<pid>-<number>-`, so that what a killed process has left is known by its dead pid and swept away by the next lab.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DesignatorError } from '../../errors.js';
 import { type Environment, tryCommand } from './command.js';
 import type { Daemon } from './daemon.js';
+import { removeFolder } from './folder.js';
 import { Namespace } from './namespace.js';
 
 const OWN = /^td(\d+)-\d+-/;
@@ -45,7 +46,7 @@ export class Lab {
     this.#prefix = `td${options.pid}-${++labs}-`;
     this.env = options.env;
     this.folder = join(tmpdir(), this.#prefix.slice(0, -1));
-    rmSync(this.folder, { recursive: true, force: true });
+    removeFolder(this.folder);
     mkdirSync(this.folder, { recursive: true, mode: 0o755 });
   }
 
@@ -123,7 +124,7 @@ export class Lab {
     await Promise.race([Promise.all(this.daemons.map((daemon) => daemon.ended)), sleep(GRACE_MS)]);
     for (const namespace of this.namespaces.reverse()) await removeNamespace(this.env, namespace.name);
     await Promise.race([Promise.all(this.daemons.map((daemon) => daemon.ended)), sleep(GRACE_MS)]);
-    rmSync(this.folder, { recursive: true, force: true });
+    removeFolder(this.folder);
   }
 }
 
@@ -141,7 +142,7 @@ async function sweep(env: Environment): Promise<void> {
   };
   for (const name of readdirSync(RUN_NETNS).filter(dead)) await removeNamespace(env, name);
   for (const name of readdirSync(tmpdir()).filter((text) => /^td\d+-\d+$/.test(text) && dead(`${text}-`))) {
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    removeFolder(join(tmpdir(), name));
   }
 }
 
