@@ -9,7 +9,7 @@
  */
 
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 export const PAGE_LENGTH = 4096;
 /** Value size of the BPF array: an index into it is a byte offset divided by this. */
 export const ELEMENT_LENGTH = 64;
@@ -197,9 +197,9 @@ export const NEXT_HOP = {
 } as const;
 export const NEXT_HOP_STATE = { free: 0, unresolved: 1, resolved: 2 } as const;
 
-// ── server and VIP cells: 64 bytes each; written by the main thread, scheduler words under the lock ─────────────────
-export const CELL_LENGTH = 64;
-export const CELL_WORDS = 16;
+// ── server and VIP cells: 128 bytes each; written by the main thread, scheduler words under the lock ─────────────────
+export const CELL_LENGTH = 128;
+export const CELL_WORDS = 32;
 export const SERVER_CELL = {
   state: 0, // SERVER_STATE
   vip: 1, // vip index
