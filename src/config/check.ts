@@ -8,7 +8,7 @@ import type { AddressWords, ConfigProblem, Protocol } from './compiled.js';
 import { parseDuration } from './durations.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
-import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, notAvailable, parsePrefix, parseUnicast } from './values.js';
+import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parsePrefix, parseUnicast } from './values.js';
 
 /** RFC 2661 §5.7 and §5.8: 1 + 2 + 4 + 8 + 8 + 8 seconds of retransmission. */
 const RETRANSMISSION_CYCLE_SECONDS = 31;
@@ -42,12 +42,21 @@ export function checkRelations(source: ConfigSource): ConfigProblem[] {
 
 type Say = (severity: ConfigProblem['severity'], path: Path, message: string) => void;
 
-/** Accepted, because a file may be shared with a version that probes; said, because nothing here does. */
+/** Order of the times, which no single one of them can tell. */
 function checkHealth(data: unknown, say: Say): void {
-  const active = (data as { health?: { active?: unknown } } | null)?.health?.active;
-  if (active === undefined || active === null || active === false) return;
-  if ((active as { enabled?: unknown }).enabled === false) return;
-  say('warning', ['health', 'active'], `${notAvailable('active health checking')}: servers are not probed`);
+  const health = (data as { health?: Record<string, unknown> } | null)?.health;
+  if (typeof health !== 'object' || health === null) return;
+  const value = (key: string, otherwise: string): number => parseDuration(String(health[key] ?? otherwise)) ?? 0;
+  if (value('suspectAfter', '1s') > value('downAfter', '2500ms'))
+    say(
+      'error',
+      ['health', 'suspectAfter'],
+      'a server is suspect before it is down: it must not be longer than downAfter',
+    );
+  if (value('downAfter', '2500ms') > value('downAfterAlone', '20s'))
+    say('error', ['health', 'downAfter'], 'it must not be longer than downAfterAlone');
+  if (value('lendFirst', '2s') > value('lendMost', '60s'))
+    say('error', ['health', 'lendFirst'], 'it must not be longer than lendMost');
 }
 
 function checkVips(vips: readonly KnownVip[], say: Say): void {

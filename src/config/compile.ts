@@ -3,6 +3,7 @@ import { formatWords } from '../wire/address.js';
 import type {
   AddressWords,
   CompiledConfig,
+  CompiledHealth,
   CompiledRule,
   CompiledServer,
   CompiledVip,
@@ -48,10 +49,39 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
       idle: seconds(timeouts.idle),
       closing: seconds(timeouts.closing),
     },
+    health: compileHealth(input.health),
     table: { connections: input.table.connections },
     control: { socket: control.socket, http: control.http === undefined ? null : valid(parseListen(control.http)) },
     state: { pin: input.state.pin },
     log: { level: input.log.level },
+  };
+}
+
+function compileHealth(health: ConfigInput['health']): CompiledHealth {
+  const { onDown, active } = health;
+  return {
+    passive: health.passive,
+    suspectAfter: seconds(health.suspectAfter),
+    downAfter: seconds(health.downAfter),
+    downAfterAlone: seconds(health.downAfterAlone),
+    slowStart: seconds(health.slowStart),
+    lendFirst: seconds(health.lendFirst),
+    lendMost: seconds(health.lendMost),
+    onDown: {
+      close: onDown.tunnels === 'close',
+      result: onDown.result,
+      error: onDown.error,
+      pace: parseRate(onDown.pace) ?? 0,
+    },
+    active:
+      active === undefined || active === false || !active.enabled
+        ? null
+        : {
+            type: active.type,
+            every: seconds(active.every),
+            timeout: seconds(active.timeout),
+            failures: active.failures,
+          },
   };
 }
 

@@ -67,6 +67,32 @@ export interface InterfaceSpec {
   readonly vlan: number; // 100, 0 = untagged
 }
 
+/** All times in seconds. */
+export interface CompiledHealth {
+  readonly passive: boolean;
+  readonly suspectAfter: number;
+  readonly downAfter: number;
+  readonly downAfterAlone: number;
+  readonly slowStart: number;
+  readonly lendFirst: number;
+  readonly lendMost: number;
+  readonly onDown: {
+    readonly close: boolean;
+    /** StopCCN's result code and error code, 0 none. */
+    readonly result: number;
+    readonly error: number;
+    /** Tunnels ended per second. */
+    readonly pace: number;
+  };
+  /** null: servers are not checked. */
+  readonly active: {
+    readonly type: 'l2tp' | 'icmp';
+    readonly every: number;
+    readonly timeout: number;
+    readonly failures: number;
+  } | null;
+}
+
 export interface CompiledConfig {
   readonly file: string;
   readonly outside: InterfaceSpec;
@@ -86,6 +112,7 @@ export interface CompiledConfig {
     readonly halfOpen: number | null;
   };
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number }; // seconds
+  readonly health: CompiledHealth;
   readonly table: { readonly connections: number };
   readonly control: { readonly socket: string; readonly http: { readonly host: string; readonly port: number } | null };
   readonly state: { readonly pin: string };

@@ -184,16 +184,39 @@ const tunnelRequestRate = z
   })
   .describe('Limits of tunnel requests; no limit when absent.');
 
+/** Sections are optional and all their keys have defaults, so that an absent section means the same as an empty one. */
+const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+
 const active = z.union([
   z.literal(false),
   z.strictObject({
-    enabled: z.boolean().optional().describe('False keeps the settings and turns probing off.'),
-    every: duration(0.1, 3600).optional().describe('Time between probes.'),
+    enabled: z.boolean().default(true).describe('False keeps the settings and turns the check off.'),
+    type: z
+      .enum(['l2tp', 'icmp'])
+      .default('l2tp')
+      .describe(
+        'What is asked. l2tp: a control connection, which is then ended (SCCRQ, SCCRP, StopCCN); icmp: an echo.',
+      ),
+    every: duration(0.1, 3600).default('5s').describe('Time between two checks of a server that answers.'),
+    timeout: duration(0.05, 10).default('300ms').describe('How long an answer may take.'),
+    failures: z.int().min(1).max(10).default(2).describe('Checks in a row without an answer: the server is down.'),
   }),
 ]);
 
-/** Sections are optional and all their keys have defaults, so that an absent section means the same as an empty one. */
-const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+const onDown = section({
+  tunnels: z
+    .enum(['close', 'keep'])
+    .default('close')
+    .describe('Tunnels of a server that is down: close tells their clients with a StopCCN, keep leaves them alone.'),
+  result: z.int().min(1).max(65_535).default(2).describe('Result code of that StopCCN (RFC 2661 §4.4.2).'),
+  error: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(7)
+    .describe('Error code, with result 2: 7 is “try another”. 0 leaves it out.'),
+  pace: rate.default('1000/s').describe('Tunnels that are ended at most, over all servers: those behind wait.'),
+});
 
 export const configSchema = z.strictObject({
   interfaces: z
@@ -242,7 +265,24 @@ export const configSchema = z.strictObject({
   }).describe('The firewall.'),
   health: section({
     passive: z.boolean().default(true).describe('Learn the health of servers from the traffic that crosses.'),
-    active: active.optional().describe('Probe servers. Read and checked, with a warning: this version does not probe.'),
+    suspectAfter: duration(0.2, 60)
+      .default('1s')
+      .describe('A server that clients wait for so long, asking again, is suspect: it gets no new tunnels.'),
+    downAfter: duration(0.5, 300)
+      .default('2500ms')
+      .describe('One that several tunnels wait for so long without any packet of it is down.'),
+    downAfterAlone: duration(0.5, 300)
+      .default('20s')
+      .describe('The same while no more than one tunnel asks, which may be the way’s loss and not the server.'),
+    slowStart: duration(0, 3600)
+      .default('30s')
+      .describe('A server that is back takes its full share of new tunnels after this; 0s at once.'),
+    lendFirst: duration(0.2, 3600)
+      .default('2s')
+      .describe('A server that is down is lent one request of a client after this, and again at doubled intervals.'),
+    lendMost: duration(0.2, 86_400).default('60s').describe('The longest such interval.'),
+    onDown,
+    active: active.optional().describe('Check servers actively as well; not done when absent.'),
   }).describe('Health of servers.'),
   control: section({
     socket: text(parseSocketPath)

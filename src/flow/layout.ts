@@ -217,7 +217,19 @@ export const SERVER_CELL = {
   reason: 13, // SERVER_REASON
   identity: 14, // hash of vip name and server name, so that another process finds its cell again
   designated: 15, // requests designated, total
+  // 16 … 23: load
+  // 24 … 31: health. Evidence, by the shards; the main thread judges it (designation/health.ts).
+  heard: 24, // CLOCK_MONOTONIC milliseconds (32 bit) of the server's last packet that a shard saw; 0 never
+  waiting: 25, // likewise: since when a client's message waits for any sign of the server, 0 none does
+  asks: 26, // messages that clients sent since it was heard, repeated ones included
+  repeats: 27, // … that came again, unacknowledged
+  askers: 28, // tunnels that they belong to
+  unreachable: 29, // ICMP errors that say that it cannot be reached, since it was heard
+  lend: 30, // LEND: a request of a client is to try a server that is down
+  ordered: 31, // SERVER_STATE that an operator has ordered, 0 none
 } as const;
+/** `lend` of a server cell. */
+export const LEND = { none: 0, wanted: 1, lent: 2 } as const;
 export const SERVER_STATE = {
   free: 0,
   up: 1,
@@ -228,7 +240,19 @@ export const SERVER_STATE = {
   disabled: 6,
   inactive: 7,
 } as const;
-export const SERVER_REASON = { configured: 0, command: 1, removed: 2 } as const;
+export const SERVER_REASON = {
+  configured: 0,
+  command: 1,
+  removed: 2,
+  unanswered: 3, // messages of some tunnels
+  silent: 4, // no packet at all while several tunnels ask
+  unreachable: 5, // ICMP
+  probe: 6, // the active check
+  heard: 7, // any packet of its own
+  answered: 8, // a request that was lent to it
+  probeAnswered: 9,
+  slowStartOver: 10,
+} as const;
 export const VIP_CELL = {
   state: 0, // 0 free, 1 used
   address: 1,

@@ -35,6 +35,17 @@ describe('a valid file', () => {
       ],
       firewall: { default: 'allow', rules: [], requestsPerSecond: null, burst: null, halfOpen: null },
       timeouts: { halfOpen: 60, idle: 600, closing: 35 },
+      health: {
+        passive: true,
+        suspectAfter: 1,
+        downAfter: 2.5,
+        downAfterAlone: 20,
+        slowStart: 30,
+        lendFirst: 2,
+        lendMost: 60,
+        onDown: { close: true, result: 2, error: 7, pace: 1000 },
+        active: null,
+      },
       table: { connections: 65_536 },
       control: { socket: '/run/designator/control.sock', http: null },
       state: { pin: '/run/designator/bpf' },
@@ -297,8 +308,10 @@ describe('refused, with a reason', () => {
   });
 
   test('what the contract has and costs nothing is accepted', () => {
-    expect(problemsOf(withTop({ health: { active: { every: '5s' } } }))).toMatchObject([
-      { severity: 'warning', path: 'health.active' },
+    expect(problemsOf(withTop({ health: { active: { every: '5s' } } }))).toEqual([]);
+    expect(problemsOf(withTop({ health: { suspectAfter: '3s', lendFirst: '2m' } }))).toMatchObject([
+      { severity: 'error', path: 'health.suspectAfter' },
+      { severity: 'error', path: 'health.lendFirst' },
     ]);
     expect(problemsOf(withTop({ io: 'packet', offload: true, health: { passive: true, active: false } }))).toEqual([]);
     expect(problemsOf(withTop({ health: { active: { enabled: false, every: '5s' } } }))).toEqual([]);

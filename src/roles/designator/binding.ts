@@ -5,6 +5,7 @@
  */
 import type { CompiledConfig, CompiledServer, CompiledVip } from '../../config/compiled.js';
 import type { Plan, PlanServer, PlanVip } from '../../dataplane/plan.js';
+import { ServerStates } from '../../designation/server-states.js';
 import { DesignatorError } from '../../errors.js';
 import { AddressTable } from '../../flow/address-table.js';
 import {
@@ -46,7 +47,10 @@ export class Binding {
   vips: BoundVip[] = [];
   servers: BoundServer[] = [];
 
-  constructor(readonly memory: TableMemory) {
+  constructor(
+    readonly memory: TableMemory,
+    readonly states = new ServerStates(memory),
+  ) {
     this.#lock = new SpinLock(memory);
     this.#addresses = new AddressTable(memory);
   }
@@ -131,11 +135,13 @@ export class Binding {
     servers[at + SERVER_CELL.port] = (server.weight << 16) | server.port;
     servers[at + SERVER_CELL.identity] = identity;
     if (fresh || returned) {
-      if (fresh) servers[at + SERVER_CELL.load] = -1;
-      servers[at + SERVER_CELL.reason] = SERVER_REASON.configured;
-      servers[at + SERVER_CELL.since] = nowSeconds;
+      if (fresh) {
+        this.states.forget(index);
+        servers[at + SERVER_CELL.load] = -1;
+      }
+      servers[at + SERVER_CELL.ordered] = 0;
       servers[at + SERVER_CELL.weight] = server.weight;
-      Atomics.store(servers, at + SERVER_CELL.state, SERVER_STATE.up);
+      this.states.enter(index, SERVER_STATE.up, SERVER_REASON.configured, '', nowSeconds);
     } else if (reweighed) servers[at + SERVER_CELL.weight] = server.weight;
     this.servers.push({
       index,
@@ -158,9 +164,9 @@ export class Binding {
       if (servers[at + SERVER_CELL.state] === SERVER_STATE.free || named.has(servers[at + SERVER_CELL.identity]))
         continue;
       if (servers[at + SERVER_CELL.reason] === SERVER_REASON.removed) continue;
-      servers[at + SERVER_CELL.reason] = SERVER_REASON.removed;
-      servers[at + SERVER_CELL.since] = nowSeconds;
-      Atomics.store(servers, at + SERVER_CELL.state, SERVER_STATE.draining);
+      this.states.enter(index, SERVER_STATE.draining, SERVER_REASON.removed, '', nowSeconds);
+      servers[at + SERVER_CELL.reason] = SERVER_REASON.removed; // of one that drained already, too
+      servers[at + SERVER_CELL.ordered] = SERVER_STATE.draining;
     }
   }
 

@@ -13,6 +13,7 @@ import type { Plan, ShardNotice } from '../../dataplane/plan.js';
 import { solicitation } from '../../dataplane/neighbour-solicitation.js';
 import { announce } from '../../dataplane/responder.js';
 import { Designator } from '../../designation/designate.js';
+import { ServerStates } from '../../designation/server-states.js';
 import { ServerTable } from '../../designation/servers.js';
 import { DesignatorError } from '../../errors.js';
 import { CELL_WORDS, HEADER, SERVER_CELL, SHARD_LIMIT } from '../../flow/layout.js';
@@ -75,6 +76,7 @@ export class DesignatorProcess {
   readonly datapath: Datapath;
   readonly statistics: Float64Array[];
   readonly table: OpenedTable;
+  readonly states: ServerStates;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly hub: CaptureHub;
@@ -111,9 +113,10 @@ export class DesignatorProcess {
     const { addon, shards } = this;
     this.table = this.datapath.table;
     const { memory } = this.table;
-    this.binding = new Binding(memory);
-    this.binding.assignOwners(shards);
     const now = (): number => addon.monotonicSeconds();
+    this.states = new ServerStates(memory, now);
+    this.binding = new Binding(memory, this.states);
+    this.binding.assignOwners(shards);
     this.#plan = this.binding.bind(options.config, Math.floor(now()));
     const servers = new ServerTable(memory);
     servers.recount();
@@ -141,13 +144,10 @@ export class DesignatorProcess {
       now,
       (shard) => this.statistics[shard][COUNTER.captureLost],
     );
-    this.commands = new ServerCommands(
-      memory,
-      this.binding,
-      now,
-      (server) => this.#pool.broadcast({ type: 'release', server }),
-      () => this.#pool.broadcast({ type: 'review' }),
+    this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
+      this.#pool.broadcast({ type: 'release', server }),
     );
+    this.states.listen(() => this.#pool.broadcast({ type: 'review' }));
     this.#network = new HostNetwork({
       outside: options.config.outside,
       inside: options.config.inside,

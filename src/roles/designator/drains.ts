@@ -3,6 +3,7 @@
  * A drain may carry a deadline, after which the tunnels that are left are closed.
  */
 import { DesignatorError } from '../../errors.js';
+import type { ServerStates } from '../../designation/server-states.js';
 import { CELL_WORDS, SERVER_CELL, SERVER_REASON, SERVER_STATE, type TableMemory } from '../../flow/layout.js';
 import type { ServerCommand } from '../../ops/appliance.js';
 import type { Binding, BoundServer } from './binding.js';
@@ -17,10 +18,9 @@ export class ServerCommands {
     readonly memory: TableMemory,
     readonly binding: Binding,
     readonly now: () => number,
+    readonly states: ServerStates,
     /** Closes every tunnel of a server. */
     readonly closeTunnels: (server: number) => void,
-    /** A server has entered another state. */
-    readonly onState: () => void = () => {},
   ) {}
 
   /** Errors: TD_NOT_FOUND a name that no server has, TD_USAGE a bad weight; nothing is changed then. */
@@ -41,25 +41,16 @@ export class ServerCommands {
     }
     for (const server of found) {
       this.#deadlines.delete(server.index);
-      if (command.action === 'enable') this.#enter(server.index, SERVER_STATE.up, SERVER_REASON.configured);
-      else if (command.action === 'disable') this.#enter(server.index, SERVER_STATE.disabled, SERVER_REASON.command);
+      const { index } = server;
+      if (command.action === 'enable') this.states.order(index, SERVER_STATE.up, SERVER_REASON.configured);
+      else if (command.action === 'disable') this.states.order(index, SERVER_STATE.disabled, SERVER_REASON.command);
       else {
-        this.#enter(server.index, SERVER_STATE.draining, SERVER_REASON.command);
+        this.states.order(index, SERVER_STATE.draining, SERVER_REASON.command);
         if (command.deadlineSeconds !== undefined)
           this.#deadlines.set(server.index, this.now() + command.deadlineSeconds);
       }
     }
     return found;
-  }
-
-  #enter(server: number, state: number, reason: number): void {
-    const { servers } = this.memory;
-    const at = server * CELL_WORDS;
-    if (servers[at + SERVER_CELL.state] === state) return;
-    servers[at + SERVER_CELL.reason] = reason;
-    servers[at + SERVER_CELL.since] = Math.floor(this.now());
-    Atomics.store(servers, at + SERVER_CELL.state, state);
-    this.onState();
   }
 
   /** Several times a second: deadlines that have come. */

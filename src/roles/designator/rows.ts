@@ -11,32 +11,18 @@ import {
   RECORD_STATE,
   RECORD_WORDS,
   SERVER_CELL,
-  SERVER_REASON,
-  SERVER_STATE,
   type TableMemory,
   XDP,
   XDP_FLAG,
 } from '../../flow/layout.js';
 import { ownerSlot } from '../../flow/hash.js';
 import { RecordPool } from '../../flow/record-pool.js';
+import { serverReasonWords, serverStateName } from '../../designation/server-states.js';
 import type { ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import { formatEndpoint } from '../../wire/address.js';
 import type { Binding, BoundServer, BoundVip } from './binding.js';
 
-const STATES: Record<number, ServerRow['state']> = {
-  [SERVER_STATE.up]: 'up',
-  [SERVER_STATE.slowStart]: 'slow-start',
-  [SERVER_STATE.suspect]: 'suspect',
-  [SERVER_STATE.down]: 'down',
-  [SERVER_STATE.draining]: 'draining',
-  [SERVER_STATE.disabled]: 'disabled',
-  [SERVER_STATE.inactive]: 'inactive',
-};
-const REASONS: Record<number, string> = {
-  [SERVER_REASON.command]: 'command',
-  [SERVER_REASON.removed]: 'removed from the configuration',
-};
 const TUNNEL_STATES: Record<number, TunnelRow['state']> = {
   [RECORD_STATE.halfOpen]: 'half-open',
   [RECORD_STATE.established]: 'established',
@@ -66,12 +52,12 @@ export class Rows {
       vip: this.#vip(bound.vip)?.name ?? '',
       address: bound.text,
       port: bound.port,
-      state: STATES[cell(SERVER_CELL.state)] ?? 'disabled',
+      state: stateOf(cell(SERVER_CELL.state)),
       weight: cell(SERVER_CELL.weight),
       load: cell(SERVER_CELL.load) < 0 ? null : cell(SERVER_CELL.load) / 1000,
       tunnels: cell(SERVER_CELL.halfOpen) + cell(SERVER_CELL.established),
       sessions: cell(SERVER_CELL.sessions),
-      reason: REASONS[cell(SERVER_CELL.reason)] ?? null,
+      reason: serverReasonWords(cell(SERVER_CELL.reason)),
       sinceSeconds: Math.max(0, Math.floor(this.now()) - cell(SERVER_CELL.since)),
     };
   }
@@ -267,6 +253,11 @@ export class Rows {
   #server(index: number): BoundServer | undefined {
     return this.binding.servers.find((server) => server.index === index);
   }
+}
+
+function stateOf(state: number): ServerRow['state'] {
+  const name = serverStateName(state);
+  return name === 'free' ? 'disabled' : name;
 }
 
 function matches(row: TunnelRow, filter: TunnelFilter): boolean {

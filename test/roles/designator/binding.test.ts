@@ -32,6 +32,7 @@ const weigh = (appliance: MemoryAppliance, name: string, weight: number): void =
     appliance.memory,
     appliance.binding,
     () => appliance.now,
+    appliance.binding.states,
     () => {},
   );
   commands.run({ action: 'weight', names: [name], weight });
