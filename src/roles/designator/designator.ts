@@ -26,6 +26,7 @@ import { HostNetwork } from '../../io/host-network.js';
 import { type NativeAddon, native } from '../../io/native.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import { CaptureHub } from '../../ops/capture.js';
+import { EventLog } from '../../ops/events.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
@@ -80,6 +81,7 @@ export class DesignatorProcess {
   readonly binding: Binding;
   readonly rows: Rows;
   readonly hub: CaptureHub;
+  readonly events = new EventLog();
   readonly commands: ServerCommands;
   readonly designator: Designator;
   readonly reloads = { ok: 0, failed: 0, lastOkSeconds: Date.now() / 1000 };
@@ -147,7 +149,19 @@ export class DesignatorProcess {
     this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
       this.#pool.broadcast({ type: 'release', server }),
     );
-    this.states.listen(() => this.#pool.broadcast({ type: 'review' }));
+    this.states.listen((server, { from, to, reason, detail }) => {
+      this.#pool.broadcast({ type: 'review' });
+      const bound = this.binding.servers.find(({ index }) => index === server);
+      const vip = this.binding.vips.find(({ index }) => index === bound?.vip);
+      this.events.emit('server-state', {
+        server: bound?.name,
+        vip: vip?.name,
+        from,
+        to,
+        reason,
+        detail: detail || undefined,
+      });
+    });
     this.#network = new HostNetwork({
       outside: options.config.outside,
       inside: options.config.inside,
@@ -253,6 +267,7 @@ export class DesignatorProcess {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#pump.setActive(false);
     this.hub.close();
+    this.events.close();
     await this.#pool.stop();
     if (!stays) {
       await this.datapath.stop();
@@ -301,6 +316,7 @@ export class DesignatorProcess {
         this.#up.add(shard);
         this.ioOf[shard] = notice.description;
         this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
+        this.events.emit('shard-up', { shard, io: notice.description, adopted: notice.adopted });
         this.#upListener?.();
         return;
       case 'floating':
@@ -320,6 +336,7 @@ export class DesignatorProcess {
     }
     this.datapath.shardEnded(shard);
     this.#o.logger.error({ shard, restarts, err: error }, 'shard crashed, starting it again');
+    this.events.emit('shard-crashed', { shard, restarts, error: error.message });
     if (this.#startFailure !== null && !this.#up.has(shard)) this.#startFailure(error);
   }
 
@@ -425,6 +442,7 @@ export class DesignatorProcess {
     if (config === null) {
       this.reloads.failed++;
       for (const problem of result.problems) logger.error({ problem }, 'reload refused: the old configuration stays');
+      this.events.emit('reload', { ok: false, changes: '', problems: result.problems.length });
       return result;
     }
     try {
@@ -436,6 +454,7 @@ export class DesignatorProcess {
     this.reloads.ok++;
     this.reloads.lastOkSeconds = Date.now() / 1000;
     logger.info({ changes: result.changes }, 'reloaded');
+    this.events.emit('reload', { ok: true, changes: result.changes.join('; '), problems: 0 });
     return result;
   }
 
