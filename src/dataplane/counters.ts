@@ -28,10 +28,21 @@ export const COUNTER = {
   withdrawn: 19, // … and taken back
   offloadDeferred: 20, // tunnels that were to be given to it and found too many waiting: a review does it
   heard: 21, // neighbours' answers that the host has no device for (xdp)
+
+  // Identities: 32 … 47. What other parts count has its own range: fragments and errors 48 …, health 60 …, policy 76 …,
+  // load 92 …, seeing 108 ….
+  virtualPorts: 32, // tunnels whose server sees another client port
+  hiddenLearnt: 33, // hidden ids that were learnt from the other end's messages
+  hiddenRead: 34, // hidden ids that the configured secret made readable
+  secretsWrong: 35, // hidden ids that the configured secret did not make readable
+  hiddenMoved: 36, // half-open tunnels sent to the server of their client's other tunnels, because their ids are hidden
+  followed: 37, // requests that followed an older tunnel's server: recovery, tie breaker, hidden ids
+  recoveriesUnknown: 38, // requests that recover a tunnel which is not in the table
+  idsReused: 39, // ids given again while a living tunnel still had them
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */
-export const DROP_BASE = 32;
+export const DROP_BASE = 128;
 
 /** All drop reasons with their sentences, in counter order. */
 export const ALL_DROP_REASONS: readonly (readonly [name: string, description: string])[] = [
