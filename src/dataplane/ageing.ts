@@ -6,6 +6,7 @@
 import { ownerSlot } from '../flow/hash.js';
 import { RECORD, RECORD_STATE } from '../flow/layout.js';
 import type { TimerWheel } from '../flow/timer-wheel.js';
+import { CLOSE_REASON } from './event-tap.js';
 import type { Plan } from './plan.js';
 import type { TunnelStore } from './tunnel-store.js';
 
@@ -57,8 +58,10 @@ export class Ageing {
   }
 
   #judgeAt(record: number, deadline: number): void {
-    if (deadline <= this.#nowSeconds) this.store.release(record, this.#nowMs);
-    else this.wheel.schedule(record, deadline);
+    if (deadline <= this.#nowSeconds) {
+      const halfOpen = this.store.state(record) === RECORD_STATE.halfOpen;
+      this.store.release(record, this.#nowMs, halfOpen ? CLOSE_REASON.halfOpen : CLOSE_REASON.idle);
+    } else this.wheel.schedule(record, deadline);
   }
 
   /** True when this shard owns the tunnel's client. */

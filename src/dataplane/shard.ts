@@ -8,6 +8,7 @@ import { ConnectionTable } from '../flow/connection-table.js';
 import { RECORD, RECORD_STATE, RECORD_WORDS, SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
 import { NextHopTable } from '../flow/next-hop-table.js';
 import { RecordPool } from '../flow/record-pool.js';
+import type { EventRing } from '../flow/event-ring.js';
 import type { FrameRing } from '../flow/ring.js';
 import { SpinLock } from '../flow/spin-lock.js';
 import { TimerWheel } from '../flow/timer-wheel.js';
@@ -22,6 +23,7 @@ import { classify } from './classify.js';
 import { ClientHops } from './client-hops.js';
 import { COUNTER } from './counters.js';
 import { Directory } from './directory.js';
+import { EventTap } from './event-tap.js';
 import { Farewell } from './farewell.js';
 import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
@@ -41,6 +43,8 @@ export interface ShardOptions {
   readonly statistics: Float64Array;
   readonly handOver: HandOver;
   readonly captureRing: FrameRing;
+  /** Where events go; absent: nobody is told. */
+  readonly eventRing?: EventRing;
   /** Link-layer addresses of outside and inside. */
   readonly macs: readonly [Uint8Array, Uint8Array];
   readonly oneArm: boolean;
@@ -68,6 +72,7 @@ export class Shard {
   readonly #local: Local;
   readonly #farewell: Farewell;
   readonly #capture: CaptureTap;
+  readonly #events: EventTap | null;
   #directory: Directory | null = null;
   #lastSecond = -1;
 
@@ -80,6 +85,8 @@ export class Shard {
     const lock = new SpinLock(memory);
     const servers = new ServerTable(memory);
     this.store = new TunnelStore(memory, shard, this.#table, new RecordPool(memory), lock, servers);
+    this.#events = options.eventRing === undefined ? null : new EventTap(options.eventRing, this.store);
+    this.store.events = this.#events;
     this.#designator = new Designator(memory, servers, lock, shard);
     this.#hops = new ClientHops(new NextHopTable(memory));
     this.#admission = new Admission(memory);
@@ -152,6 +159,7 @@ export class Shard {
 
   #tick(seconds: number): void {
     this.#tracker.setTime(seconds);
+    this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
     this.#offload.setTime(seconds);
     const second = Math.floor(seconds);

@@ -35,12 +35,14 @@ import type { ClientHops } from './client-hops.js';
 import { COUNTER, MALFORMED_BASE } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
+import { CLOSE_REASON } from './event-tap.js';
 import type { Firewall } from './firewall.js';
 import type { FloatingPorts } from './floating-ports.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import { patchAssigned } from './patch.js';
 import type { PlanVip } from './plan.js';
+import { Sessions } from './sessions.js';
 import { TunnelDraft } from './tunnel-draft.js';
 import type { TunnelStore } from './tunnel-store.js';
 
@@ -65,12 +67,14 @@ export class Tracker {
   readonly #event = newControlEvent();
   readonly #draft = new TunnelDraft();
   readonly #p: TrackerParts;
+  readonly #sessions: Sessions;
   #directory!: Directory;
   #nowSeconds = 0;
   #nowMs = 0;
 
   constructor(parts: TrackerParts) {
     this.#p = parts;
+    this.#sessions = new Sessions(parts.store);
   }
 
   setDirectory(directory: Directory): void {
@@ -115,7 +119,7 @@ export class Tracker {
     const event = this.#event;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
-    if (event.kind === EVENT_REQUEST && event.assignedHidden) return this.#drop(batch, i, DROP['hidden-channel']);
+    if (event.kind === EVENT_REQUEST && event.assignedHidden) return this.#refuse(batch, i, DROP['hidden-channel']);
     if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || event.assigned === 0)
       return this.#unknown(batch, i);
     keys[row + 5] = event.assigned;
@@ -124,7 +128,7 @@ export class Tracker {
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
       if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
-      if (event.kind === EVENT_CLOSE) this.#closing(record);
+      if (event.kind === EVENT_CLOSE) this.#closing(record, CLOSE_REASON.clientStop, event.result);
       else if (store.state(record) === RECORD_STATE.closing) {
         // The same id again after the end of the tunnel that had it: a new tunnel, not a late copy.
         wheel.cancel(record);
@@ -147,10 +151,10 @@ export class Tracker {
     const row = i * KEY_STRIDE;
     const vip = this.#directory.vip(batch.local[i]);
     if (vip === null) return this.#unknown(batch, i);
-    if (firewall.denies(batch, i, this.#directory)) return this.#drop(batch, i, DROP['firewall-denied']);
+    if (firewall.denies(batch, i, this.#directory)) return this.#refuse(batch, i, DROP['firewall-denied']);
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
     const refused = admission.admit(a0, a1, a2, a3, this.#nowSeconds);
-    if (refused >= 0) return this.#drop(batch, i, refused);
+    if (refused >= 0) return this.#refuse(batch, i, refused);
     const draft = this.#draft;
     draft.vip = vip;
     draft.protocol = descriptor.id;
@@ -190,7 +194,7 @@ export class Tracker {
       }
     }
     store.lock.release(this.#p.shard);
-    if (record < 0) return this.#drop(batch, i, reason);
+    if (record < 0) return this.#refuse(batch, i, reason);
     statistics[COUNTER.requests]++;
     store.setSequence(record, true, this.#event.ns, this.#event.nr);
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
@@ -214,7 +218,7 @@ export class Tracker {
     const slot = store.table.find(keys, row);
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
-      if (event.kind === EVENT_CLOSE) this.#closing(record);
+      if (event.kind === EVENT_CLOSE) this.#closing(record, CLOSE_REASON.serverStop, event.result);
       else if (store.state(record) === RECORD_STATE.closing) {
         wheel.cancel(record);
         store.release(record, this.#nowMs);
@@ -328,31 +332,31 @@ export class Tracker {
         wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
         return offload.established(record);
       case EVENT_CLOSE:
-        return this.#closing(record);
+        return this.#closing(record, fromClient ? CLOSE_REASON.clientStop : CLOSE_REASON.serverStop, event.result);
       case EVENT_SESSION_REQUEST:
-        if (!store.requestSession(record, fromClient, event.assignedSession)) statistics[COUNTER.sessionsUnlisted]++;
+        if (!this.#sessions.request(record, fromClient, event.assignedSession)) statistics[COUNTER.sessionsUnlisted]++;
         return;
       case EVENT_SESSION_REPLY:
-        return store.replySession(record, fromClient, event.session, event.assignedSession);
+        return this.#sessions.reply(record, fromClient, event.session, event.assignedSession);
       case EVENT_SESSION_CONNECTED:
-        store.connectSession(record, fromClient, event.session);
+        this.#sessions.connect(record, fromClient, event.session);
         return offload.sessionConnected(record);
       case EVENT_SESSION_CLOSE:
-        store.closeSession(record, fromClient, event.session, event.assignedSession);
+        this.#sessions.close(record, fromClient, event.session, event.assignedSession, event.result);
         return offload.sessionClosed(record);
     }
   }
 
-  /** Ends a tunnel of this shard's own, for another reason than a message. */
-  close(record: number): void {
-    this.#closing(record);
+  /** Ends a tunnel of this shard's own, for another CLOSE_REASON than a message. */
+  close(record: number, reason: number = CLOSE_REASON.command): void {
+    this.#closing(record, reason, -1);
   }
 
   /** The mapping stays for a full retransmission cycle (RFC 2661 §5.7), then the wheel releases it. */
-  #closing(record: number): void {
+  #closing(record: number, reason: number, result: number): void {
     if (this.#p.store.state(record) === RECORD_STATE.closing) return;
     this.#p.offload.withdraw(record);
-    this.#p.store.close(record);
+    this.#p.store.close(record, reason, result);
     this.#p.wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
   }
 
@@ -428,6 +432,13 @@ export class Tracker {
   /** Not of any tunnel. On a port that no VIP has it may be the host's own traffic: the firewall has had its say. */
   #unknown(batch: Batch, i: number): void {
     this.#drop(batch, i, DROP['unknown-tunnel']);
+  }
+
+  /** A request for a new tunnel ends here. */
+  #refuse(batch: Batch, i: number, reason: number): void {
+    const vip = this.#directory.vip(batch.local[i]);
+    this.#p.store.events?.refused(batch, i, vip?.index ?? 0xffff, this.#event.assigned, reason);
+    this.#drop(batch, i, reason);
   }
 
   #drop(batch: Batch, i: number, reason: number): void {

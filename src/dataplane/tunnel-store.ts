@@ -1,5 +1,5 @@
 /**
- * Tunnels in the shared memory: a record, its entries, its sessions. Only the shard that owns the client's address
+ * Tunnels in the shared memory: a record and its entries. Only the shard that owns the client's address
  * calls this; other threads read. Knows addresses, channels and times, no protocol.
  */
 import type { ServerTable } from '../designation/servers.js';
@@ -16,8 +16,6 @@ import {
   RECORD,
   RECORD_STATE,
   RECORD_WORDS,
-  SESSION,
-  SESSION_STATE,
   TABLE_FORWARD,
   TABLE_HALF_OPEN,
   TABLE_REVERSE,
@@ -27,6 +25,7 @@ import {
 import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
 import { addWide } from '../flow/wide-counter.js';
+import { CLOSE_REASON, type EventTap, SHARD_EVENT } from './event-tap.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 
 /** Answers of `create` below 0. */
@@ -37,6 +36,8 @@ const NO_PORTS = 0;
 export class TunnelStore {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
+  /** Who is told what happens, if anybody. */
+  events: EventTap | null = null;
 
   constructor(
     readonly memory: TableMemory,
@@ -169,6 +170,7 @@ export class TunnelStore {
     this.#set(record, tableOfRequest === TABLE_HALF_OPEN ? RECORD.entryReverse : RECORD.entryForward, second + 1);
     this.servers.addHalfOpen(draft.server.index, 1);
     Atomics.add(this.memory.header, HEADER.halfOpen, 1);
+    this.events?.tunnel(SHARD_EVENT.request, record);
     return record;
   }
 
@@ -248,20 +250,26 @@ export class TunnelStore {
     this.servers.addHalfOpen(server, -1);
     this.servers.addEstablished(server, 1);
     Atomics.sub(this.memory.header, HEADER.halfOpen, 1);
+    this.events?.tunnel(SHARD_EVENT.established, record);
   }
 
-  /** The tunnel ends: it counts no more, but its mapping stays for the retransmissions of the end itself. */
-  close(record: number): void {
+  /**
+   * The tunnel ends: it counts no more, but its mapping stays for the retransmissions of the end itself. `reason`: a
+   * CLOSE_REASON; `result`: the result code of the message that ended it, −1 none.
+   */
+  close(record: number, reason: number = CLOSE_REASON.other, result = -1): void {
     const state = this.state(record);
     if (state === RECORD_STATE.closing || state === RECORD_STATE.free) return;
+    this.events?.closed(record, reason, result);
     this.#uncount(record, state);
     this.pool.setState(record, RECORD_STATE.closing);
   }
 
   /** Everything of the tunnel goes. The caller does not hold the lock and has taken the record off the wheel. */
-  release(record: number, nowMs: number): void {
+  release(record: number, nowMs: number, reason: number = CLOSE_REASON.other): void {
     const state = this.state(record);
     if (state === RECORD_STATE.free) return;
+    if (state !== RECORD_STATE.closing) this.events?.closed(record, reason, -1);
     this.#uncount(record, state);
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = this.word(record, w) - 1;
@@ -332,55 +340,6 @@ export class TunnelStore {
       const target = out ? (vipAddress << 16) | clientNextHop : (serverAddress << 16) | serverNextHop;
       if (this.table.targetOf(slot) !== target) this.table.setTarget(slot, target);
     }
-  }
-
-  // ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** A session is asked for. False when the session table is full (it then works unlisted). */
-  requestSession(record: number, fromClient: boolean, id: number): boolean {
-    if (id === 0) return true;
-    if (this.#find(record, fromClient, id) >= 0) return true; // repeated
-    this.lock.acquire(this.shard);
-    const session = this.pool.allocateSession(record);
-    this.lock.release(this.shard);
-    if (session < 0) return false;
-    this.pool.setSessionWord(session, fromClient ? SESSION.clientId : SESSION.serverId, id);
-    this.pool.setSessionWord(session, SESSION.state, SESSION_STATE.requested);
-    // A closing tunnel counts no more: what came in here would never be taken off again.
-    if (this.state(record) !== RECORD_STATE.closing) this.servers.addSessions(this.serverIndex(record), 1);
-    return true;
-  }
-
-  /** `session` is the id of the side that asked, `assigned` the answerer's. */
-  replySession(record: number, fromClient: boolean, session: number, assigned: number): void {
-    const found = this.#find(record, !fromClient, session);
-    if (found < 0) return;
-    this.pool.setSessionWord(found, fromClient ? SESSION.clientId : SESSION.serverId, assigned);
-    if (this.pool.sessionWord(found, SESSION.state) === SESSION_STATE.requested) {
-      this.pool.setSessionWord(found, SESSION.state, SESSION_STATE.replied);
-    }
-  }
-
-  connectSession(record: number, fromClient: boolean, session: number): void {
-    const found = this.#find(record, !fromClient, session);
-    if (found >= 0) this.pool.setSessionWord(found, SESSION.state, SESSION_STATE.established);
-  }
-
-  /** `session` from the header is the receiver's id (may be 0), `assigned` the sender's. */
-  closeSession(record: number, fromClient: boolean, session: number, assigned: number): void {
-    let found = assigned === 0 ? -1 : this.#find(record, fromClient, assigned);
-    if (found < 0 && session !== 0) found = this.#find(record, !fromClient, session);
-    if (found < 0) return;
-    this.lock.acquire(this.shard);
-    this.pool.freeSession(record, found);
-    this.lock.release(this.shard);
-    // A closing tunnel's sessions have been taken off the server's count already.
-    if (this.state(record) !== RECORD_STATE.closing) this.servers.addSessions(this.serverIndex(record), -1);
-  }
-
-  /** Session with this id of the client's (or the server's) choosing, or −1. */
-  #find(record: number, ofClient: boolean, id: number): number {
-    return ofClient ? this.pool.sessionByClientId(record, id) : this.pool.sessionByServerId(record, id);
   }
 
   // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────

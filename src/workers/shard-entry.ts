@@ -9,6 +9,7 @@ import { HandOver } from '../dataplane/hand-over.js';
 import type { ShardMessage } from '../dataplane/plan.js';
 import { Shard } from '../dataplane/shard.js';
 import { TableMemory } from '../flow/layout.js';
+import { EventRing } from '../flow/event-ring.js';
 import { FrameRing } from '../flow/ring.js';
 import { native, type PacketRingOptions } from '../io/native.js';
 import { openPacketPort } from '../io/packet.js';
@@ -41,6 +42,7 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     statistics,
     handOver,
     captureRing: new FrameRing(task.capture, 0, CAPTURE_SLOTS),
+    eventRing: new EventRing(task.events),
     macs: [task.ports[0].mac, (task.ports[1] ?? task.ports[0]).mac],
     oneArm: task.oneArm,
     filterNeeded: task.io.kind === 'packet',

@@ -28,6 +28,7 @@ export interface ShardTask {
   readonly statistics: Float64Array;
   readonly handOver: SharedArrayBuffer;
   readonly capture: SharedArrayBuffer;
+  readonly events: SharedArrayBuffer;
   /** Event descriptors of all shards, to wake them; every thread of the process may use them. */
   readonly wakeFds: readonly number[];
   readonly table: { readonly fd: number; readonly length: number; readonly connections: number };

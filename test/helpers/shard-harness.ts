@@ -26,6 +26,7 @@ import {
   formatTable,
   tableLayout,
 } from '../../src/flow/layout.js';
+import { EventRing } from '../../src/flow/event-ring.js';
 import { NextHopTable } from '../../src/flow/next-hop-table.js';
 import { FrameRing } from '../../src/flow/ring.js';
 import type { RouteSnapshot } from '../../src/flow/route-table.js';
@@ -168,6 +169,8 @@ export interface HarnessOptions {
   /** What the shards take their ports for. */
   kind?: PacketPort['kind'];
   offload?: boolean;
+  /** Slots of every shard's event ring (a power of two); absent: nobody is told. */
+  eventSlots?: number;
 }
 
 export const VIP = '200.200.100.1';
@@ -229,6 +232,7 @@ export class Harness {
   readonly shards: Shard[];
   readonly statistics: Float64Array[];
   readonly rows: Rows;
+  readonly eventRings: EventRing[];
   config: CompiledConfig;
   plan: Plan;
 
@@ -246,6 +250,9 @@ export class Harness {
     const handOver = new SharedArrayBuffer(handOverLength(count));
     this.ports = Array.from({ length: count }, () => new TestPort(this.memory, options.kind));
     this.statistics = Array.from({ length: count }, newStatistics);
+    const slots = options.eventSlots ?? 0;
+    this.eventRings =
+      slots === 0 ? [] : this.ports.map(() => new EventRing(new SharedArrayBuffer(EventRing.byteLength(slots)), slots));
     this.shards = this.ports.map(
       (port, shard) =>
         new Shard({
@@ -255,6 +262,7 @@ export class Harness {
           statistics: this.statistics[shard],
           handOver: new HandOver(shard, count, handOver),
           captureRing: new FrameRing(new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)), 0, CAPTURE_SLOTS),
+          ...(slots === 0 ? {} : { eventRing: this.eventRings[shard] }),
           macs: [mac(OUTSIDE_MAC), mac(INSIDE_MAC)],
           oneArm: false,
           filterNeeded: options.filterNeeded ?? false,

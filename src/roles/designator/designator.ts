@@ -26,7 +26,6 @@ import { HostNetwork } from '../../io/host-network.js';
 import { type NativeAddon, native } from '../../io/native.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import { CaptureHub } from '../../ops/capture.js';
-import { EventLog } from '../../ops/events.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
@@ -40,6 +39,7 @@ import { CapturePump } from './capture-pump.js';
 import type { Bound, Datapath } from './datapath.js';
 import { captureFilters } from './capture-filters.js';
 import { ServerCommands } from './drains.js';
+import { EventDesk } from './event-desk.js';
 import { FloatingKeeper } from './floating-keeper.js';
 import { filterInput } from './filter-input.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
@@ -81,7 +81,7 @@ export class DesignatorProcess {
   readonly binding: Binding;
   readonly rows: Rows;
   readonly hub: CaptureHub;
-  readonly events = new EventLog();
+  readonly events: EventDesk;
   readonly commands: ServerCommands;
   readonly designator: Designator;
   readonly reloads = { ok: 0, failed: 0, lastOkSeconds: Date.now() / 1000 };
@@ -149,19 +149,8 @@ export class DesignatorProcess {
     this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
       this.#pool.broadcast({ type: 'release', server }),
     );
-    this.states.listen((server, { from, to, reason, detail }) => {
-      this.#pool.broadcast({ type: 'review' });
-      const bound = this.binding.servers.find(({ index }) => index === server);
-      const vip = this.binding.vips.find(({ index }) => index === bound?.vip);
-      this.events.emit('server-state', {
-        server: bound?.name,
-        vip: vip?.name,
-        from,
-        to,
-        reason,
-        detail: detail || undefined,
-      });
-    });
+    this.states.listen(() => this.#pool.broadcast({ type: 'review' }));
+    this.events = new EventDesk(shards, this.binding, this.states, now);
     this.#network = new HostNetwork({
       outside: options.config.outside,
       inside: options.config.inside,
@@ -218,6 +207,7 @@ export class DesignatorProcess {
       this.#upListener = () => this.#up.size === this.shards && resolve();
       this.#startFailure = reject;
     });
+    this.events.start();
     this.#pool.start();
     await started;
     this.#startFailure = null;
@@ -267,8 +257,8 @@ export class DesignatorProcess {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#pump.setActive(false);
     this.hub.close();
-    this.events.close();
     await this.#pool.stop();
+    this.events.stop();
     if (!stays) {
       await this.datapath.stop();
       await this.#filter.remove();
@@ -292,6 +282,7 @@ export class DesignatorProcess {
       statistics: this.statistics[shard],
       handOver: this.#handOver,
       capture: this.#captureMemory[shard],
+      events: this.events.memory[shard],
       wakeFds: this.#wakeFds,
       table: { fd: this.table.fd, length: this.table.length, connections: config.table.connections },
       io,
@@ -316,7 +307,7 @@ export class DesignatorProcess {
         this.#up.add(shard);
         this.ioOf[shard] = notice.description;
         this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
-        this.events.emit('shard-up', { shard, io: notice.description, adopted: notice.adopted });
+        this.events.log.emit('shard-up', { shard, io: notice.description, adopted: notice.adopted });
         this.#upListener?.();
         return;
       case 'floating':
@@ -336,7 +327,7 @@ export class DesignatorProcess {
     }
     this.datapath.shardEnded(shard);
     this.#o.logger.error({ shard, restarts, err: error }, 'shard crashed, starting it again');
-    this.events.emit('shard-crashed', { shard, restarts, error: error.message });
+    this.events.log.emit('shard-crashed', { shard, restarts, error: error.message });
     if (this.#startFailure !== null && !this.#up.has(shard)) this.#startFailure(error);
   }
 
@@ -442,7 +433,7 @@ export class DesignatorProcess {
     if (config === null) {
       this.reloads.failed++;
       for (const problem of result.problems) logger.error({ problem }, 'reload refused: the old configuration stays');
-      this.events.emit('reload', { ok: false, changes: '', problems: result.problems.length });
+      this.events.log.emit('reload', { ok: false, changes: '', problems: result.problems.length });
       return result;
     }
     try {
@@ -454,7 +445,7 @@ export class DesignatorProcess {
     this.reloads.ok++;
     this.reloads.lastOkSeconds = Date.now() / 1000;
     logger.info({ changes: result.changes }, 'reloaded');
-    this.events.emit('reload', { ok: true, changes: result.changes.join('; '), problems: 0 });
+    this.events.log.emit('reload', { ok: true, changes: result.changes.join('; '), problems: 0 });
     return result;
   }
 
