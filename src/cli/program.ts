@@ -11,6 +11,7 @@ import * as check from './check.js';
 import * as completion from './completion.js';
 import type { CliContext } from './context.js';
 import * as demo from './demo.js';
+import * as events from './events.js';
 import * as explain from './explain.js';
 import * as reload from './reload.js';
 import * as replay from './replay.js';
@@ -26,6 +27,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   replay,
   check,
   show,
+  events,
   explain,
   server,
   reload,

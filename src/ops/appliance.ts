@@ -3,6 +3,7 @@
  * the ops folder only knows this face. Rows are the contract of DESIGN §5 and §8: flat objects, unknown is null.
  */
 import type { ConfigProblem } from '../config/compiled.js';
+import type { EventLog } from './events.js';
 
 export interface VipRow {
   name: string;
@@ -119,6 +120,8 @@ export interface TunnelFilter {
 
 export interface Appliance {
   readonly startedAt: Date;
+  /** What happened and happens. */
+  readonly events: EventLog;
   ready(): boolean;
   /** Null when all is well, else what is wrong (a shard without a heartbeat …). */
   unhealthy(): string | null;

@@ -15,6 +15,7 @@ import type { Appliance, ServerCommand, TunnelFilter } from './appliance.js';
 import { sendCapture } from './capture-route.js';
 import { canonicalClient } from './client-address.js';
 import { jsonArray, tunnelSlices } from './json-stream.js';
+import { type EventQuery, sendEvents } from './event-route.js';
 import { type Logger, limited } from './log.js';
 import { Metrics } from './metrics.js';
 import { ROUTES, SHARED_SCHEMAS } from './schemas.js';
@@ -171,8 +172,12 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
     const { seconds, count, ...filter } = withClient(request.query);
     sendCapture(reply, appliance.capture(filter), { seconds, count }, captures, options.logger);
   });
+  const eventStreams = new Set<() => void>();
+  app.get<{ Querystring: EventQuery }>('/v1/events', { schema: ROUTES.events }, (request, reply) => {
+    sendEvents(reply, appliance.events, withClient(request.query), eventStreams);
+  });
   app.addHook('preClose', (done) => {
-    for (const end of captures) end();
+    for (const end of [...captures, ...eventStreams]) end();
     done();
   });
 

@@ -209,6 +209,23 @@ export const ROUTES = {
     produces: ['application/vnd.tcpdump.pcap'],
     response: ERRORS,
   },
+  events: {
+    summary: 'What happens, as it happens: one JSON object a line, without an end',
+    description:
+      'A reader that is too slow loses events and gets one of type `lost` with their count in their place. Ends after `count`, or when the reader goes.',
+    tags: ['tables'],
+    querystring: query({
+      type: { ...text, description: 'types, commas between them' },
+      vip: text,
+      server: text,
+      client: CLIENT,
+      sinceSeconds: { type: 'number', minimum: 0, description: 'begin so far back, with what is remembered' },
+      follow: { ...boolean, default: true, description: 'false: only what is remembered' },
+      count: { type: 'integer', minimum: 1 },
+    }),
+    produces: ['application/x-ndjson'],
+    response: ERRORS,
+  },
   health: { ...HEALTH, summary: '200 while all parts run, 503 with the reason when one does not' },
   ready: { ...HEALTH, summary: '200 while traffic flows, else 503' },
   metrics: {

@@ -16,6 +16,7 @@ import type {
   WorkerRow,
 } from '../../src/ops/appliance.js';
 import { CaptureHub } from '../../src/ops/capture.js';
+import { EventLog } from '../../src/ops/events.js';
 
 export function tunnelRow(values: Partial<TunnelRow> = {}): TunnelRow {
   return {
@@ -45,6 +46,7 @@ export function tunnelRow(values: Partial<TunnelRow> = {}): TunnelRow {
 export class FakeAppliance implements Appliance {
   readonly startedAt = new Date('2030-01-02T03:04:05Z');
   readonly hub = new CaptureHub();
+  readonly events = new EventLog();
   isReady = true;
   trouble: string | null = null;
   tunnelRows: TunnelRow[] = [

@@ -202,6 +202,7 @@ describe('routes of the socket', () => {
       'get /readyz',
       'get /v1/capture',
       'get /v1/drops',
+      'get /v1/events',
       'get /v1/explain',
       'get /v1/servers',
       'get /v1/tunnels',

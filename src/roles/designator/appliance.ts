@@ -17,6 +17,7 @@ import type {
   VipRow,
   WorkerRow,
 } from '../../ops/appliance.js';
+import type { EventLog } from '../../ops/events.js';
 import type { DesignatorProcess } from './designator.js';
 
 /** A shard that has made no turn for so long is reported as unhealthy, well before it is fatal. */
@@ -24,12 +25,14 @@ const UNHEALTHY_SECONDS = 2;
 
 export class DesignatorAppliance implements Appliance {
   readonly startedAt: Date;
+  readonly events: EventLog;
 
   constructor(
     readonly process: DesignatorProcess,
     readonly testCommands: boolean,
   ) {
     this.startedAt = process.startedAt;
+    this.events = process.events.log;
   }
 
   ready(): boolean {
