@@ -10,6 +10,7 @@ import { Piscina } from 'piscina';
 import type { ShardMessage, ShardNotice } from '../dataplane/plan.js';
 import { CONTROL, SHARD_STATE, SHARD_STATE_NAMES } from './control.js';
 import type { ShardTask } from './shard-task.js';
+import { keepHeapsQuiet } from './urgency.js';
 
 export interface ShardPoolOptions {
   readonly shards: number;
@@ -64,6 +65,7 @@ export class ShardPool {
     const entry = new URL(import.meta.url.endsWith('.ts') ? './shard-entry.ts' : './shard-entry.js', import.meta.url);
     const filename = options.filename ?? fileURLToPath(entry);
     this.#o = { wedgedMs: 5000, maxRestarts: 5, restartWindowMs: 60_000, graceMs: 3000, ...options, filename };
+    keepHeapsQuiet();
     this.#pool = new Piscina({
       filename,
       minThreads: options.shards,

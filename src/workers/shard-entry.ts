@@ -18,6 +18,7 @@ import { openXdpPort } from '../io/xdp.js';
 import { CONTROL, SHARD_STATE } from './control.js';
 import { nativeCounters, nativeTable } from './native-binding.js';
 import { IDLE_WAIT_MS, type ShardTask, type ShardTaskWithMailbox, YIELD_EVERY_MS } from './shard-task.js';
+import { makeUrgent } from './urgency.js';
 
 /** Runs until the stop word is set; resolves with the shard's number. Rejects when the device goes or code fails. */
 export default async function runShard(task: ShardTaskWithMailbox): Promise<number> {
@@ -25,6 +26,7 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
   const { control, mailbox, statistics } = task;
   if (task.cpu >= 0) addon.pinThread(task.cpu);
   Atomics.store(control, CONTROL.threadId, addon.threadId());
+  makeUrgent(addon.threadId());
   const memory = new TableMemory(addon.mapTable(task.table.fd, task.table.length), task.table.connections);
   const clock = new Float64Array([addon.monotonicSeconds(), 0]);
   const port = openPort(task, {
