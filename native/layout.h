@@ -42,6 +42,7 @@
 #define TD_HEADER_NEXT_HOPS_USED 23
 #define TD_HEADER_CONFIG_GENERATION 24
 #define TD_HEADER_OVERFLOW_REACH 25
+#define TD_HEADER_LENDING 26
 
 /* what the XDP program must know: word indices from TD_XDP_OFFSET on */
 #define TD_XDP_OFFSET 2048
@@ -209,6 +210,7 @@
 #define TD_LEND_NONE 0
 #define TD_LEND_WANTED 1
 #define TD_LEND_LENT 2
+#define TD_LEND_HINTED 3
 #define TD_SERVER_STATE_FREE 0
 #define TD_SERVER_STATE_UP 1
 #define TD_SERVER_STATE_SLOW_START 2

@@ -47,7 +47,7 @@ function checkHealth(data: unknown, say: Say): void {
   const health = (data as { health?: Record<string, unknown> } | null)?.health;
   if (typeof health !== 'object' || health === null) return;
   const value = (key: string, otherwise: string): number => parseDuration(String(health[key] ?? otherwise)) ?? 0;
-  if (value('suspectAfter', '1s') > value('downAfter', '2500ms'))
+  if (value('suspectAfter', '800ms') > value('downAfter', '2500ms'))
     say(
       'error',
       ['health', 'suspectAfter'],

@@ -266,7 +266,7 @@ export const configSchema = z.strictObject({
   health: section({
     passive: z.boolean().default(true).describe('Learn the health of servers from the traffic that crosses.'),
     suspectAfter: duration(0.2, 60)
-      .default('1s')
+      .default('800ms')
       .describe('A server that clients wait for so long, asking again, is suspect: it gets no new tunnels.'),
     downAfter: duration(0.5, 300)
       .default('2500ms')

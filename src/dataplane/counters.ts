@@ -39,6 +39,11 @@ export const COUNTER = {
   followed: 37, // requests that followed an older tunnel's server: recovery, tie breaker, hidden ids
   recoveriesUnknown: 38, // requests that recover a tunnel which is not in the table
   idsReused: 39, // ids given again while a living tunnel still had them
+
+  // Health: 60 … 75.
+  requestsMoved: 60, // requests that went to another server because theirs did not answer
+  tunnelsEnded: 61, // tunnels ended in their ends' name: server down, end of a drain
+  proxyAnswered: 62, // messages of such a tunnel's ends that were acknowledged here
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

@@ -271,7 +271,7 @@ export class Offload {
 }
 
 function takesTunnels(state: number): boolean {
-  return state === SERVER_STATE.up || state === SERVER_STATE.slowStart;
+  return state === SERVER_STATE.up || state === SERVER_STATE.slowStart || state === SERVER_STATE.suspect;
 }
 
 /** Every entry that data goes by has the flag. */

@@ -4,6 +4,7 @@
  */
 import type { RouteSnapshot } from '../flow/route-table.js';
 import type { RuleInput } from '../flow/rule-list.js';
+import type { FarewellSettings } from './farewell.js';
 
 export interface PlanVip {
   /** Index of the VIP cell. */
@@ -29,6 +30,13 @@ export interface PlanServer {
   readonly port: number;
 }
 
+export interface PlanHealth {
+  /** Evidence about servers is collected. */
+  readonly passive: boolean;
+  /** How tunnels are ended; the pace is one shard's. */
+  readonly farewell: FarewellSettings;
+}
+
 export interface Plan {
   readonly generation: number;
   readonly vips: readonly PlanVip[];
@@ -40,6 +48,7 @@ export interface Plan {
   readonly burst: number | null;
   readonly halfOpenLimit: number | null;
   /** Seconds. */
+  readonly health: PlanHealth;
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number };
 }
 
@@ -52,6 +61,8 @@ export type ShardMessage =
   | { readonly type: 'capture'; readonly captures: readonly CaptureFilter[] }
   | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
   | { readonly type: 'release'; readonly server: number /* end every tunnel of this server cell */ }
+  | { readonly type: 'server-down'; readonly server: number /* its clients are told, its requests go elsewhere */ }
+  | { readonly type: 'server-back'; readonly server: number /* what has not been ended goes on */ }
   | { readonly type: 'review' /* a server entered another state: look at all tunnels anew */ }
   | { readonly type: 'crash' };
 

@@ -3,9 +3,10 @@
  * chart; everything else in this file sets it up.
  */
 import { Designator } from '../designation/designate.js';
+import { Lending } from '../designation/lending.js';
 import { ServerTable } from '../designation/servers.js';
 import { ConnectionTable } from '../flow/connection-table.js';
-import { RECORD, RECORD_STATE, RECORD_WORDS, SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
+import { RECORD, RECORD_WORDS, SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
 import { NextHopTable } from '../flow/next-hop-table.js';
 import { RecordPool } from '../flow/record-pool.js';
 import type { EventRing } from '../flow/event-ring.js';
@@ -33,8 +34,10 @@ import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
 import { countForwarded, recall } from './recall.js';
 import { Review } from './review.js';
+import { ServerWatch } from './server-watch.js';
 import { Tracker } from './tracker.js';
 import { TunnelStore } from './tunnel-store.js';
+import { TunnelVoice } from './tunnel-voice.js';
 
 export interface ShardOptions {
   readonly shard: number;
@@ -70,6 +73,7 @@ export class Shard {
   readonly #offload: Offload;
   readonly #review: Review;
   readonly #local: Local;
+  readonly #watch: ServerWatch;
   readonly #farewell: Farewell;
   readonly #capture: CaptureTap;
   readonly #events: EventTap | null;
@@ -98,7 +102,15 @@ export class Shard {
     this.#offload = new Offload(this.store, options.offload ?? false, descriptors, statistics);
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall, this.#offload);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
-    this.#farewell = new Farewell(this.store, this.#hops.table, options.macs);
+    this.#watch = new ServerWatch(this.store);
+    const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
+    this.#farewell = new Farewell({
+      store: this.store,
+      voice: new TunnelVoice(this.store, this.#hops.table, options.macs, queue),
+      ageing: this.#ageing,
+      statistics,
+      close: (record, reason) => this.#tracker.close(record, reason),
+    });
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
       shard,
@@ -111,6 +123,9 @@ export class Shard {
       handOver: options.handOver,
       floating: this.#floating,
       offload: this.#offload,
+      watch: this.#watch,
+      lending: new Lending(memory, servers),
+      farewell: this.#farewell,
       statistics,
     });
   }
@@ -162,6 +177,8 @@ export class Shard {
     this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
     this.#offload.setTime(seconds);
+    this.#watch.setTime(seconds);
+    if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);
     const second = Math.floor(seconds);
     if (second !== this.#lastSecond) {
       this.#lastSecond = second;
@@ -195,7 +212,11 @@ export class Shard {
         for (const { port, frame } of message.frames) this.#local.queue(port, frame);
         return;
       case 'release':
-        return this.#endTunnels(message.server);
+        return this.#farewell.release(message.server);
+      case 'server-down':
+        return this.#farewell.serverDown(message.server);
+      case 'server-back':
+        return this.#farewell.serverBack(message.server);
       case 'review':
         if (this.#offload.enabled) this.#review.restart();
         return;
@@ -211,6 +232,8 @@ export class Shard {
     this.#admission.setPlan(plan);
     this.#firewall.setPlan(plan);
     this.#ageing.setPlan(plan);
+    this.#watch.setPassive(plan.health.passive);
+    this.#farewell.setSettings(plan.health.farewell);
     this.#tracker.setDirectory(this.#directory);
     if (!first) this.#review.restart(true);
   }
@@ -223,21 +246,9 @@ export class Shard {
     return adopted;
   }
 
-  /** Both ends of a server's tunnels are told that they end; the mapping stays for their acknowledgements. */
-  #endTunnels(server: number): void {
-    if (this.#directory === null) return;
-    for (let record = 0; record < this.#o.memory.layout.recordCount; record++) {
-      const state = this.store.state(record);
-      if (state === RECORD_STATE.free || state === RECORD_STATE.closing) continue;
-      if (this.store.serverIndex(record) !== server || !this.#ageing.owns(record)) continue;
-      for (const { port, frame } of this.#farewell.frames(record, this.#directory)) this.#local.queue(port, frame);
-      this.#tracker.close(record);
-    }
-  }
-
   /** Something waits that cannot wait for the next packet. */
   get busy(): boolean {
-    return this.#review.running || this.batch.scratch > 0 || this.#local.queued;
+    return this.#review.running || this.batch.scratch > 0 || this.#local.queued || this.#farewell.busy;
   }
 
   /** What the main thread should know; empties the lists. */

@@ -4,6 +4,7 @@
  * client's address; what arrives elsewhere is handed over. Protocol knowledge comes as events of the descriptor.
  */
 import type { Designator } from '../designation/designate.js';
+import type { Lending } from '../designation/lending.js';
 import { ownerSlot } from '../flow/hash.js';
 import {
   FLAG_DENIED,
@@ -36,6 +37,7 @@ import { COUNTER, MALFORMED_BASE } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import { CLOSE_REASON } from './event-tap.js';
+import type { Farewell } from './farewell.js';
 import type { Firewall } from './firewall.js';
 import type { FloatingPorts } from './floating-ports.js';
 import type { HandOver } from './hand-over.js';
@@ -43,6 +45,7 @@ import type { Offload } from './offload.js';
 import { patchAssigned } from './patch.js';
 import type { PlanVip } from './plan.js';
 import { Sessions } from './sessions.js';
+import type { ServerWatch } from './server-watch.js';
 import { TunnelDraft } from './tunnel-draft.js';
 import type { TunnelStore } from './tunnel-store.js';
 
@@ -60,6 +63,9 @@ export interface TrackerParts {
   readonly handOver: HandOver;
   readonly floating: FloatingPorts;
   readonly offload: Offload;
+  readonly watch: ServerWatch;
+  readonly lending: Lending;
+  readonly farewell: Farewell;
   readonly statistics: Float64Array;
 }
 
@@ -115,7 +121,7 @@ export class Tracker {
   // ── messages without a channel: requests, and ends of tunnels that never got an answer ────────────────────────────
 
   #unboundIn(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
-    const { store, wheel, statistics } = this.#p;
+    const { store, wheel, watch, farewell, statistics } = this.#p;
     const event = this.#event;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
@@ -128,16 +134,22 @@ export class Tracker {
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
       if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
-      if (event.kind === EVENT_CLOSE) this.#closing(record, CLOSE_REASON.clientStop, event.result);
-      else if (store.state(record) === RECORD_STATE.closing) {
+      watch.fromClient(record, event);
+      if (event.kind === EVENT_CLOSE) {
+        if (farewell.message(record, true, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
+        this.#closing(record, CLOSE_REASON.clientStop, event.result);
+      } else if (store.state(record) === RECORD_STATE.closing) {
         // The same id again after the end of the tunnel that had it: a new tunnel, not a late copy.
         wheel.cancel(record);
         store.release(record, this.#nowMs);
         return this.#request(batch, i, descriptor);
-      } else {
-        statistics[COUNTER.requestsRepeated]++;
-        store.setSequence(record, true, event.ns, event.nr);
-      }
+      } else if (store.word(record, RECORD.serverChannel) === 0 && watch.isDoubtful(store.serverIndex(record))) {
+        // Its server seems to be dead: another one gets the request.
+        wheel.cancel(record);
+        store.release(record, this.#nowMs, CLOSE_REASON.serverDown);
+        statistics[COUNTER.requestsMoved]++;
+        return this.#request(batch, i, descriptor, true);
+      } else statistics[COUNTER.requestsRepeated]++;
       return this.#finish(batch, i, slot);
     }
     if (event.kind === EVENT_CLOSE) return this.#unknown(batch, i);
@@ -145,15 +157,15 @@ export class Tracker {
   }
 
   /** Block 314: designate, then 316: a new address map. */
-  #request(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
-    const { store, designator, hops, admission, firewall, wheel, statistics } = this.#p;
+  #request(batch: Batch, i: number, descriptor: TunnelDescriptor, moved = false): void {
+    const { store, designator, lending, hops, admission, firewall, wheel, watch, statistics } = this.#p;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     const vip = this.#directory.vip(batch.local[i]);
     if (vip === null) return this.#unknown(batch, i);
     if (firewall.denies(batch, i, this.#directory)) return this.#refuse(batch, i, DROP['firewall-denied']);
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
-    const refused = admission.admit(a0, a1, a2, a3, this.#nowSeconds);
+    const refused = moved ? -1 : admission.admit(a0, a1, a2, a3, this.#nowSeconds);
     if (refused >= 0) return this.#refuse(batch, i, refused);
     const draft = this.#draft;
     draft.vip = vip;
@@ -183,7 +195,9 @@ export class Tracker {
     );
     if (hop < 0) reason = -1 - hop;
     else {
-      const index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
+      let index = moved ? -1 : lending.take(vip.servers);
+      if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
+      if (index < 0) index = lending.lastResort(vip.servers);
       const server = index < 0 ? null : this.#directory.server(index);
       if (server === null) reason = DROP['no-server'];
       else {
@@ -196,20 +210,21 @@ export class Tracker {
     store.lock.release(this.#p.shard);
     if (record < 0) return this.#refuse(batch, i, reason);
     statistics[COUNTER.requests]++;
-    store.setSequence(record, true, this.#event.ns, this.#event.nr);
+    watch.fromClient(record, this.#event);
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
     this.#finish(batch, i, store.word(record, RECORD.entryHalfOpen) - 1);
   }
 
   /** A server asks a client for a tunnel: it passes outward and makes the table in the other direction. */
   #unboundOut(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
-    const { store, hops, wheel, statistics } = this.#p;
+    const { store, hops, wheel, watch, statistics } = this.#p;
     const event = this.#event;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     const port = descriptor.hasPorts ? batch.view.getUint16(batch.l4[i]) : 0;
     const address = keys[row + 6] >>> 16;
     const server = this.#directory.serverAt(address, port);
+    if (server !== null) watch.heard(server.index);
     if (server === null || event.assigned === 0 || (event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE)) {
       return this.#drop(batch, i, event.assignedHidden ? DROP['hidden-channel'] : DROP['unknown-server']);
     }
@@ -255,7 +270,7 @@ export class Tracker {
     store.lock.release(this.#p.shard);
     if (record < 0) return this.#drop(batch, i, hop < 0 ? -1 - hop : DROP['table-full']);
     statistics[COUNTER.requests]++;
-    store.setSequence(record, false, event.ns, event.nr);
+    watch.fromServer(record, event);
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
     this.#replaceAssigned(batch, i, descriptor, record);
     this.#finish(batch, i, store.word(record, RECORD.entryHalfOpen) - 1);
@@ -264,10 +279,10 @@ export class Tracker {
   // ── messages of a known tunnel ────────────────────────────────────────────────────────────────────────────────────
 
   #bound(batch: Batch, i: number, descriptor: TunnelDescriptor, fromClient: boolean): void {
-    const { store, floating, statistics } = this.#p;
+    const { store, floating, watch, farewell, statistics } = this.#p;
     const row = i * KEY_STRIDE;
     const slot = store.table.find(batch.keys, row);
-    if (slot < 0) return fromClient ? this.#unknown(batch, i) : this.#drop(batch, i, DROP['unknown-server']);
+    if (slot < 0) return fromClient ? this.#unknown(batch, i) : this.#unknownServer(batch, i, descriptor);
     const record = store.table.recordOf(slot);
     const event = this.#event;
     if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
@@ -280,6 +295,9 @@ export class Tracker {
         return this.#finish(batch, i, VERDICT_HANDED);
       }
     }
+    if (fromClient) watch.fromClient(record, event);
+    else watch.fromServer(record, event);
+    if (farewell.message(record, fromClient, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
     if (event.kind === EVENT_REPLY) {
       const refused = this.#reply(batch, i, descriptor, record, fromClient);
       if (refused >= 0) return this.#drop(batch, i, refused);
@@ -317,13 +335,14 @@ export class Tracker {
         return DROP['channel-collision'];
       }
     }
+    // The dialogue begins with this answer, whatever another one has said before (a server that was started again).
+    store.setSequence(record, fromClient, (event.ns + 1) & 0xffff, event.nr);
     return store.confirm(record, draft, shownPort, serverPort, this.#nowSeconds, this.#nowMs) ? -1 : DROP['table-full'];
   }
 
   #learn(record: number, fromClient: boolean): void {
     const { store, wheel, offload, statistics } = this.#p;
     const event = this.#event;
-    if (event.ns >= 0) store.setSequence(record, fromClient, event.ns, event.nr);
     switch (event.kind) {
       case EVENT_CONNECTED:
         if (store.state(record) !== RECORD_STATE.halfOpen) return;
@@ -439,6 +458,14 @@ export class Tracker {
     const vip = this.#directory.vip(batch.local[i]);
     this.#p.store.events?.refused(batch, i, vip?.index ?? 0xffff, this.#event.assigned, reason);
     this.#drop(batch, i, reason);
+  }
+
+  /** A server speaks of a tunnel that is not in the table; it lives, if nothing else. */
+  #unknownServer(batch: Batch, i: number, descriptor: TunnelDescriptor): void {
+    const port = descriptor.hasPorts ? batch.view.getUint16(batch.l4[i]) : 0;
+    const server = this.#directory.serverAt(batch.keys[i * KEY_STRIDE + 6] >>> 16, port);
+    if (server !== null) this.#p.watch.heard(server.index);
+    this.#drop(batch, i, DROP['unknown-server']);
   }
 
   #drop(batch: Batch, i: number, reason: number): void {

@@ -306,8 +306,8 @@ export class TunnelStore {
 
   // ── changes to a live tunnel ──────────────────────────────────────────────────────────────────────────────────────
 
-  setSequence(record: number, fromClient: boolean, ns: number, nr: number): void {
-    this.#set(record, fromClient ? RECORD.clientSequence : RECORD.serverSequence, (ns << 16) | nr);
+  setSequence(record: number, ofClient: boolean, next: number, acknowledged: number): void {
+    this.#set(record, ofClient ? RECORD.clientSequence : RECORD.serverSequence, (next << 16) | acknowledged);
   }
 
   setVirtualChannel(record: number, channel: number): void {

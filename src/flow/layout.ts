@@ -47,6 +47,7 @@ export const HEADER = {
   nextHopsUsed: 23,
   configGeneration: 24, // counts plans published by the main thread
   overflowReach: 25, // how many buckets beyond the second entries have used: 2 = third and fourth, more = those that follow the fourth
+  lending: 26, // servers whose cell has LEND.wanted
 } as const;
 /** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
 export const OWNER_SLOTS_OFFSET = 1024;
@@ -160,8 +161,8 @@ export const RECORD = {
   entryForward: 8,
   entryAlias: 9, // forward entry for the VIP's own port when the server floated
   created: 10, // seconds
-  clientSequence: 11, // Ns << 16 | Nr last seen from the client
-  serverSequence: 12, // Ns << 16 | Nr last seen from the server
+  clientSequence: 11, // Ns of the client's next message << 16 | highest Nr seen of it (dataplane/dialogue.ts)
+  serverSequence: 12, // the same of the server
   sessions: 13, // head (index + 1) of the session list, or the free list's next (index + 1) when the record is free
   wheelNext: 14, // index + 1
   wheelPrevious: 15, // index + 1
@@ -229,7 +230,7 @@ export const SERVER_CELL = {
   ordered: 31, // SERVER_STATE that an operator has ordered, 0 none
 } as const;
 /** `lend` of a server cell. */
-export const LEND = { none: 0, wanted: 1, lent: 2 } as const;
+export const LEND = { none: 0, wanted: 1, lent: 2, hinted: 3 /* its machine shows signs of life */ } as const;
 export const SERVER_STATE = {
   free: 0,
   up: 1,

@@ -104,10 +104,12 @@ export interface TunnelDescriptor {
   looksLike?(view: DataView, offset: number, end: number): boolean;
   /**
    * The payload (behind the L4 header) of a message that ends a tunnel, as its other end would send it: `channel` is the
-   * receiver's id, `assigned` the apparent sender's, `ns` and `nr` continue its dialogue. Allocates. Absent: the protocol
-   * has no such message.
+   * receiver's id, `assigned` the apparent sender's, `ns` and `nr` continue its dialogue, `result` and `error` (0 none)
+   * say why. Allocates. Absent: the protocol has no such message.
    */
-  endMessage?(channel: number, assigned: number, ns: number, nr: number): Uint8Array;
+  endMessage?(channel: number, assigned: number, ns: number, nr: number, result: number, error: number): Uint8Array;
+  /** The payload of a message that only acknowledges. Allocates. */
+  ackMessage?(channel: number, ns: number, nr: number): Uint8Array;
   /** One line of text for logs and captures, of any packet, malformed ones too. Allocates; never throws. */
   describe?(view: DataView, offset: number, end: number): string;
 }

@@ -37,7 +37,7 @@ describe('a valid file', () => {
       timeouts: { halfOpen: 60, idle: 600, closing: 35 },
       health: {
         passive: true,
-        suspectAfter: 1,
+        suspectAfter: 0.8,
         downAfter: 2.5,
         downAfterAlone: 20,
         slowStart: 30,

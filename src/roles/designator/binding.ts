@@ -44,6 +44,7 @@ export interface BoundVip extends PlanVip {
 export class Binding {
   readonly #lock: SpinLock;
   readonly #addresses: AddressTable;
+  #shards = 1;
   vips: BoundVip[] = [];
   servers: BoundServer[] = [];
 
@@ -57,6 +58,7 @@ export class Binding {
 
   /** Spreads the ownership slots over `shards` threads. */
   assignOwners(shards: number): void {
+    this.#shards = shards;
     for (let slot = 0; slot < OWNER_SLOT_COUNT; slot++) this.memory.ownerSlots[slot] = slot % shards;
   }
 
@@ -89,6 +91,10 @@ export class Binding {
       requestsPerSecond: firewall.requestsPerSecond,
       burst: firewall.burst,
       halfOpenLimit: firewall.halfOpen,
+      health: {
+        passive: config.health.passive,
+        farewell: { ...config.health.onDown, pace: config.health.onDown.pace / Math.max(1, this.#shards) },
+      },
       timeouts: config.timeouts,
     };
   }

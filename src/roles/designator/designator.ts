@@ -42,6 +42,7 @@ import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
 import { FloatingKeeper } from './floating-keeper.js';
 import { filterInput } from './filter-input.js';
+import { HealthKeeper } from './health-keeper.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
 import { Rows } from './rows.js';
 import type { OpenedTable } from './table-file.js';
@@ -78,6 +79,7 @@ export class DesignatorProcess {
   readonly statistics: Float64Array[];
   readonly table: OpenedTable;
   readonly states: ServerStates;
+  readonly health: HealthKeeper;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly hub: CaptureHub;
@@ -149,7 +151,7 @@ export class DesignatorProcess {
     this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
       this.#pool.broadcast({ type: 'release', server }),
     );
-    this.states.listen(() => this.#pool.broadcast({ type: 'review' }));
+    this.health = new HealthKeeper(this.binding, options.config, now, options.logger, () => this.#pool);
     this.events = new EventDesk(shards, this.binding, this.states, now);
     this.#network = new HostNetwork({
       outside: options.config.outside,
@@ -213,6 +215,7 @@ export class DesignatorProcess {
     this.#startFailure = null;
     await this.datapath.attach();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.health.start();
     await this.#settle();
     this.#announceVips();
     this.#ready = true;
@@ -255,6 +258,7 @@ export class DesignatorProcess {
 
   async #stop(stays: boolean): Promise<void> {
     if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.health.stop();
     this.#pump.setActive(false);
     this.hub.close();
     await this.#pool.stop();
@@ -308,6 +312,7 @@ export class DesignatorProcess {
         this.ioOf[shard] = notice.description;
         this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
         this.events.log.emit('shard-up', { shard, io: notice.description, adopted: notice.adopted });
+        this.health.shardUp(shard);
         this.#upListener?.();
         return;
       case 'floating':
@@ -462,6 +467,7 @@ export class DesignatorProcess {
     }
     this.config = config;
     this.#plan = plan;
+    this.health.setConfig(config);
     this.datapath.update(this.#bound());
     this.#network.setServers(this.#serverAddresses());
     if (this.#routes !== null) this.#neighbours.setRoutes(this.#routes, this.binding.servers);

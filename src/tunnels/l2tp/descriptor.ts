@@ -7,7 +7,7 @@
 import type { TunnelDescriptor } from '../descriptor.js';
 import { CLASS_CONTROL, CLASS_CONTROL_UNBOUND, CLASS_DATA } from '../descriptor.js';
 import { AVP_ASSIGNED_TUNNEL_ID, AVP_RESULT_CODE } from './avp-table.js';
-import { avpVendor, checkAvp, isMessageType } from './avp.js';
+import { type AvpFields, avpVendor, checkAvp, isMessageType } from './avp.js';
 import {
   CONTROL_HEADER_LENGTH,
   checkHeader,
@@ -34,8 +34,6 @@ const UDP_HEADER_LENGTH = 8;
 const UDP_LENGTH = 4;
 const IPPROTO_UDP = 17;
 export const L2TP_PORT = 1701;
-/** StopCCN result code 6: the requester is being shut down (RFC 2661 §4.4.2). */
-const SHUTTING_DOWN = 6;
 
 /**
  * End of the UDP payload, or −1 when UDP's own length cannot be. The IP payload may be longer than UDP says (padding),
@@ -133,12 +131,17 @@ export const l2tp: TunnelDescriptor = {
     return length > 0 && isMessageType(view, first, length) && avpVendor(view, first) === 0;
   },
 
-  endMessage(channel, assigned, ns, nr) {
+  endMessage(channel, assigned, ns, nr, result, error) {
+    const value: AvpFields = error === 0 ? { result } : { result, error };
     const avps = [
       { type: AVP_ASSIGNED_TUNNEL_ID, value: assigned },
-      { type: AVP_RESULT_CODE, value: { result: SHUTTING_DOWN } },
+      { type: AVP_RESULT_CODE, value },
     ];
     return buildMessage({ type: STOPCCN, tunnel: channel, session: 0, ns, nr, avps });
+  },
+
+  ackMessage(channel, ns, nr) {
+    return buildMessage({ tunnel: channel, ns, nr });
   },
 
   describe(view, offset, end) {
