@@ -1,11 +1,14 @@
-/** `designator capture`: a pcap of what crosses, both sides of the rewrite, to a file or a pipe. */
+/**
+ * `designator capture`: what crosses, both sides of the rewrite and what is dropped, to a file or a pipe: pcapng with the
+ * decision as every frame's comment, or classic pcap.
+ */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { DesignatorError } from '../errors.js';
-import { PcapLimiter } from '../ops/capture.js';
+import { CAPTURE_FORMATS, type CaptureFormat, PcapLimiter } from '../ops/capture.js';
 import { brokenOff, ControlClient, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
 import { copy, write } from './output.js';
@@ -20,34 +23,46 @@ interface CaptureOptions extends Target {
   readonly client?: string;
   readonly seconds?: number;
   readonly count?: number;
+  readonly format?: CaptureFormat;
 }
 
 export function register(program: Command, context: CliContext): void {
-  withTarget(program.command('capture').description('write a pcap of what crosses, before and after the rewrite'))
+  withTarget(
+    program
+      .command('capture')
+      .description('write a capture of what crosses, before and after the rewrite, and what is dropped'),
+  )
     .requiredOption('-w, --write <file>', 'file to write, - for stdout')
     .option('--tunnel <id>', 'only this tunnel id, as the client assigned it', tunnelId)
     .option('--client <ip:port>', 'only of this client', clientValue)
     .option('--seconds <seconds>', 'end after this time', secondsOrDuration)
     .option('--count <frames>', 'end after so many frames', countValue)
+    .addOption(
+      new Option(
+        '--format <format>',
+        'pcapng: with the decision as comment (default: pcap for FILE.pcap, else pcapng)',
+      ).choices(CAPTURE_FORMATS),
+    )
     .action((options: CaptureOptions) => capture(options, context));
 }
 
 async function capture(
-  { write: path, tunnel, client, seconds, count, ...target }: CaptureOptions,
+  { write: path, tunnel, client, seconds, count, format: wanted, ...target }: CaptureOptions,
   context: CliContext,
 ): Promise<void> {
   const toStdout = path === '-';
   if (toStdout && context.isTty) {
     throw new DesignatorError('TD_USAGE', 'a capture is binary: send it to a file or a pipe, not to a terminal');
   }
+  const format = wanted ?? (/\.pcap$/i.test(path) ? 'pcap' : 'pcapng');
   const interrupt = new AbortController();
   const forget = (['SIGINT', 'SIGTERM'] as const).map((signal) => context.onSignal(signal, () => interrupt.abort()));
-  const counter = new PcapLimiter(Number.POSITIVE_INFINITY);
+  const counter = new PcapLimiter(Number.POSITIVE_INFINITY, format);
   let dropped: string | undefined;
   try {
     const response = await new ControlClient(target, context).stream(
       '/v1/capture',
-      { tunnel, client, seconds, count },
+      { tunnel, client, seconds, count, format },
       interrupt.signal,
     );
     const chunks = counted(response, counter, interrupt.signal);

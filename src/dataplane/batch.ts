@@ -42,6 +42,8 @@ export class Batch {
   readonly protocol = new Uint8Array(COLUMN_LENGTH);
   /** VIP cell index (from clients) or address index of the server (from servers); −1 unknown. */
   readonly local = new Int32Array(COLUMN_LENGTH);
+  /** Why the frame was dropped, for captures: index in ALL_DROP_REASONS + 1. Counts only where the verdict is a drop. */
+  readonly dropped = new Uint8Array(COLUMN_LENGTH);
   /** Slots found for the keys of the received frames. */
   readonly slots = new Int32Array(COLUMN_LENGTH);
   /** Rows of KEY_STRIDE words: the key to look up, laid out as in ENTRY. */

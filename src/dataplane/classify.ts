@@ -67,12 +67,21 @@ export function classify(batch: Batch, from: number, to: number, directory: Dire
 /** Counts a drop by reason and closes the frame. */
 export function drop(batch: Batch, i: number, statistics: Float64Array, reason: number): void {
   statistics[DROP_BASE + reason]++;
+  batch.dropped[i] = reason + 1;
   batch.kind[i] = KIND_DONE;
   batch.columns.verdict[i] = VERDICT_DROP;
 }
 
-function dropMalformed(batch: Batch, i: number, statistics: Float64Array, protocol: number, index: number): void {
+/** Counts a frame of which a tunnel protocol says that it is malformed (`index` in its list), and closes it. */
+export function dropMalformed(
+  batch: Batch,
+  i: number,
+  statistics: Float64Array,
+  protocol: number,
+  index: number,
+): void {
   statistics[MALFORMED_BASE[protocol] + index]++;
+  batch.dropped[i] = MALFORMED_BASE[protocol] - DROP_BASE + index + 1;
   batch.kind[i] = KIND_DONE;
   batch.columns.verdict[i] = VERDICT_DROP;
 }

@@ -31,9 +31,9 @@ import {
 } from '../tunnels/descriptor.js';
 import type { Admission } from './admission.js';
 import { type Batch, KEY_STRIDE, KIND_CONTROL_IN, KIND_DONE, KIND_UNBOUND_IN, KIND_UNBOUND_OUT } from './batch.js';
-import { drop, wasHanded } from './classify.js';
+import { drop, dropMalformed, wasHanded } from './classify.js';
 import type { ClientHops } from './client-hops.js';
-import { COUNTER, MALFORMED_BASE } from './counters.js';
+import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import { CLOSE_REASON } from './event-tap.js';
@@ -104,10 +104,7 @@ export class Tracker {
     }
     const descriptor = this.#directory.descriptor(batch.protocol[i]);
     const kind = descriptor.read(batch.view, batch.l4[i], batch.end[i], this.#event);
-    if (kind < 0) {
-      this.#p.statistics[MALFORMED_BASE[descriptor.id] - 1 - kind]++;
-      return this.#finish(batch, i, -1);
-    }
+    if (kind < 0) return dropMalformed(batch, i, this.#p.statistics, descriptor.id, -1 - kind);
     switch (batch.kind[i]) {
       case KIND_UNBOUND_IN:
         return this.#unboundIn(batch, i, descriptor);

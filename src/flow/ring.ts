@@ -5,14 +5,14 @@
 
 /** Bytes of a frame at most. */
 export const RING_FRAME_LENGTH = 2048;
-const SLOT_WORDS = RING_FRAME_LENGTH / 4 + 4; // length, ingress, flags, spare; the frame follows
+const SLOT_WORDS = RING_FRAME_LENGTH / 4 + 4; // length, ingress, flags, note; the frame follows
 const TAIL = 0; // frames pushed; the producer writes it
 const REFUSED = 1; // frames that found no room
 const HEAD = 16; // frames popped; the consumer writes it, on a cache line of its own
 const HEADER_WORDS = 32;
 
 /** Words of the `meta` array that `pop` fills. */
-export const RING_META = { length: 0, ingress: 1, flags: 2 } as const;
+export const RING_META = { length: 0, ingress: 1, flags: 2, note: 3 } as const;
 
 export class FrameRing {
   readonly #words: Int32Array;
@@ -35,7 +35,7 @@ export class FrameRing {
   }
 
   /** Copies a frame in. False, and counted, when the ring is full or the frame longer than RING_FRAME_LENGTH. */
-  push(source: Uint8Array, offset: number, length: number, ingress: number, flags: number): boolean {
+  push(source: Uint8Array, offset: number, length: number, ingress: number, flags: number, note = 0): boolean {
     const words = this.#words;
     const tail = words[TAIL];
     if (((tail - Atomics.load(words, HEAD)) | 0) >= this.slots || length > RING_FRAME_LENGTH) {
@@ -46,14 +46,15 @@ export class FrameRing {
     words[at] = length;
     words[at + 1] = ingress;
     words[at + 2] = flags;
+    words[at + 3] = note;
     copy(source, offset, this.#bytes, (at + 4) * 4, length);
     Atomics.store(words, TAIL, (tail + 1) | 0);
     return true;
   }
 
   /**
-   * Copies the oldest frame to `destination[offset …]`, which has room for RING_FRAME_LENGTH, and its length, ingress and
-   * flags to `meta` (RING_META). False when there is none.
+   * Copies the oldest frame to `destination[offset …]`, which has room for RING_FRAME_LENGTH, and its length, ingress,
+   * flags and note to `meta` (RING_META). False when there is none.
    */
   pop(destination: Uint8Array, offset: number, meta: Int32Array): boolean {
     const words = this.#words;
@@ -63,6 +64,7 @@ export class FrameRing {
     meta[RING_META.length] = words[at];
     meta[RING_META.ingress] = words[at + 1];
     meta[RING_META.flags] = words[at + 2];
+    meta[RING_META.note] = words[at + 3];
     copy(this.#bytes, (at + 4) * 4, destination, offset, words[at]);
     Atomics.store(words, HEAD, (head + 1) | 0);
     return true;

@@ -3,6 +3,7 @@
  * the ops folder only knows this face. Rows are the contract of DESIGN §5 and §8: flat objects, unknown is null.
  */
 import type { ConfigProblem } from '../config/compiled.js';
+import type { CaptureFormat } from './capture.js';
 import type { EventLog } from './events.js';
 
 export interface VipRow {
@@ -96,7 +97,7 @@ export interface ReloadResult {
 }
 
 /**
- * Frames of a capture, already in pcap format (header first); ends when the consumer goes or `close` is called.
+ * Frames of a capture, already in pcap or pcapng format (header first); ends when the consumer goes or `close` is called.
  * A chunk may be cut anywhere, so a consumer takes them as one byte stream. While paused, the stream keeps a bounded
  * amount and counts the frames beyond it in `dropped`. `CaptureHub.open` (capture.ts) makes them.
  */
@@ -143,7 +144,7 @@ export interface Appliance {
   /** Errors: TD_NOT_FOUND unknown server name (nothing is changed then). */
   command(command: ServerCommand): ServerRow[];
   reload(): Promise<ReloadResult>;
-  capture(filter: { tunnel?: number; client?: string }): CaptureStream;
+  capture(filter: { tunnel?: number; client?: string }, format?: CaptureFormat): CaptureStream;
   /** Test aid, only with TD_TEST_COMMANDS=1: makes a shard throw. */
   crashShard(shard: number): void;
 }

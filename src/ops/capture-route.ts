@@ -1,10 +1,13 @@
 /** A capture as an HTTP answer: chunked, with back-pressure, and the counts in the trailers. */
 import type { FastifyReply } from 'fastify';
 import type { CaptureStream } from './appliance.js';
-import { PcapLimiter } from './capture.js';
+import { type CaptureFormat, PcapLimiter } from './capture.js';
 import type { Logger } from './log.js';
 
-export const PCAP_TYPE = 'application/vnd.tcpdump.pcap';
+export const CAPTURE_TYPES: Readonly<Record<CaptureFormat, string>> = {
+  pcap: 'application/vnd.tcpdump.pcap',
+  pcapng: 'application/x-pcapng',
+};
 
 /**
  * Sends `stream` until it ends, the reader goes, `seconds` are over or `count` frames are sent. `open` gets a function
@@ -13,15 +16,15 @@ export const PCAP_TYPE = 'application/vnd.tcpdump.pcap';
 export function sendCapture(
   reply: FastifyReply,
   stream: CaptureStream,
-  limits: { readonly seconds?: number; readonly count?: number },
+  limits: { readonly seconds?: number; readonly count?: number; readonly format: CaptureFormat },
   open: Set<() => void>,
   logger: Logger,
 ): void {
   reply.hijack();
   const response = reply.raw;
-  const limiter = new PcapLimiter(limits.count ?? Number.POSITIVE_INFINITY);
+  const limiter = new PcapLimiter(limits.count ?? Number.POSITIVE_INFINITY, limits.format);
   response.writeHead(200, {
-    'content-type': PCAP_TYPE,
+    'content-type': CAPTURE_TYPES[limits.format],
     'cache-control': 'no-store',
     trailer: 'x-captured-frames, x-dropped-frames',
   });

@@ -5,9 +5,19 @@
  * `captures()` whenever `onChange` fires, a shard sets one bit for each capture that wants the frame, and the hub
  * only fans out. Nothing here can slow a shard down: a consumer that does not keep up loses frames and is told how many.
  *
- * Format: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/ , microseconds, LINKTYPE_ETHERNET, little-endian.
+ * Format: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/ , microseconds, LINKTYPE_ETHERNET, little-endian; or
+ * pcapng (wire/pcapng.ts), where a frame's comment says what was decided about it.
  */
 import { DesignatorError } from '../errors.js';
+import {
+  PCAPNG_BLOCK,
+  PCAPNG_BLOCK_HEADER_LENGTH,
+  pcapngInterface,
+  pcapngPacket,
+  pcapngSection,
+  pcapngStatistics,
+  readPcapngBlock,
+} from '../wire/pcapng.js';
 import type { CaptureStream } from './appliance.js';
 
 export const PCAP_HEADER_LENGTH = 24;
@@ -23,6 +33,25 @@ export const ALL_CAPTURES = 2 ** CAPTURES_MAX - 1;
 export const BUFFER_LIMIT_BYTES = 4 * 1024 * 1024;
 /** Records are joined into chunks of about this size, so that a busy capture is not one write a frame. */
 const CHUNK_BYTES = 64 * 1024;
+
+export const CAPTURE_FORMATS = ['pcap', 'pcapng'] as const;
+export type CaptureFormat = (typeof CAPTURE_FORMATS)[number];
+
+/** What is known of a frame besides its bytes. */
+export interface FrameNote {
+  /** Index in the interfaces of the hub. */
+  readonly port: number;
+  /** The copy shows the frame as it leaves; else as it came. */
+  readonly outbound: boolean;
+  readonly comment: string;
+}
+
+export interface CaptureInterface {
+  readonly name: string;
+  readonly description: string;
+}
+
+const NO_NOTE: FrameNote = { port: 0, outbound: false, comment: '' };
 
 export interface CaptureFilter {
   readonly tunnel?: number;
@@ -63,16 +92,33 @@ export function pcapRecord(frame: Uint8Array, seconds: number, originalLength = 
   return record;
 }
 
+/** What a pcapng file begins with. */
+export function pcapngHeader(interfaces: readonly CaptureInterface[]): Uint8Array {
+  return Buffer.concat([
+    pcapngSection('tunnel-designator'),
+    ...interfaces.map(({ name, description }) => pcapngInterface(name, description, SNAP_LENGTH)),
+  ]);
+}
+
 /** Fans frames out to the open captures. Owned by the main thread. */
 export class CaptureHub {
   readonly #consumers = new Map<number, Consumer>();
   readonly #onChange: (captures: readonly OpenCapture[]) => void;
   readonly #bufferLimit: number;
+  readonly #interfaces: readonly CaptureInterface[];
   #flushing = false;
 
-  constructor(options: { onChange?: (captures: readonly OpenCapture[]) => void; bufferLimitBytes?: number } = {}) {
+  constructor(
+    options: {
+      onChange?: (captures: readonly OpenCapture[]) => void;
+      bufferLimitBytes?: number;
+      /** As pcapng names them; a note's `port` is an index. */
+      interfaces?: readonly CaptureInterface[];
+    } = {},
+  ) {
     this.#onChange = options.onChange ?? (() => {});
     this.#bufferLimit = options.bufferLimitBytes ?? BUFFER_LIMIT_BYTES;
+    this.#interfaces = options.interfaces ?? [{ name: 'any', description: '' }];
   }
 
   /** False when nobody captures: the role need not poll the shards then. */
@@ -85,7 +131,7 @@ export class CaptureHub {
   }
 
   /** Errors: TD_CONFLICT when CAPTURES_MAX captures run already. */
-  open(filter: CaptureFilter = {}): CaptureStream {
+  open(filter: CaptureFilter = {}, format: CaptureFormat = 'pcap'): CaptureStream {
     let slot = 0;
     while (this.#consumers.has(slot)) slot++;
     if (slot === CAPTURES_MAX) {
@@ -93,7 +139,8 @@ export class CaptureHub {
         limit: CAPTURES_MAX,
       });
     }
-    const consumer = new Consumer(slot, filter, this.#bufferLimit, () => {
+    const header = format === 'pcap' ? pcapHeader() : pcapngHeader(this.#interfaces);
+    const consumer = new Consumer(slot, filter, format, header, this.#bufferLimit, () => {
       this.#consumers.delete(slot);
       this.#onChange(this.captures());
     });
@@ -102,15 +149,30 @@ export class CaptureHub {
     return consumer;
   }
 
-  /** Gives a frame to every capture whose bit is set in `captures`. The frame may be reused after the call. */
-  publish(frame: Uint8Array, seconds: number, captures = ALL_CAPTURES, originalLength = frame.length): void {
-    let record: Uint8Array | null = null;
+  /**
+   * Gives a frame to every capture whose bit is set in `captures`. The frame may be reused after the call. `describe` is
+   * asked when a capture has room for a note.
+   */
+  publish(
+    frame: Uint8Array,
+    seconds: number,
+    captures = ALL_CAPTURES,
+    originalLength = frame.length,
+    describe?: () => FrameNote,
+  ): void {
+    const records: Record<CaptureFormat, Uint8Array | null> = { pcap: null, pcapng: null };
+    let taken = false;
     for (const consumer of this.#consumers.values()) {
       if ((captures & (1 << consumer.slot)) === 0) continue;
-      record ??= pcapRecord(frame, seconds, originalLength);
-      consumer.push(record);
+      if (consumer.format === 'pcap') records.pcap ??= pcapRecord(frame, seconds, originalLength);
+      else if (records.pcapng === null) {
+        const { port, comment, outbound } = describe?.() ?? NO_NOTE;
+        records.pcapng = pcapngPacket(port, seconds, frame, comment, outbound, originalLength);
+      }
+      consumer.push(records[consumer.format] as Uint8Array);
+      taken = true;
     }
-    if (record === null || this.#flushing) return;
+    if (!taken || this.#flushing) return;
     // All frames of one poll leave as few chunks: delivery waits until the poll's turn of the event loop is over.
     this.#flushing = true;
     setImmediate(() => this.flush());
@@ -138,10 +200,11 @@ export class CaptureHub {
 class Consumer implements CaptureStream {
   readonly slot: number;
   readonly filter: CaptureFilter;
+  readonly format: CaptureFormat;
   readonly #limit: number;
   readonly #closed: () => void;
-  #queue: Uint8Array[] = [pcapHeader()];
-  #bytes = PCAP_HEADER_LENGTH;
+  #queue: Uint8Array[];
+  #bytes: number;
   #dropped = 0;
   #paused = false;
   #open = true;
@@ -149,9 +212,19 @@ class Consumer implements CaptureStream {
   #listener: ((chunk: Uint8Array) => void) | null = null;
   #endListener: (() => void) | null = null;
 
-  constructor(slot: number, filter: CaptureFilter, limit: number, closed: () => void) {
+  constructor(
+    slot: number,
+    filter: CaptureFilter,
+    format: CaptureFormat,
+    header: Uint8Array,
+    limit: number,
+    closed: () => void,
+  ) {
     this.slot = slot;
     this.filter = filter;
+    this.format = format;
+    this.#queue = [header];
+    this.#bytes = header.length;
     this.#limit = limit;
     this.#closed = closed;
   }
@@ -203,6 +276,10 @@ class Consumer implements CaptureStream {
     if (!this.#open) return;
     this.#open = false;
     this.#closed();
+    if (this.format === 'pcapng' && this.#dropped > 0) {
+      const words = `${this.#dropped} frames are missing: the reader was too slow`;
+      this.#queue.push(pcapngStatistics(0, Date.now() / 1000, this.#dropped, words));
+    }
     this.deliver();
   }
 
@@ -220,24 +297,29 @@ class Consumer implements CaptureStream {
 }
 
 /**
- * Cuts a pcap byte stream after a number of records, wherever its chunks are cut.
+ * Cuts a byte stream of pcap or pcapng after a number of frames, wherever its chunks are cut.
  * `take` returns the part of the chunk that still belongs to the stream.
  */
 export class PcapLimiter {
   readonly #limit: number;
-  readonly #header = new Uint8Array(PCAP_RECORD_HEADER_LENGTH);
-  /** Bytes of the current record's header that were seen. */
+  readonly #format: CaptureFormat;
+  readonly #header: Uint8Array;
+  /** Bytes of the current record's or block's header that were seen. */
   #headerBytes = 0;
-  /** Bytes to pass before the next record header: first the file header, then each frame. */
-  #skip = PCAP_HEADER_LENGTH;
+  /** Bytes to pass before the next header: first the file header of pcap, then each record's or block's rest. */
+  #skip: number;
+  #isFrame = true;
   #records = 0;
 
-  /** `limit` records; Infinity only counts. */
-  constructor(limit: number) {
+  /** `limit` frames; Infinity only counts. */
+  constructor(limit: number, format: CaptureFormat = 'pcap') {
     this.#limit = limit;
+    this.#format = format;
+    this.#header = new Uint8Array(format === 'pcap' ? PCAP_RECORD_HEADER_LENGTH : PCAPNG_BLOCK_HEADER_LENGTH);
+    this.#skip = format === 'pcap' ? PCAP_HEADER_LENGTH : 0;
   }
 
-  /** Records that are complete so far. */
+  /** Frames that are complete so far. */
   get records(): number {
     return this.#records;
   }
@@ -253,20 +335,29 @@ export class PcapLimiter {
         const step = Math.min(this.#skip, chunk.length - offset);
         this.#skip -= step;
         offset += step;
-        if (this.#skip === 0 && this.#headerBytes === PCAP_RECORD_HEADER_LENGTH) this.#complete();
+        if (this.#skip === 0 && this.#headerBytes === this.#header.length) this.#complete();
         continue;
       }
       this.#header[this.#headerBytes++] = chunk[offset++];
-      if (this.#headerBytes === PCAP_RECORD_HEADER_LENGTH) {
-        this.#skip = new DataView(this.#header.buffer).getUint32(8, true);
+      if (this.#headerBytes === this.#header.length) {
+        this.#skip = this.#rest();
         if (this.#skip === 0) this.#complete();
       }
     }
     return offset === chunk.length ? chunk : chunk.subarray(0, offset);
   }
 
+  /** Bytes that follow the header. */
+  #rest(): number {
+    const view = new DataView(this.#header.buffer);
+    if (this.#format === 'pcap') return view.getUint32(8, true);
+    const { type, length } = readPcapngBlock(view, 0);
+    this.#isFrame = type === PCAPNG_BLOCK.packet;
+    return Math.max(0, length - PCAPNG_BLOCK_HEADER_LENGTH);
+  }
+
   #complete(): void {
-    this.#records++;
+    if (this.#isFrame) this.#records++;
     this.#headerBytes = 0;
   }
 }

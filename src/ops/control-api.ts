@@ -12,6 +12,7 @@ import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { DesignatorError, type ErrorCode } from '../errors.js';
 import type { Appliance, ServerCommand, TunnelFilter } from './appliance.js';
+import type { CaptureFormat } from './capture.js';
 import { sendCapture } from './capture-route.js';
 import { canonicalClient } from './client-address.js';
 import { jsonArray, tunnelSlices } from './json-stream.js';
@@ -166,11 +167,12 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
     client?: string;
     seconds?: number;
     count?: number;
+    format?: CaptureFormat;
   }
   const captures = new Set<() => void>();
   app.get<{ Querystring: CaptureQuery }>('/v1/capture', { schema: ROUTES.capture }, (request, reply) => {
-    const { seconds, count, ...filter } = withClient(request.query);
-    sendCapture(reply, appliance.capture(filter), { seconds, count }, captures, options.logger);
+    const { seconds, count, format = 'pcap', ...filter } = withClient(request.query);
+    sendCapture(reply, appliance.capture(filter, format), { seconds, count, format }, captures, options.logger);
   });
   const eventStreams = new Set<() => void>();
   app.get<{ Querystring: EventQuery }>('/v1/events', { schema: ROUTES.events }, (request, reply) => {

@@ -196,17 +196,18 @@ export const ROUTES = {
     response: answers({ $ref: 'ReloadResult#' }),
   },
   capture: {
-    summary: 'Frames as they cross, before and after the rewrite, as an endless pcap stream',
+    summary: 'Frames as they cross, before and after the rewrite, and those that are dropped, as an endless stream',
     description:
-      'Ends after `seconds` or `count`, or when the reader goes. Trailers: x-captured-frames, x-dropped-frames.',
+      'pcapng has a comment for every frame, which says what was decided. Ends after `seconds` or `count`, or when the reader goes. Trailers: x-captured-frames, x-dropped-frames.',
     tags: ['tables'],
     querystring: query({
       tunnel: TUNNEL_ID,
       client: CLIENT,
       seconds: { type: 'number', exclusiveMinimum: 0, maximum: 86400 },
       count: { type: 'integer', minimum: 1 },
+      format: { type: 'string', enum: ['pcap', 'pcapng'], default: 'pcap' },
     }),
-    produces: ['application/vnd.tcpdump.pcap'],
+    produces: ['application/vnd.tcpdump.pcap', 'application/x-pcapng'],
     response: ERRORS,
   },
   events: {

@@ -38,7 +38,7 @@ test('-w FILE with --count: that many frames, for the owner only, and the filter
 });
 
 test('-w -: the bytes on stdout, the words on stderr', async () => {
-  const run = capture(['-w', '-', '--count', '1']);
+  const run = capture(['-w', '-', '--format', 'pcap', '--count', '1']);
   await capturing();
   appliance.hub.publish(frame(7), 1);
   const result = await run;
@@ -47,7 +47,9 @@ test('-w -: the bytes on stdout, the words on stderr', async () => {
 });
 
 test('two captures at once get the same frames', async () => {
-  const runs = ['a', 'b'].map((name) => capture(['-w', join(running.directory, name), '--count', '3']));
+  const runs = ['a', 'b'].map((name) =>
+    capture(['-w', join(running.directory, name), '--count', '3', '--format', 'pcap']),
+  );
   await capturing(2);
   for (let i = 0; i < 3; i++) appliance.hub.publish(frame(i), i);
   await Promise.all(runs);
@@ -57,7 +59,7 @@ test('two captures at once get the same frames', async () => {
 });
 
 test('frames that were lost are told', async () => {
-  const run = capture(['-w', '-', '--count', '1']);
+  const run = capture(['-w', '-', '--format', 'pcap', '--count', '1']);
   await capturing();
   appliance.hub.lost(5);
   appliance.hub.publish(frame(7), 1);
@@ -65,7 +67,7 @@ test('frames that were lost are told', async () => {
 });
 
 test('--seconds ends a capture without traffic: an empty pcap that is valid', async () => {
-  const run = await capture(['-w', '-', '--seconds', '0.01']);
+  const run = await capture(['-w', '-', '--format', 'pcap', '--seconds', '0.01']);
   expect(run).toMatchObject({ status: 0, stderr: '0 frames captured\n' });
   expect(run.bytes).toEqual(Buffer.from(pcapHeader()));
 });
@@ -99,9 +101,25 @@ test('a terminal is no place for a pcap, and a path must be writable: exit 64', 
   while (appliance.hub.active) await new Promise((resolve) => setImmediate(resolve));
 });
 
-test.each([[['--count', '1']], [['-w', '-', '--count', '0']], [['-w', '-', '--seconds', 'x']]])(
-  '%j: exit 64',
-  async (args) => {
-    expect((await capture(args)).status).toBe(64);
-  },
-);
+test.each([
+  [['--count', '1']],
+  [['-w', '-', '--format', 'pcap', '--count', '0']],
+  [['-w', '-', '--format', 'pcap', '--seconds', 'x']],
+])('%j: exit 64', async (args) => {
+  expect((await capture(args)).status).toBe(64);
+});
+
+test('pcapng is the default, classic pcap what is named so; --format decides otherwise', async () => {
+  const magic = async (name: string, ...more: string[]) => {
+    const run = capture(['-w', join(running.directory, name), '--count', '1', ...more]);
+    await capturing();
+    appliance.hub.publish(frame(1), 1, 1, 64, () => ({ port: 0, outbound: false, comment: 'side=before' }));
+    expect(await run).toMatchObject({ status: 0, stderr: '1 frames captured\n' });
+    return readFileSync(join(running.directory, name)).readUInt32LE(0);
+  };
+  expect(await magic('a.pcap')).toBe(0xa1b2c3d4);
+  expect(await magic('b.pcapng')).toBe(0x0a0d0d0a);
+  expect(await magic('c')).toBe(0x0a0d0d0a);
+  expect(await magic('d.pcap', '--format', 'pcapng')).toBe(0x0a0d0d0a);
+  expect(await magic('e', '--format', 'pcap')).toBe(0xa1b2c3d4);
+});

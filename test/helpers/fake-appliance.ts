@@ -15,7 +15,7 @@ import type {
   VipRow,
   WorkerRow,
 } from '../../src/ops/appliance.js';
-import { CaptureHub } from '../../src/ops/capture.js';
+import { type CaptureFormat, CaptureHub } from '../../src/ops/capture.js';
 import { EventLog } from '../../src/ops/events.js';
 
 export function tunnelRow(values: Partial<TunnelRow> = {}): TunnelRow {
@@ -225,9 +225,9 @@ export class FakeAppliance implements Appliance {
     return this.reloadResult;
   }
 
-  capture(filter: { tunnel?: number; client?: string }): CaptureStream {
+  capture(filter: { tunnel?: number; client?: string }, format?: CaptureFormat): CaptureStream {
     this.captureFilters.push(filter);
-    return this.hub.open(filter);
+    return this.hub.open(filter, format);
   }
 
   crashShard(): void {

@@ -233,6 +233,7 @@ export class Harness {
   readonly statistics: Float64Array[];
   readonly rows: Rows;
   readonly eventRings: EventRing[];
+  readonly captureRings: FrameRing[];
   config: CompiledConfig;
   plan: Plan;
 
@@ -250,6 +251,8 @@ export class Harness {
     const handOver = new SharedArrayBuffer(handOverLength(count));
     this.ports = Array.from({ length: count }, () => new TestPort(this.memory, options.kind));
     this.statistics = Array.from({ length: count }, newStatistics);
+    const captureLength = FrameRing.byteLength(CAPTURE_SLOTS);
+    this.captureRings = this.ports.map(() => new FrameRing(new SharedArrayBuffer(captureLength), 0, CAPTURE_SLOTS));
     const slots = options.eventSlots ?? 0;
     this.eventRings =
       slots === 0 ? [] : this.ports.map(() => new EventRing(new SharedArrayBuffer(EventRing.byteLength(slots)), slots));
@@ -261,7 +264,7 @@ export class Harness {
           port,
           statistics: this.statistics[shard],
           handOver: new HandOver(shard, count, handOver),
-          captureRing: new FrameRing(new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)), 0, CAPTURE_SLOTS),
+          captureRing: this.captureRings[shard],
           ...(slots === 0 ? {} : { eventRing: this.eventRings[shard] }),
           macs: [mac(OUTSIDE_MAC), mac(INSIDE_MAC)],
           oneArm: false,

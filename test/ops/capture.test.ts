@@ -1,14 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import {
   CAPTURES_MAX,
   CaptureHub,
   type OpenCapture,
   PcapLimiter,
   pcapHeader,
+  pcapngHeader,
   pcapRecord,
 } from '../../src/ops/capture.js';
+import { pcapngPacket } from '../../src/wire/pcapng.js';
 
 const frame = (byte: number, length = 60) => new Uint8Array(length).fill(byte);
 
@@ -193,4 +195,68 @@ test.skipIf(!hasTcpdump())('tcpdump reads it (skipped where tcpdump is not insta
     stdio: ['pipe', 'pipe', 'ignore'],
   }).toString();
   expect(text).toMatch(/^1700000000\.500000 IP 10\.0\.0\.1\.1701 > 10\.0\.0\.2\.1701:.*l2tp.*\(7\/0\)/);
+});
+
+describe('pcapng', () => {
+  const interfaces = [
+    { name: 'wan0', description: 'outside' },
+    { name: 'lan0', description: 'inside' },
+  ];
+  const frame = (length: number) => new Uint8Array(length).fill(length);
+  const note = (comment: string) => () => ({ port: 1, outbound: true, comment });
+
+  it('goes beside pcap to those who asked for it, and only then is a note put into words', () => {
+    const hub = new CaptureHub({ interfaces });
+    const classic: Uint8Array[] = [];
+    hub.open().onData((chunk) => classic.push(chunk));
+    let asked = 0;
+    const describeIt = () => {
+      asked++;
+      return { port: 0, outbound: false, comment: 'c' };
+    };
+    hub.publish(frame(60), 1, undefined, 60, describeIt);
+    expect(asked).toBe(0);
+    const annotated: Uint8Array[] = [];
+    hub.open({}, 'pcapng').onData((chunk) => annotated.push(chunk));
+    hub.open({}, 'pcapng').onData(() => {});
+    hub.publish(frame(60), 2, undefined, 60, describeIt);
+    hub.flush();
+    expect(asked).toBe(1);
+    expect(Buffer.concat(classic)).toEqual(
+      Buffer.concat([pcapHeader(), pcapRecord(frame(60), 1), pcapRecord(frame(60), 2)]),
+    );
+    expect(Buffer.concat(annotated)).toEqual(
+      Buffer.concat([pcapngHeader(interfaces), pcapngPacket(0, 2, frame(60), 'c', false)]),
+    );
+  });
+
+  it('says at its end how many frames are missing', () => {
+    const hub = new CaptureHub({ interfaces, bufferLimitBytes: 400 });
+    const stream = hub.open({}, 'pcapng');
+    const chunks: Uint8Array[] = [];
+    for (let n = 0; n < 5; n++) hub.publish(frame(100), n, undefined, 100, note('x'));
+    stream.onData((chunk) => chunks.push(chunk));
+    stream.close();
+    expect(stream.dropped()).toBeGreaterThan(0);
+    expect(Buffer.concat(chunks).toString('latin1')).toContain(`${stream.dropped()} frames are missing`);
+  });
+
+  it.each([1, 3, 7, 64, 100_000])('is cut after a number of frames, in chunks of %i bytes', (size) => {
+    const bytes = Buffer.concat([
+      pcapngHeader(interfaces),
+      ...[60, 61, 62, 63].map((length) => pcapngPacket(0, 1, frame(length), 'words', false)),
+    ]);
+    const wanted = Buffer.concat([
+      pcapngHeader(interfaces),
+      ...[60, 61].map((length) => pcapngPacket(0, 1, frame(length), 'words', false)),
+    ]);
+    const limiter = new PcapLimiter(2, 'pcapng');
+    const got: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length && !limiter.done; at += size)
+      got.push(limiter.take(bytes.subarray(at, at + size)));
+    expect(Buffer.concat(got)).toEqual(wanted);
+    const counter = new PcapLimiter(Number.POSITIVE_INFINITY, 'pcapng');
+    counter.take(bytes);
+    expect(counter.records).toBe(4);
+  });
 });

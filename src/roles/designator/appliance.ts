@@ -17,6 +17,7 @@ import type {
   VipRow,
   WorkerRow,
 } from '../../ops/appliance.js';
+import type { CaptureFormat } from '../../ops/capture.js';
 import type { EventLog } from '../../ops/events.js';
 import type { DesignatorProcess } from './designator.js';
 
@@ -178,11 +179,9 @@ export class DesignatorAppliance implements Appliance {
     return this.process.reload();
   }
 
-  capture({ tunnel, client }: { tunnel?: number; client?: string }): CaptureStream {
-    return this.process.hub.open({
-      ...(tunnel === undefined ? {} : { tunnel }),
-      ...(client === undefined ? {} : { client }),
-    });
+  capture({ tunnel, client }: { tunnel?: number; client?: string }, format?: CaptureFormat): CaptureStream {
+    const filter = { ...(tunnel === undefined ? {} : { tunnel }), ...(client === undefined ? {} : { client }) };
+    return this.process.hub.open(filter, format);
   }
 
   crashShard(shard: number): void {

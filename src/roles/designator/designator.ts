@@ -137,6 +137,10 @@ export class DesignatorProcess {
       () => new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)),
     );
     this.hub = new CaptureHub({
+      interfaces: [
+        { name: options.config.outside.name, description: 'outside' },
+        { name: options.config.inside.name, description: 'inside' },
+      ],
       onChange: (captures) => {
         this.#pump.setActive(captures.length > 0);
         this.#pool.broadcast({ type: 'capture', captures: captureFilters(captures) });
@@ -147,6 +151,7 @@ export class DesignatorProcess {
       this.#captureMemory.map((buffer) => new FrameRing(buffer, 0, CAPTURE_SLOTS)),
       now,
       (shard) => this.statistics[shard][COUNTER.captureLost],
+      this.binding,
     );
     this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
       this.#pool.broadcast({ type: 'release', server }),
