@@ -2,53 +2,73 @@
  * Block 314 of document 003: which server of the VIP gets this tunnel request? One decision for the whole process,
  * whatever the number of workers: it is made under the process-wide lock, over cells that all threads share.
  */
-import { SHARD_LIMIT, type TableMemory } from '../flow/layout.js';
+import {
+  HEADER,
+  SERVER_CELL,
+  SERVER_FLAG,
+  SERVER_LIMIT,
+  SHARD_LIMIT,
+  type TableMemory,
+  VIP_CELL,
+} from '../flow/layout.js';
 import { SpinLock } from '../flow/spin-lock.js';
-import type { Algorithm } from './algorithm.js';
+import { type Algorithm, NO_ROOM, NO_SERVER } from './algorithm.js';
+import { LeakyBucket } from './leaky-bucket.js';
+import { LeastLoad } from './least-load.js';
 import { LeastRecentUse } from './least-recent-use.js';
-import { LeastTunnels } from './least-tunnels.js';
+import { LeastSessions, LeastTunnels } from './least-count.js';
 import { Maglev } from './maglev.js';
+import { PowerOfTwo } from './power-of-two.js';
 import { RoundRobin } from './round-robin.js';
 import { ServerTable } from './servers.js';
+import { type DesignationVip, VipServers } from './vip-servers.js';
 import { WeightedRoundRobin } from './weighted-round-robin.js';
+
+export { NO_ROOM, NO_SERVER } from './algorithm.js';
 
 /** What a Designator needs of the plan. */
 export interface DesignationPlan {
-  readonly vips: readonly {
-    /** Index of the VIP cell. */
-    readonly index: number;
-    readonly algorithm: string;
-    /** Server cell indices in the order of the configuration. */
-    readonly servers: Int32Array;
-  }[];
+  readonly vips: readonly DesignationVip[];
+  /** How long a server that comes back takes to its full share; 0 or absent: not at all. */
+  readonly slowStartSeconds?: number;
 }
 
 export interface Designation {
-  /** Server cell index, −1 when no server may take a tunnel. */
+  /** Server cell index, NO_SERVER when no server may take a tunnel, NO_ROOM when none may take one yet. */
   readonly server: number;
   readonly reason: string;
 }
 
-type AlgorithmClass = new (cells: ServerTable) => Algorithm;
+type MakeAlgorithm = (cells: ServerTable, vip: DesignationVip) => Algorithm;
 
-const ALGORITHMS: ReadonlyMap<string, AlgorithmClass> = new Map<string, AlgorithmClass>([
-  ['round-robin', RoundRobin],
-  ['weighted-round-robin', WeightedRoundRobin],
-  ['least-recent-use', LeastRecentUse],
-  ['least-tunnels', LeastTunnels],
-  ['maglev', Maglev],
+const ALGORITHMS: ReadonlyMap<string, MakeAlgorithm> = new Map<string, MakeAlgorithm>([
+  ['round-robin', (cells) => new RoundRobin(cells)],
+  ['weighted-round-robin', (cells) => new WeightedRoundRobin(cells)],
+  ['least-recent-use', (cells) => new LeastRecentUse(cells)],
+  ['least-load', (cells, vip) => new LeastLoad(cells, vip.loadFallback)],
+  ['least-tunnels', (cells) => new LeastTunnels(cells)],
+  ['least-sessions', (cells) => new LeastSessions(cells)],
+  ['power-of-two', (cells) => new PowerOfTwo(cells)],
+  ['leaky-bucket', (cells) => new LeakyBucket(cells)],
+  ['maglev', (cells) => new Maglev(cells)],
 ]);
 
 /** Names that a configuration may use. */
 export const ALGORITHM_NAMES: readonly string[] = [...ALGORITHMS.keys()];
 
-const NO_SERVERS = new Int32Array(0);
+const REFUSALS: ReadonlyMap<number, string> = new Map([
+  [NO_SERVER, 'no server of the VIP may take a new tunnel'],
+  [NO_ROOM, 'every server of the VIP has had as many new tunnels as its leaky bucket lets through'],
+]);
 
 export class Designator {
+  /** Kept over plans: what an algorithm caches for itself stays. */
   readonly #algorithms = new Map<string, Algorithm>();
   /** By VIP index. */
-  #byVip: (Algorithm | undefined)[] = [];
-  #servers: (Int32Array | undefined)[] = [];
+  #byVip: (VipServers | undefined)[] = [];
+  /** By server index. */
+  #byServer: (VipServers | undefined)[] = [];
+  readonly #header: Int32Array;
 
   /** `shard` is what the lock is taken as; SHARD_LIMIT for the main thread. */
   constructor(
@@ -56,23 +76,34 @@ export class Designator {
     readonly cells = new ServerTable(memory),
     readonly lock = new SpinLock(memory),
     readonly shard: number = SHARD_LIMIT,
-  ) {}
+  ) {
+    this.#header = memory.header;
+  }
+
+  /** CLOCK_MONOTONIC seconds; what paces and ramps goes by it. */
+  setTime(seconds: number): void {
+    this.cells.now = seconds;
+  }
 
   /** Throws RangeError for an algorithm that does not exist. Scheduler state lives on in the cells. */
   setPlan(plan: DesignationPlan): void {
-    const byVip: (Algorithm | undefined)[] = [];
-    const servers: (Int32Array | undefined)[] = [];
-    for (const vip of plan.vips) {
-      byVip[vip.index] = this.#algorithm(vip.algorithm);
-      servers[vip.index] = vip.servers;
+    const algorithms = plan.vips.map((vip) => this.#algorithm(vip));
+    this.cells.slowStartSeconds = plan.slowStartSeconds ?? 0;
+    const byVip: (VipServers | undefined)[] = [];
+    const byServer: (VipServers | undefined)[] = new Array(SERVER_LIMIT).fill(undefined);
+    for (const [i, vip] of plan.vips.entries()) {
+      const own = new VipServers(this.cells, vip, algorithms[i]);
+      byVip[vip.index] = own;
+      for (const server of vip.servers) byServer[server] = own;
     }
     this.#byVip = byVip;
-    this.#servers = servers;
+    this.#byServer = byServer;
   }
 
   /**
-   * Server cell index for a request of this client (address words) with this channel of its own; −1 when the VIP has no
-   * server that may take it. The turn is taken. Allocates nothing, but for a new Maglev table after a change.
+   * Server cell index for a request of this client (address words) with this channel of its own; NO_SERVER when the VIP
+   * has none that may take it, NO_ROOM when none may yet. The turn is taken. Allocates nothing, but for a new Maglev table
+   * after a change.
    */
   designate(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): number {
     this.lock.acquire(this.shard);
@@ -85,38 +116,68 @@ export class Designator {
 
   /** `designate` for a caller that holds the lock, because it goes on to make the record. */
   designateLocked(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): number {
-    const algorithm = this.#byVip[vip];
-    if (algorithm === undefined) return -1;
-    const servers = this.#servers[vip] ?? NO_SERVERS;
-    const server = algorithm.choose(servers, vip, a0, a1, a2, a3, channel);
-    if (server < 0) return -1;
-    algorithm.take(server, servers, vip);
+    const of = this.#byVip[vip];
+    if (of === undefined) return NO_SERVER;
+    this.#settle(of);
+    const server = of.algorithm.choose(of, a0, a1, a2, a3, channel);
+    if (server < 0) return server;
+    of.algorithm.take?.(server, of);
     this.cells.use(server);
+    of.ranking.used(of.position(server));
     return server;
   }
 
   /** For `explain`: what `designate` would answer now, and why. No turn is taken. */
   peek(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): Designation {
-    const algorithm = this.#byVip[vip];
-    if (algorithm === undefined) return { server: -1, reason: 'there is no such VIP' };
-    const servers = this.#servers[vip] ?? NO_SERVERS;
+    const of = this.#byVip[vip];
+    if (of === undefined) return { server: NO_SERVER, reason: 'there is no such VIP' };
     this.lock.acquire(this.shard);
     try {
-      const server = algorithm.choose(servers, vip, a0, a1, a2, a3, channel);
-      if (server < 0) return { server, reason: 'no server of the VIP may take a new tunnel' };
-      return { server, reason: algorithm.reason(server, servers, vip) };
+      this.#settle(of);
+      const server = of.algorithm.choose(of, a0, a1, a2, a3, channel);
+      return { server, reason: REFUSALS.get(server) ?? of.algorithm.reason(server, of) };
     } finally {
       this.lock.release(this.shard);
     }
   }
 
-  #algorithm(name: string): Algorithm {
-    let algorithm = this.#algorithms.get(name);
+  /** Brings the rankings up to date with what has changed since somebody last did. */
+  #settle(asked: VipServers): void {
+    const header = this.#header;
+    if (Atomics.load(header, HEADER.changedSummary) !== 0) {
+      let words = Atomics.exchange(header, HEADER.changedSummary, 0);
+      while (words !== 0) {
+        const word = 31 - Math.clz32(words);
+        words &= ~(1 << word);
+        let bits = Atomics.exchange(header, HEADER.changed + word, 0);
+        while (bits !== 0) {
+          const bit = 31 - Math.clz32(bits);
+          bits &= ~(1 << bit);
+          this.#follow((word << 5) | bit);
+        }
+      }
+    }
+    if (!asked.isRanked) asked.rank();
+  }
+
+  #follow(server: number): void {
+    const of = this.#byServer[server];
+    if (of?.isRanked) return of.update(server);
+    // Another thread's plan is newer or older than this one's, or the server is on its way out: whoever is asked next for
+    // that VIP ranks all of it, and says anew whose counts matter.
+    this.cells.setFlag(server, SERVER_FLAG.countsTunnels | SERVER_FLAG.countsSessions, false);
+    this.cells.setVip(this.cells.get(server, SERVER_CELL.vip), VIP_CELL.ranking, 0);
+  }
+
+  #algorithm(vip: DesignationVip): Algorithm {
+    const name = vip.algorithm;
+    const key = name === 'least-load' ? `${name} ${vip.loadFallback ?? ''}` : name;
+    let algorithm = this.#algorithms.get(key);
     if (algorithm === undefined) {
       const make = ALGORITHMS.get(name);
       if (make === undefined) throw new RangeError(`no algorithm ${name}; there are ${ALGORITHM_NAMES.join(', ')}`);
-      algorithm = new make(this.cells);
-      this.#algorithms.set(name, algorithm);
+      algorithm = make(this.cells, vip);
+      this.#algorithms.set(key, algorithm);
     }
     return algorithm;
   }

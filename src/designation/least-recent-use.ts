@@ -4,21 +4,22 @@
  */
 import type { Algorithm } from './algorithm.js';
 import type { ServerTable } from './servers.js';
+import type { VipServers } from './vip-servers.js';
 
 export class LeastRecentUse implements Algorithm {
+  readonly ranking = 'static';
+  readonly counts = 0;
+
   constructor(readonly cells: ServerTable) {}
 
-  choose(servers: Int32Array): number {
-    let best = -1;
-    for (let i = 0; i < servers.length; i++) {
-      const server = servers[i];
-      if (this.cells.eligible(server) && (best < 0 || this.cells.usedBefore(server, best))) best = server;
-    }
-    return best;
+  /** The stamp that every designation leaves is all that this algorithm needs. */
+  before(a: number, b: number): boolean {
+    return this.cells.usedBefore(a, b);
   }
 
-  /** The stamp that every designation leaves is all that this algorithm needs. */
-  take(): void {}
+  choose(of: VipServers): number {
+    return of.ranking.first();
+  }
 
   reason(server: number): string {
     return this.cells.lastUse(server) === 0

@@ -4,25 +4,30 @@
  */
 import type { Algorithm } from './algorithm.js';
 import type { ServerTable } from './servers.js';
+import type { VipServers } from './vip-servers.js';
 
 export class RoundRobin implements Algorithm {
+  readonly ranking = 'static';
+  readonly counts = 0;
+
   constructor(readonly cells: ServerTable) {}
 
-  choose(servers: Int32Array, vip: number): number {
-    // A last server that has left the list is found nowhere (−1): the round starts again with the first.
-    const last = servers.indexOf(this.cells.cursor(vip));
-    for (let step = 1; step <= servers.length; step++) {
-      const server = servers[(last + step) % servers.length];
-      if (this.cells.eligible(server)) return server;
-    }
-    return -1;
+  /** All are equal: a half's winner is the first of it that may be chosen. */
+  before(): boolean {
+    return false;
   }
 
-  take(server: number, _servers: Int32Array, vip: number): void {
-    this.cells.setCursor(vip, server);
+  choose(of: VipServers): number {
+    // A last server that has left the list is nowhere (−1): the round starts again with the first.
+    const last = this.cells.cursor(of.index);
+    return of.ranking.after(last < 0 ? -1 : of.position(last));
   }
 
-  reason(server: number, servers: Int32Array): string {
-    return `round robin: its turn, number ${servers.indexOf(server) + 1} of ${servers.length}`;
+  take(server: number, of: VipServers): void {
+    this.cells.setCursor(of.index, server);
+  }
+
+  reason(server: number, of: VipServers): string {
+    return `round robin: its turn, number ${of.position(server) + 1} of ${of.servers.length}`;
   }
 }

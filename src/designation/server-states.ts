@@ -6,6 +6,7 @@
  * that dies while it drains drains on when it is back.
  */
 import { CELL_WORDS, SERVER_CELL, SERVER_REASON, SERVER_STATE, type TableMemory } from '../flow/layout.js';
+import { markChanged } from './servers.js';
 
 export type ServerStateName = 'free' | 'up' | 'slow-start' | 'suspect' | 'down' | 'draining' | 'disabled' | 'inactive';
 
@@ -71,7 +72,7 @@ export class ServerStates {
 
   /** `now`: CLOCK_MONOTONIC seconds. */
   constructor(
-    memory: TableMemory,
+    readonly memory: TableMemory,
     readonly now: () => number = () => 0,
   ) {
     this.#cells = memory.servers;
@@ -99,6 +100,7 @@ export class ServerStates {
     cells[cell + SERVER_CELL.reason] = reason;
     cells[cell + SERVER_CELL.since] = Math.floor(at);
     Atomics.store(cells, cell + SERVER_CELL.state, state);
+    markChanged(this.memory, server);
     const change: ServerStateChange = {
       at,
       from: serverStateName(from),

@@ -48,6 +48,8 @@ export const HEADER = {
   configGeneration: 24, // counts plans published by the main thread
   overflowReach: 25, // how many buckets beyond the second entries have used: 2 = third and fourth, more = those that follow the fourth
   lending: 26, // servers whose cell has LEND.wanted
+  changedSummary: 31, // bit k: the word k of `changed` has bits
+  changed: 32, // 32 words, a bit for each server cell: it has changed since the rankings were last brought up to date
 } as const;
 /** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
 export const OWNER_SLOTS_OFFSET = 1024;
@@ -218,7 +220,16 @@ export const SERVER_CELL = {
   reason: 13, // SERVER_REASON
   identity: 14, // hash of vip name and server name, so that another process finds its cell again
   designated: 15, // requests designated, total
-  // 16 … 23: load
+  // Designation's own, written under the lock only.
+  share: 16, // weight as it counts now: SHARE_UNIT for each unit of weight, less during slow start
+  flags: 17, // SERVER_FLAG bits
+  reportedLoad: 18, // of the last load status message, millionths
+  tunnelLoad: 19, // what one more tunnel is expected to add, millionths
+  predictedLoad: 20, // added by what was designated since that message, millionths
+  winner: 21, // of the ranking's node that this cell carries: position + 1, 0 nobody
+  roundAt: 22, // smooth weighted round robin: the round at which `current` was true
+  until: 23, // of that node: the round in which its winner may change, or how many below it are eligible
+  bucket: 22, // leaky bucket: seconds (a double) at which it will have leaked empty; the two words above
   // 24 … 31: health. Evidence, by the shards; the main thread judges it (designation/health.ts).
   heard: 24, // CLOCK_MONOTONIC milliseconds (32 bit) of the server's last packet that a shard saw; 0 never
   waiting: 25, // likewise: since when a client's message waits for any sign of the server, 0 none does
@@ -228,6 +239,13 @@ export const SERVER_CELL = {
   unreachable: 29, // ICMP errors that say that it cannot be reached, since it was heard
   lend: 30, // LEND: a request of a client is to try a server that is down
   ordered: 31, // SERVER_STATE that an operator has ordered, 0 none
+} as const;
+export const SERVER_FLAG = {
+  reported: 1, // there is a load status, and it is not stale
+  notAccepting: 2, // … and it says that the server takes no new tunnels
+  heldBack: 4, // its algorithm gives it none as long as there is no load status
+  countsTunnels: 8, // its place in the ranking depends on its number of tunnels
+  countsSessions: 16,
 } as const;
 /** `lend` of a server cell. */
 export const LEND = { none: 0, wanted: 1, lent: 2, hinted: 3 /* its machine shows signs of life */ } as const;
@@ -260,6 +278,13 @@ export const VIP_CELL = {
   port: 2,
   cursor: 3, // round-robin: server index last designated + 1
   identity: 4,
+  // Designation's own, written under the lock only.
+  ranking: 9, // what the ranking was made of, a hash; 0 = it must be made anew
+  rounds: 10, // smooth weighted round robin: rounds so far
+  totalShare: 11, // … and the sum of shares
+  changes: 12, // counts changes of its servers' state or share
+  random: 13, // state of power-of-two's generator
+  ranker: 14, // which algorithm the words of the cells belong to, a hash
 } as const;
 
 /** Byte offset and length of every segment for a table of `connections`. */

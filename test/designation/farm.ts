@@ -1,6 +1,7 @@
 /** A VIP and its servers in table memory, as the main thread lays them out. */
 import { Designator } from '../../src/designation/designate.js';
 import { ServerTable, cellIdentity } from '../../src/designation/servers.js';
+import type { DesignationVip } from '../../src/designation/vip-servers.js';
 import type { TableMemory } from '../../src/flow/layout.js';
 import { newMemory } from '../flow/memory.js';
 
@@ -9,13 +10,18 @@ export interface Farm {
   readonly cells: ServerTable;
   readonly vip: number;
   readonly servers: Int32Array;
-  readonly plan: { vips: { index: number; algorithm: string; servers: Int32Array }[] };
+  readonly plan: { vips: DesignationVip[]; slowStartSeconds: number };
   /** Position in the configuration of the server designated for this client, −1 none. */
   next(client?: number, channel?: number): number;
   readonly designator: Designator;
 }
 
-export function newFarm(algorithm: string, weights: readonly number[], memory = newMemory(64)): Farm {
+export function newFarm(
+  algorithm: string,
+  weights: readonly number[],
+  memory = newMemory(64),
+  { slowStartSeconds = 0, ...more }: Partial<DesignationVip> & { readonly slowStartSeconds?: number } = {},
+): Farm {
   const cells = new ServerTable(memory);
   const vip = cells.ensureVip(cellIdentity('access'), 0, 1701);
   const servers = Int32Array.from(weights, (weight, i) =>
@@ -25,11 +31,21 @@ export function newFarm(algorithm: string, weights: readonly number[], memory = 
       0,
     ),
   );
-  const plan = { vips: [{ index: vip, algorithm, servers }] };
+  const plan = { vips: [{ index: vip, algorithm, servers, ...more }], slowStartSeconds };
   const designator = new Designator(memory, cells);
   designator.setPlan(plan);
   const next = (client = 1, channel = 1) => servers.indexOf(designator.designate(vip, 0, 0, 0xffff, client, channel));
   return { memory, cells, vip, servers, plan, next, designator };
 }
 
-export const ALGORITHMS = ['round-robin', 'weighted-round-robin', 'least-recent-use', 'least-tunnels', 'maglev'];
+export const ALGORITHMS = [
+  'round-robin',
+  'weighted-round-robin',
+  'least-recent-use',
+  'least-load',
+  'least-tunnels',
+  'least-sessions',
+  'power-of-two',
+  'leaky-bucket',
+  'maglev',
+];
