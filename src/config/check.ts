@@ -36,6 +36,7 @@ export function checkRelations(source: ConfigSource): ConfigProblem[] {
   checkServers(vips, say);
   checkRules(source.data, vips, say);
   checkLimits(source.data, say);
+  checkLoadStatus(source.data, say);
   checkHealth(source.data, say);
   return problems;
 }
@@ -168,6 +169,47 @@ function checkLimits(data: unknown, say: Say): void {
       say('error', ['vips', index, 'natAddress'], 'natAddress belongs to reply: nat');
     }
   });
+}
+
+function checkLoadStatus(data: unknown, say: Say): void {
+  const common = at(data, 'loadStatus');
+  const hasSecret = (from: unknown): boolean =>
+    isRecord(from) && (from.secret !== undefined || from.secretFile !== undefined);
+  const checkSecret = (from: unknown, path: Path): void => {
+    if (isRecord(from) && from.secret !== undefined && from.secretFile !== undefined)
+      say('error', [...path, 'secretFile'], 'either secret or secretFile, not both');
+  };
+  checkSecret(common, ['loadStatus']);
+  const listens = at(common, 'listen') !== undefined;
+  let own = 0;
+  list(at(data, 'vips')).forEach((vip, v) => {
+    const algorithm = at(vip, 'algorithm');
+    if (algorithm === 'least-load' && !listens)
+      say(
+        'warning',
+        ['vips', v, 'algorithm'],
+        'no load will be known: loadStatus.listen is absent, so its fallback decides',
+      );
+    if (at(vip, 'leakyBucket') !== undefined && algorithm !== 'leaky-bucket')
+      say('error', ['vips', v, 'leakyBucket'], 'leakyBucket belongs to algorithm: leaky-bucket');
+    list(at(vip, 'servers')).forEach((server, s) => {
+      const settings = at(server, 'loadStatus');
+      const path: Path = ['vips', v, 'servers', s, 'loadStatus'];
+      checkSecret(settings, path);
+      if (hasSecret(settings)) own++;
+      if (settings !== undefined && !listens) say('warning', path, 'means nothing without loadStatus.listen');
+    });
+  });
+  if (listens && !hasSecret(common) && own === 0)
+    say(
+      'error',
+      ['loadStatus', 'listen'],
+      'load status messages are authenticated: write secret or secretFile, here or for servers',
+    );
+  const formula = at(common, 'formula');
+  const terms = ['traffic', 'cpu', 'memory', 'tunnels', 'sessions'];
+  if (isRecord(formula) && !terms.some((term) => typeof formula[term] === 'number' && formula[term] > 0))
+    say('error', ['loadStatus', 'formula'], `nothing would count: one of ${terms.join(', ')} needs a number above 0`);
 }
 
 function surveyVips(data: unknown): KnownVip[] {

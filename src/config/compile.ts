@@ -3,14 +3,16 @@ import { formatWords } from '../wire/address.js';
 import type {
   AddressWords,
   CompiledConfig,
+  CompiledLoadStatus,
   CompiledHealth,
   CompiledRule,
   CompiledServer,
   CompiledVip,
   Prefix,
   Protocol,
+  Secret,
 } from './compiled.js';
-import { parseDuration, parseRate } from './durations.js';
+import { parseBandwidth, parseDuration, parseRate } from './durations.js';
 import type { ConfigInput, RuleInput, VipInput } from './schema.js';
 import {
   DEFAULT_PORTS,
@@ -51,6 +53,7 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
     },
     health: compileHealth(input.health),
     table: { connections: input.table.connections },
+    loadStatus: compileLoadStatus(input.loadStatus),
     control: { socket: control.socket, http: control.http === undefined ? null : valid(parseListen(control.http)) },
     state: { pin: input.state.pin },
     log: { level: input.log.level },
@@ -93,8 +96,8 @@ function compileVip(vip: VipInput): CompiledVip {
     ...compileAddress(vip.address),
     port: vip.port ?? ownPort,
     protocols,
-    // What this version cannot do has been refused before.
-    algorithm: vip.algorithm as CompiledVip['algorithm'],
+    algorithm: vip.algorithm,
+    leakyBucket: { rate: parseRate(vip.leakyBucket?.rate ?? '50/s') ?? 50, burst: vip.leakyBucket?.burst ?? 50 },
     serverPort: vip.serverPort,
     servers: vip.servers.map(
       (server): CompiledServer => ({
@@ -102,9 +105,32 @@ function compileVip(vip: VipInput): CompiledVip {
         ...compileAddress(server.address),
         port: server.port ?? ownPort,
         weight: server.weight,
+        loadStatus: {
+          secret: secretOf(server.loadStatus),
+          capacityBits: server.loadStatus?.capacity === undefined ? null : parseBandwidth(server.loadStatus.capacity),
+          tunnelLimit: server.loadStatus?.tunnels ?? null,
+          sessionLimit: server.loadStatus?.sessions ?? null,
+        },
       }),
     ),
   };
+}
+
+function compileLoadStatus(input: ConfigInput['loadStatus']): CompiledLoadStatus {
+  return {
+    listen: input.listen === undefined ? null : valid(parseListen(input.listen)),
+    secret: secretOf(input),
+    staleAfter: seconds(input.staleAfter),
+    clockSkew: seconds(input.clockSkew),
+    fallback: input.fallback,
+    tunnelLoad: input.tunnelLoad,
+    formula: input.formula,
+  };
+}
+
+function secretOf(from: { secret?: string; secretFile?: string } | undefined): Secret | null {
+  if (from?.secret !== undefined) return { text: from.secret };
+  return from?.secretFile === undefined ? null : { file: from.secretFile };
 }
 
 function compileAddress(text: string): { address: string; words: AddressWords; family: 4 | 6 } {

@@ -16,8 +16,50 @@ export interface Prefix {
   readonly family: 4 | 6;
 }
 
-export type Algorithm = 'round-robin' | 'weighted-round-robin' | 'least-recent-use' | 'least-tunnels' | 'maglev';
+export type Algorithm =
+  | 'round-robin'
+  | 'weighted-round-robin'
+  | 'least-recent-use'
+  | 'least-load'
+  | 'least-tunnels'
+  | 'least-sessions'
+  | 'power-of-two'
+  | 'leaky-bucket'
+  | 'maglev';
 export type Protocol = 'l2tp';
+
+/** As written, or where it stands. */
+export type Secret = { readonly text: string } | { readonly file: string };
+
+export interface CompiledServerLoad {
+  /** null: the common one. */
+  readonly secret: Secret | null;
+  /** What a load of 1 stands for where a message does not say; null unknown. */
+  readonly capacityBits: number | null;
+  readonly tunnelLimit: number | null;
+  readonly sessionLimit: number | null;
+}
+
+export interface LoadFormula {
+  readonly traffic: number;
+  readonly cpu: number;
+  readonly memory: number;
+  readonly tunnels: number;
+  readonly sessions: number;
+  readonly combine: 'mean' | 'max';
+}
+
+export interface CompiledLoadStatus {
+  readonly listen: { readonly host: string; readonly port: number } | null;
+  readonly secret: Secret | null;
+  /** Seconds. */
+  readonly staleAfter: number;
+  readonly clockSkew: number;
+  readonly fallback: 'least-tunnels' | 'least-sessions' | 'least-recent-use' | 'none';
+  /** Least that one more tunnel is expected to add; 1 is full. */
+  readonly tunnelLoad: number;
+  readonly formula: LoadFormula;
+}
 
 export interface CompiledServer {
   readonly name: string;
@@ -26,6 +68,7 @@ export interface CompiledServer {
   readonly family: 4 | 6;
   readonly port: number;
   readonly weight: number;
+  readonly loadStatus: CompiledServerLoad;
 }
 
 export interface CompiledVip {
@@ -36,6 +79,8 @@ export interface CompiledVip {
   readonly port: number;
   readonly protocols: readonly Protocol[];
   readonly algorithm: Algorithm;
+  /** leaky-bucket: tunnels a second and at once, for each unit of weight. */
+  readonly leakyBucket: { readonly rate: number; readonly burst: number };
   readonly serverPort: 'expose' | 'hide';
   readonly servers: readonly CompiledServer[];
 }
@@ -114,6 +159,7 @@ export interface CompiledConfig {
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number }; // seconds
   readonly health: CompiledHealth;
   readonly table: { readonly connections: number };
+  readonly loadStatus: CompiledLoadStatus;
   readonly control: { readonly socket: string; readonly http: { readonly host: string; readonly port: number } | null };
   readonly state: { readonly pin: string };
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' };

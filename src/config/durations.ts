@@ -1,4 +1,4 @@
-/** Durations (`250ms`, `5s`, `2m`, `1h`) and rates (`50/s`) as they are written in configuration. */
+/** Durations (`250ms`, `5s`, `2m`, `1h`), rates (`50/s`) and bandwidths (`10Gbit/s`) as they are written in configuration. */
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
 
@@ -20,4 +20,12 @@ export function formatDuration(seconds: number): string {
 export function parseRate(text: string): number | null {
   const match = /^(\d{1,9}(?:\.\d{1,6})?)\/s$/.exec(text);
   return match === null ? null : Number(match[1]);
+}
+
+const UNIT_BITS: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
+/** Bits a second, or null when the text is no bandwidth: `100Mbit/s`, `2.5Gbit/s`. */
+export function parseBandwidth(text: string): number | null {
+  const match = /^(\d{1,9}(?:\.\d{1,6})?)([kMGT]?)bit\/s$/.exec(text);
+  return match === null ? null : Math.round(Number(match[1]) * UNIT_BITS[match[2]]);
 }

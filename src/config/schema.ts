@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { VIP_LIMIT } from '../flow/layout.js';
-import { formatDuration, parseDuration, parseRate } from './durations.js';
+import { formatDuration, parseBandwidth, parseDuration, parseRate } from './durations.js';
 import {
   BUILT_PROTOCOLS,
   notAvailable,
@@ -35,10 +35,14 @@ export const ALGORITHMS = [
   'least-recent-use',
   'least-load',
   'least-tunnels',
+  'least-sessions',
+  'power-of-two',
   'leaky-bucket',
   'maglev',
 ] as const;
-export const UNBUILT_ALGORITHMS: readonly string[] = ['least-load', 'leaky-bucket'];
+export const LOAD_FALLBACKS = ['least-tunnels', 'least-sessions', 'least-recent-use', 'none'] as const;
+/** Bytes of a secret for load status messages. */
+export const SECRET_LENGTH = { min: 16, max: 256 } as const;
 
 /** Text that a parser of `values.ts` accepts; the parser's own sentence is the message. */
 function text(parse: (text: string) => Parsed<unknown>) {
@@ -90,6 +94,50 @@ const rate = z.string({ error: 'it must be a rate: write 50/s' }).superRefine((v
 const port = z.int().min(1).max(65_535);
 const name = text(parseName);
 
+const bandwidth = z
+  .string({ error: 'it must be a bandwidth: write 100Mbit/s or 10Gbit/s' })
+  .superRefine((value, context) => {
+    const bits = parseBandwidth(value);
+    if (bits === null || bits <= 0) {
+      const message = `${JSON.stringify(value)} is no bandwidth above zero: write 100Mbit/s or 10Gbit/s`;
+      context.addIssue({ code: 'custom', message, input: value });
+    }
+  });
+
+const secret = z
+  .string()
+  .min(SECRET_LENGTH.min)
+  .max(SECRET_LENGTH.max)
+  .optional()
+  .describe('Secret for the authentication of load status messages, 16 to 256 characters.');
+const secretFile = text(parsePath)
+  .optional()
+  .describe(
+    'File that holds the secret instead, read at the start and at a reload; white space at its end is ignored.',
+  );
+
+const serverLoad = z
+  .strictObject({
+    secret,
+    secretFile,
+    capacity: bandwidth
+      .optional()
+      .describe('Bits a second, each way, that a load of 1 stands for, when its messages do not say; `10Gbit/s`.'),
+    tunnels: z.int().min(1).max(COUNT_MAX).optional().describe('Tunnels that a load of 1 stands for, likewise.'),
+    sessions: z.int().min(1).max(COUNT_MAX).optional().describe('Sessions that a load of 1 stands for, likewise.'),
+  })
+  .describe('What is particular to this server’s load status messages.');
+
+const leakyBucket = z
+  .strictObject({
+    rate: rate.default('50/s').describe('New tunnels a second for each unit of a server’s weight.'),
+    burst: z.int().min(1).max(COUNT_MAX).default(50).describe('How many at once, for each unit of weight.'),
+  })
+  .describe('With `algorithm: leaky-bucket`: how fast servers are given new tunnels.');
+
+const formulaTerm = (meaning: string, initial: number) =>
+  z.int().min(0).max(WEIGHT_MAX).default(initial).describe(`How much ${meaning} counts in the load.`);
+
 const server = z
   .strictObject({
     name: name.describe('Name of the server, unique over the whole file.'),
@@ -101,6 +149,7 @@ const server = z
       .max(WEIGHT_MAX)
       .default(1)
       .describe('Share of new tunnels with a weighted algorithm; 0 takes no new tunnels.'),
+    loadStatus: serverLoad.optional(),
   })
   .describe('A real tunnel server.');
 
@@ -114,9 +163,11 @@ const vip = z
     protocols: listOf(available(PROTOCOLS, (word) => BUILT_PROTOCOLS.includes(word), 'protocol'))
       .default(['l2tp'])
       .describe('Tunnel protocols that are designated. This version: l2tp.'),
-    algorithm: available(ALGORITHMS, (word) => !UNBUILT_ALGORITHMS.includes(word), 'algorithm')
+    algorithm: z
+      .enum(ALGORITHMS)
       .default('weighted-round-robin')
-      .describe('How a server is chosen for a new tunnel. This version has neither least-load nor leaky-bucket.'),
+      .describe('How a server is chosen for a new tunnel; docs/load.md describes each.'),
+    leakyBucket: leakyBucket.optional(),
     reply: available(['vip', 'nat', 'direct'], (word) => word === 'vip', 'reply')
       .default('vip')
       .describe(
@@ -284,6 +335,43 @@ export const configSchema = z.strictObject({
     onDown,
     active: active.optional().describe('Check servers actively as well; not done when absent.'),
   }).describe('Health of servers.'),
+  loadStatus: section({
+    listen: text(parseListen)
+      .optional()
+      .describe('Address of the host and UDP port on which load status messages are taken; none are when absent.'),
+    secret,
+    secretFile,
+    staleAfter: duration(0.5, 3600)
+      .default('5s')
+      .describe('A server’s load is unknown again when so long no message came.'),
+    clockSkew: duration(0.5, 3600)
+      .default('30s')
+      .describe('How far a message’s time may be from the time here; older ones are late, newer ones early.'),
+    fallback: z
+      .enum(LOAD_FALLBACKS)
+      .default('least-tunnels')
+      .describe('What decides among servers whose load is unknown, with least-load; none: they get no new tunnel.'),
+    tunnelLoad: z
+      .number({ error: 'it must be a number: write 0.001' })
+      .min(0.000_001)
+      .max(1)
+      .default(0.001)
+      .describe('The least that a tunnel designated since the last message is expected to add to the load.'),
+    formula: z
+      .strictObject({
+        traffic: formulaTerm('traffic against capacity', 0),
+        cpu: formulaTerm('processor use', 0),
+        memory: formulaTerm('memory use', 0),
+        tunnels: formulaTerm('the number of tunnels against its limit', 0),
+        sessions: formulaTerm('the number of sessions against its limit', 0),
+        combine: z
+          .enum(['mean', 'max'])
+          .default('mean')
+          .describe('The load is the weighted mean of the terms, or the greatest of those with a weight.'),
+      })
+      .default({ traffic: 1, cpu: 0, memory: 0, tunnels: 0, sessions: 0, combine: 'mean' })
+      .describe('How the fields of a message become a load; traffic alone when absent.'),
+  }).describe('Load status messages of the servers.'),
   control: section({
     socket: text(parseSocketPath)
       .default('/run/designator/control.sock')

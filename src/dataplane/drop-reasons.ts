@@ -14,6 +14,7 @@ export const DROP_REASONS = [
   ['request-rate', 'tunnel request over firewall.tunnelRequestRate.perSource'],
   ['half-open-limit', 'tunnel request while firewall.tunnelRequestRate.halfOpen tunnels are half open'],
   ['no-server', 'no server of the VIP may take a new tunnel'],
+  ['server-pace', 'every server of the VIP has had as many new tunnels as its leaky bucket lets through for now'],
   ['no-route', 'the host has no route to the packet’s destination through outside or inside'],
   ['next-hop-limit', 'the next-hop table is full'],
   ['table-full', 'the connection table has no room for another tunnel (table.connections)'],

@@ -2,6 +2,7 @@
  * The plan: the configuration bound to table indices, as the main thread publishes it to every shard. Plain data that
  * survives a structured clone. A shard replaces its plan as a whole, between two batches.
  */
+import type { LoadFallback } from '../designation/vip-servers.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
 import type { RuleInput } from '../flow/rule-list.js';
 import type { FarewellSettings } from './farewell.js';
@@ -16,6 +17,10 @@ export interface PlanVip {
   /** Names of the tunnel protocols that it takes. */
   readonly protocols: readonly string[];
   readonly algorithm: string;
+  /** leaky-bucket: tunnels a second and at once, for each unit of weight. */
+  readonly bucket?: { readonly rate: number; readonly burst: number };
+  /** least-load: what decides among servers whose load is unknown. */
+  readonly loadFallback?: LoadFallback;
   /** The client always sees the VIP's own port. */
   readonly hideServerPort: boolean;
   /** Server cell indices in the order of the configuration. */
@@ -47,6 +52,8 @@ export interface Plan {
   readonly requestsPerSecond: number | null;
   readonly burst: number | null;
   readonly halfOpenLimit: number | null;
+  /** A server that is back has its full share of new tunnels after so long. */
+  readonly slowStartSeconds?: number;
   /** Seconds. */
   readonly health: PlanHealth;
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number };

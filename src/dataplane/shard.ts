@@ -174,6 +174,7 @@ export class Shard {
 
   #tick(seconds: number): void {
     this.#tracker.setTime(seconds);
+    this.#designator.setTime(seconds);
     this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
     this.#offload.setTime(seconds);

@@ -3,7 +3,7 @@
  * completes the map, everything else keeps the tunnel's state up to date. Runs only in the shard that owns the
  * client's address; what arrives elsewhere is handed over. Protocol knowledge comes as events of the descriptor.
  */
-import type { Designator } from '../designation/designate.js';
+import { type Designator, NO_ROOM, NO_SERVER } from '../designation/designate.js';
 import type { Lending } from '../designation/lending.js';
 import { ownerSlot } from '../flow/hash.js';
 import {
@@ -194,9 +194,9 @@ export class Tracker {
     else {
       let index = moved ? -1 : lending.take(vip.servers);
       if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
-      if (index < 0) index = lending.lastResort(vip.servers);
+      if (index === NO_SERVER) index = lending.lastResort(vip.servers);
       const server = index < 0 ? null : this.#directory.server(index);
-      if (server === null) reason = DROP['no-server'];
+      if (server === null) reason = index === NO_ROOM ? DROP['server-pace'] : DROP['no-server'];
       else {
         draft.server = server;
         draft.clientNextHop = hop;

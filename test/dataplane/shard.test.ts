@@ -131,6 +131,17 @@ describe('requests', () => {
     expect(capped.drops()).toEqual({ 'half-open-limit': 3 });
   });
 
+  test('leaky bucket: beyond its burst dropped by name, and a copy later finds room', () => {
+    const h = new Harness({ algorithm: 'leaky-bucket', leakyBucket: { rate: 1, burst: 2 } }); // weights 1 and 2
+    for (let id = 1; id <= 9; id++) h.send(toVip(sccrq({ assigned: id })));
+    expect(h.drops()).toEqual({ 'server-pace': 3 });
+    expect(h.rows.servers().map(({ tunnels }) => tunnels)).toEqual([2, 4]);
+    h.ports[0].clock[0] += 1;
+    for (let id = 7; id <= 10; id++) h.send(toVip(sccrq({ assigned: id })));
+    expect(h.drops()).toEqual({ 'server-pace': 4 });
+    expect(h.rows.servers().map(({ tunnels }) => tunnels)).toEqual([3, 6]);
+  });
+
   test('no server: dropped by name; a full table likewise', () => {
     const h = new Harness({ servers: [{ name: 'lns1', address: SERVER_1, weight: 0 }] });
     h.send(toVip(sccrq({ assigned: 1 })));

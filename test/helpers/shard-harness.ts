@@ -156,6 +156,7 @@ export interface HarnessOptions {
   servers?: { name: string; address: string; port?: number; weight?: number }[];
   vips?: CompiledConfig['vips'];
   algorithm?: CompiledConfig['vips'][number]['algorithm'];
+  leakyBucket?: { rate: number; burst: number };
   serverPort?: 'expose' | 'hide';
   rules?: CompiledRule[];
   denyByDefault?: boolean;
@@ -199,6 +200,7 @@ export function vipOf(
     port,
     protocols: ['l2tp'],
     algorithm: options.algorithm ?? 'weighted-round-robin',
+    leakyBucket: options.leakyBucket ?? { rate: 50, burst: 50 },
     serverPort: options.serverPort ?? 'expose',
     servers: servers.map((s) => ({
       name: s.name,
@@ -207,6 +209,7 @@ export function vipOf(
       family: s.address.includes(':') ? 6 : 4,
       port: s.port ?? 1701,
       weight: s.weight ?? 1,
+      loadStatus: { secret: null, capacityBits: null, tunnelLimit: null, sessionLimit: null },
     })),
   };
 }
@@ -308,11 +311,20 @@ export class Harness {
         onDown: { close: true, result: 2, error: 7, pace: 1000 },
         active: null,
       },
+      loadStatus: {
+        listen: null,
+        secret: null,
+        staleAfter: 5,
+        clockSkew: 30,
+        fallback: 'least-tunnels',
+        tunnelLoad: 0.001,
+        formula: { traffic: 1, cpu: 0, memory: 0, tunnels: 0, sessions: 0, combine: 'mean' },
+      },
       table: { connections: options.connections ?? 256 },
       control: { socket: '/none', http: null },
       state: { pin: '/none' },
       log: { level: 'info' },
-    } as CompiledConfig;
+    };
   }
 
   /** Binds the configuration and gives every server a resolved next hop. */

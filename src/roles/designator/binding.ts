@@ -5,6 +5,7 @@
  */
 import type { CompiledConfig, CompiledServer, CompiledVip } from '../../config/compiled.js';
 import type { Plan, PlanServer, PlanVip } from '../../dataplane/plan.js';
+import { markChanged } from '../../designation/servers.js';
 import { ServerStates } from '../../designation/server-states.js';
 import { DesignatorError } from '../../errors.js';
 import { AddressTable } from '../../flow/address-table.js';
@@ -69,7 +70,7 @@ export class Binding {
       this.#retire(config, nowSeconds);
       this.vips = [];
       this.servers = [];
-      for (const vip of config.vips) this.#bindVip(vip, nowSeconds);
+      for (const vip of config.vips) this.#bindVip(vip, config, nowSeconds);
       this.#keepRetired();
     } finally {
       this.#lock.release(SHARD_LIMIT);
@@ -95,11 +96,12 @@ export class Binding {
         passive: config.health.passive,
         farewell: { ...config.health.onDown, pace: config.health.onDown.pace / Math.max(1, this.#shards) },
       },
+      slowStartSeconds: config.health.slowStart,
       timeouts: config.timeouts,
     };
   }
 
-  #bindVip(vip: CompiledVip, nowSeconds: number): void {
+  #bindVip(vip: CompiledVip, config: CompiledConfig, nowSeconds: number): void {
     const { vips } = this.memory;
     const identity = identityOf(vip.name);
     const index = this.#cell(vips, VIP_LIMIT, VIP_CELL.state, VIP_CELL.identity, identity, 'VIPs');
@@ -118,6 +120,8 @@ export class Binding {
       port: vip.port,
       protocols: vip.protocols,
       algorithm: vip.algorithm,
+      bucket: vip.leakyBucket,
+      loadFallback: config.loadStatus.fallback,
       hideServerPort: vip.serverPort === 'hide',
       servers: Int32Array.from(servers),
       text: vip.address,
@@ -149,6 +153,9 @@ export class Binding {
       servers[at + SERVER_CELL.weight] = server.weight;
       this.states.enter(index, SERVER_STATE.up, SERVER_REASON.configured, '', nowSeconds);
     } else if (reweighed) servers[at + SERVER_CELL.weight] = server.weight;
+    // A new cell may stand where another server's did: nothing that was known of the VIP's order holds.
+    if (fresh) this.memory.vips[vipIndex * CELL_WORDS + VIP_CELL.ranking] = 0;
+    markChanged(this.memory, index);
     this.servers.push({
       index,
       name: server.name,

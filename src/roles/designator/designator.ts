@@ -333,6 +333,7 @@ export class DesignatorProcess {
     const lock = new SpinLock(memory);
     if (lock.takeOver(shard, SHARD_LIMIT)) {
       new RecordPool(memory).adopt();
+      this.designator.cells.forgetRankings();
       lock.release(SHARD_LIMIT);
     }
     this.datapath.shardEnded(shard);

@@ -5,6 +5,7 @@
 import { DesignatorError } from '../../errors.js';
 import type { ServerStates } from '../../designation/server-states.js';
 import { CELL_WORDS, SERVER_CELL, SERVER_REASON, SERVER_STATE, type TableMemory } from '../../flow/layout.js';
+import { markChanged } from '../../designation/servers.js';
 import type { ServerCommand } from '../../ops/appliance.js';
 import type { Binding, BoundServer } from './binding.js';
 
@@ -36,7 +37,10 @@ export class ServerCommands {
       if (weight === undefined || !Number.isInteger(weight) || weight < 0 || weight > WEIGHT_LIMIT) {
         throw new DesignatorError('TD_USAGE', `a weight is a whole number from 0 to ${WEIGHT_LIMIT}`);
       }
-      for (const server of found) this.memory.servers[server.index * CELL_WORDS + SERVER_CELL.weight] = weight;
+      for (const server of found) {
+        this.memory.servers[server.index * CELL_WORDS + SERVER_CELL.weight] = weight;
+        markChanged(this.memory, server.index);
+      }
       return found;
     }
     for (const server of found) {
