@@ -51,6 +51,12 @@ static inline td_u32 td_owner_slot(td_u32 a0, td_u32 a1, td_u32 a2, td_u32 a3) {
   return h & (TD_OWNER_SLOT_COUNT - 1);
 }
 
+static inline td_u32 td_client_list(td_u32 a0, td_u32 a1, td_u32 a2, td_u32 a3) {
+  td_u32 h = (a0 ^ a1 ^ a2 ^ a3) * TD_HASH_M1;
+  h ^= h >> 16;
+  return h & (TD_CLIENT_LISTS - 1);
+}
+
 static inline td_u32 td_spread_address(td_u32 a0, td_u32 a1, td_u32 a2, td_u32 a3, td_u32 seed) {
   td_u32 h = (a0 ^ a1 ^ a2 ^ a3 ^ seed) * TD_HASH_M1;
   h = (h ^ (h >> 15)) * TD_HASH_M2;

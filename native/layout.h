@@ -6,7 +6,7 @@
 #define TUNNEL_DESIGNATOR_LAYOUT_H
 
 #define TD_LAYOUT_MAGIC 0x54445331
-#define TD_LAYOUT_VERSION 4
+#define TD_LAYOUT_VERSION 5
 #define TD_PAGE_LENGTH 4096
 #define TD_ELEMENT_LENGTH 64
 
@@ -69,6 +69,7 @@
 #define TD_XDP_QUEUES 24
 #define TD_XDP_SPREAD 25
 #define TD_XDP_GENERATION 26
+#define TD_XDP_CLIENTS 27
 #define TD_XDP_CLOCK 30
 #define TD_XDP_FLAG_OFFLOAD 1
 #define TD_XDP_FLAG_ONE_ARM 2
@@ -257,6 +258,13 @@
 #define TD_VIP_CELL_CHANGES 12
 #define TD_VIP_CELL_RANDOM 13
 #define TD_VIP_CELL_RANKER 14
+
+/* clients: which client address has tunnels */
+#define TD_CLIENT_LISTS 65536
+#define TD_CLIENT_LINK_LENGTH 8
+#define TD_CLIENT_LINK_WORDS 2
+#define TD_CLIENT_LINK_NEXT 0
+#define TD_CLIENT_LINK_PREVIOUS 1
 
 /* src/io/port.ts: the batch columns */
 #define TD_PORT_OUTSIDE 0

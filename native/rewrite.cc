@@ -73,6 +73,7 @@ bool read_next_hop(const uint32_t* hop, uint8_t mac[6], uint8_t& port) noexcept 
 struct Headers {
   bool v6 = false;
   bool fragment = false;  // the first of several
+  bool later = false;     // one of the others: there is no L4 header in it
   uint8_t protocol = 0;
   std::size_t l3 = kEthernetLength, l4 = 0, end = 0;
 };
@@ -85,8 +86,8 @@ bool find_ipv4(std::span<const uint8_t> frame, Headers& h) noexcept {
   const std::size_t total = load16(ip + 2);
   if (header < kIpv4Length || total < header || total > room) return false;
   const uint16_t fragment = load16(ip + 6);
-  if ((fragment & 0x1fff) != 0) return false;  // a later fragment has no L4 header
-  h.fragment = (fragment & 0x2000) != 0;
+  h.later = (fragment & 0x1fff) != 0;
+  h.fragment = (fragment & 0x3fff) != 0;
   h.protocol = ip[9];
   h.l4 = h.l3 + header;
   h.end = h.l3 + total;
@@ -109,8 +110,13 @@ bool find_ipv6(std::span<const uint8_t> frame, Headers& h) noexcept {
     const uint8_t* extension = frame.data() + h.l4;
     if (h.protocol == kFragment) {
       const uint16_t fragment = load16(extension + 2);
-      if ((fragment & 0xfff8) != 0) return false;
-      h.fragment = (fragment & 1) != 0;
+      h.later = (fragment & 0xfff8) != 0;
+      h.fragment = (fragment & 0xfff9) != 0;
+      if (h.later) {
+        h.protocol = extension[0];
+        h.l4 += 8;
+        return true;
+      }
     } else if (h.protocol == kRouting && extension[3] != 0) {
       // Segments are left: the destination is a stop on the way, and the checksum covers another one (RFC 8200 §8.1).
       return false;
@@ -144,6 +150,7 @@ struct Transport {
 bool find_transport(std::span<const uint8_t> frame, const Headers& h, Transport& t) noexcept {
   const std::size_t room = h.end - h.l4;
   t.end = h.end;
+  if (h.later) return true;
   switch (h.protocol) {
     case kUdp: {
       if (room < kUdpLength) return false;
@@ -230,10 +237,12 @@ RewriteResult rewrite(const RewriteContext& context, std::span<uint8_t> frame, u
   if (address_index >= TD_ADDRESS_LIMIT) return RewriteResult::kFailed;
   const uint32_t* address = table.addresses + std::size_t{address_index} * TD_ADDRESS_WORDS;
   if (load_word(address + TD_ADDRESS_FAMILY) != (h.v6 ? 6U : 4U)) return RewriteResult::kFailed;
-  const bool rewrites_ports = (orders.flags & TD_FLAG_REWRITE_PORTS) != 0;
+  // Ports, channel and checksum stand in the first fragment alone. That the others belong to it the shard has found
+  // out.
+  const bool rewrites_ports = !h.later && (orders.flags & TD_FLAG_REWRITE_PORTS) != 0;
   if (rewrites_ports && h.protocol != kUdp && h.protocol != kTcp) return RewriteResult::kFailed;
   std::size_t channel = 0;
-  if ((orders.flags & TD_FLAG_REWRITE_CHANNEL) != 0) {
+  if (!h.later && (orders.flags & TD_FLAG_REWRITE_CHANNEL) != 0) {
     if (((orders.tag >> 8) & 0xff) != TD_PROTOCOL_L2TP || orders.record >= table.record_count) {
       return RewriteResult::kFailed;
     }

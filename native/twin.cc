@@ -232,6 +232,14 @@ uint8_t Decision::classify_udp(const uint8_t* udp, std::size_t room, Role role, 
   }
 }
 
+/// `udp`: the header in a first fragment, or null.
+uint8_t Decision::fragment_kind(Role role, uint8_t protocol, const uint8_t* udp, uint32_t address) const noexcept {
+  if (protocol != kUdp) return role == Role::kServer ? kKindHost : kKindDone;
+  if (role == Role::kClient) return kKindFragment;
+  const Place* place = udp == nullptr ? nullptr : place_at(address, load16(udp));
+  return place != nullptr && place->is_server ? kKindFragment : kKindHost;
+}
+
 uint8_t Decision::classify_ipv4(std::span<const uint8_t> frame, uint32_t* key) const noexcept {
   const uint8_t* ip = frame.data() + kEthernetLength;
   const std::size_t room = frame.size() - kEthernetLength;
@@ -247,13 +255,16 @@ uint8_t Decision::classify_ipv4(std::span<const uint8_t> frame, uint32_t* key) c
     return role == Role::kClient ? kKindDone : kKindHost;
   }
   if (role == Role::kNone) return kKindHost;
-  if (ip[9] == kIcmp) return role == Role::kClient ? kKindLocal : kKindHost;
-  const uint32_t fragment = load16(ip + 6) & 0x3fff;
-  if (fragment != 0) {
-    if (role == Role::kClient) return kKindDone;
-    if ((fragment & 0x1fff) != 0 || ip[9] != kUdp || total - header < 4) return kKindHost;
-    const Place* place = place_at(address, load16(ip + header));
-    return place != nullptr && place->is_server ? kKindDone : kKindHost;
+  const bool fragment = (load16(ip + 6) & 0x3fff) != 0;
+  if (ip[9] == kIcmp) {
+    if (role != Role::kClient) return kKindHost;
+    if (fragment || total - header < 8) return kKindLocal;
+    const uint8_t type = ip[header];
+    return type == 3 || type == 11 || type == 12 ? kKindIcmpError : kKindLocal;
+  }
+  if (fragment) {
+    const bool first = (load16(ip + 6) & 0x1fff) == 0;
+    return fragment_kind(role, ip[9], first && total - header >= 8 ? ip + header : nullptr, address);
   }
   if (ip[9] != kUdp) return kKindHost;
   return classify_udp(ip + header, total - header, role, address, key);
@@ -284,14 +295,20 @@ uint8_t Decision::classify_ipv6(std::span<const uint8_t> frame, uint32_t* key) c
     if (length > end - l4) return broken;
     l4 += length;
   }
-  if (next == kIcmpv6) return role == Role::kServer ? kKindHost : kKindLocal;
+  if (next == kIcmpv6) {
+    if (role == Role::kServer) return kKindHost;
+    return role == Role::kClient && end - l4 >= 8 && ip[l4] >= 1 && ip[l4] <= 4 ? kKindIcmpError : kKindLocal;
+  }
   if (role == Role::kNone) return kKindHost;
   if (next == kFragment) {
-    if (end - l4 < 8 || role == Role::kClient) return kKindDone;
-    const bool first = (load16(ip + l4 + 2) & 0xfff8) == 0;
-    if (!first || ip[l4] != kUdp || end - l4 < 12) return kKindHost;
-    const Place* place = place_at(address, load16(ip + l4 + 8));
-    return place != nullptr && place->is_server ? kKindDone : kKindHost;
+    if (end - l4 < 8) return kKindDone;
+    const uint16_t fragment = load16(ip + l4 + 2);
+    next = ip[l4];
+    l4 += 8;
+    if ((fragment & 0xfff9) != 0) {
+      const bool first = (fragment & 0xfff8) == 0;
+      return fragment_kind(role, next, first && end - l4 >= 8 ? ip + l4 : nullptr, address);
+    }
   }
   if (next != kUdp) return kKindHost;
   return classify_udp(ip + l4, end - l4, role, address, key);

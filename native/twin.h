@@ -1,6 +1,7 @@
 // The decision of src/dataplane (classify and recall) once more in C++, over the same table memory: what the TypeScript
 // is measured against, and held against in tests. It forwards nothing. Frames on ports that neither a VIP nor a server
-// is known by are KIND_HOST here; TypeScript looks whether they might be a floating server's.
+// is known by are KIND_HOST here; TypeScript looks whether they might be a floating server's. So are fragments from
+// servers and ICMP errors from inside, of which TypeScript asks whether the client has tunnels.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,8 @@ enum Kind : uint8_t {
   kKindControlOut,
   kKindUnboundIn,
   kKindUnboundOut,
+  kKindFragment,
+  kKindIcmpError,
 };
 
 /// The parts of the table that a look-up reads.
@@ -91,6 +94,7 @@ class Decision {
   uint8_t classify(std::span<const uint8_t> frame, uint32_t* key) const noexcept;
   uint8_t classify_ipv4(std::span<const uint8_t> frame, uint32_t* key) const noexcept;
   uint8_t classify_ipv6(std::span<const uint8_t> frame, uint32_t* key) const noexcept;
+  uint8_t fragment_kind(Role role, uint8_t protocol, const uint8_t* udp, uint32_t address) const noexcept;
   uint8_t classify_udp(const uint8_t* udp, std::size_t room, Role role, uint32_t address, uint32_t* key) const noexcept;
 
   Lookup lookup_;

@@ -135,12 +135,42 @@ INLINE int judge_icmpv6(const struct frame* f, const struct packet* p) {
   return who_is(f, a0, a1, a2, ipv4_of(target + 12), TD_ADDRESS_ROLE_VIP) < 0 ? TO_HOST : TO_FIRST;
 }
 
-INLINE int judge_fragment(const struct frame* f, const struct packet* p) {
-  td_u8 port[2];
-  if (p->role == ROLE_CLIENT || p->fragment == FRAGMENT_CUT) return TO_OWNER;
-  if (p->fragment != FRAGMENT_FIRST || p->protocol != PROTOCOL_UDP || p->end - p->l4 < 4) return TO_HOST;
-  if (bpf_xdp_load_bytes(f->ctx, p->l4, port, sizeof port) != 0) return TO_HOST;
-  return is_place(p->address, half(port, 0), TD_ADDRESS_ROLE_SERVER) ? TO_OWNER : TO_HOST;
+/* Some client with this address's hash has tunnels: src/flow/client-index.ts. */
+INLINE int has_tunnels(const struct frame* f, const td_u32* client) {
+  const td_u32 list = td_client_list(client[0], client[1], client[2], client[3]);
+  td_u32* words = element(SECOND(f, TD_XDP_CLIENTS) + list / (TD_ELEMENT_LENGTH / 4));
+  return words && ONCE(words[list % (TD_ELEMENT_LENGTH / 4)]) != 0;
+}
+
+/* An ICMP error from inside is ours where it is about UDP that a client with tunnels sent to a server: the client must
+ * not see the server's address. Any other is the host's. */
+INLINE int judge_error(const struct frame* f, const struct packet* p, struct flow* k) {
+  td_u8 h[8 + 40] = {};
+  td_u32 s0 = 0, s1 = 0, s2 = MAPPED, s3, d0 = 0, d1 = 0, d2 = MAPPED, d3;
+  if (f->type == TYPE_IPV4) {
+    if (p->end - p->l4 < 8 + 20 || bpf_xdp_load_bytes(f->ctx, p->l4, h, 8 + 20) != 0) return TO_HOST;
+    if ((h[0] != 3 && h[0] != 11 && h[0] != 12) || h[8] >> 4 != 4 || h[8 + 9] != PROTOCOL_UDP) return TO_HOST;
+    s3 = ipv4_of(h + 8 + 12);
+    d3 = ipv4_of(h + 8 + 16);
+  } else {
+    if (p->end - p->l4 < 8 + 40 || bpf_xdp_load_bytes(f->ctx, p->l4, h, 8 + 40) != 0) return TO_HOST;
+    if (h[0] < 1 || h[0] > 4 || h[8] >> 4 != 6 || (h[8 + 6] != PROTOCOL_UDP && h[8 + 6] != PROTOCOL_FRAGMENT))
+      return TO_HOST;
+    s0 = ipv4_of(h + 16);
+    s1 = ipv4_of(h + 20);
+    s2 = ipv4_of(h + 24);
+    s3 = ipv4_of(h + 28);
+    d0 = ipv4_of(h + 32);
+    d1 = ipv4_of(h + 36);
+    d2 = ipv4_of(h + 40);
+    d3 = ipv4_of(h + 44);
+  }
+  if (who_is(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_SERVER) < 0) return TO_HOST;
+  k->key[0] = s0;
+  k->key[1] = s1;
+  k->key[2] = s2;
+  k->key[3] = s3;
+  return has_tunnels(f, k->key) ? TO_OWNER : TO_HOST;
 }
 
 INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow* k) {
@@ -152,7 +182,8 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
   const int client = p->role == ROLE_CLIENT;
   const int known =
       is_place(p->address, client ? destination : source, client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER);
-  if (length < sizeof udp || length > p->end - p->l4) return known ? TO_OWNER : TO_HOST;
+  /* Of a first fragment the length is that of the whole datagram. */
+  if (length < sizeof udp || (length > p->end - p->l4 && p->fragment == WHOLE)) return known ? TO_OWNER : TO_HOST;
   struct message m;
   read_message(f, p->l4 + sizeof udp, length - sizeof udp, &m);
   OPAQUE(m.kind);
@@ -168,6 +199,16 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
   struct orders o = {};
   if (find_flow(f, k, 1, &o) == FOUND_NOT) return TO_HOST;
   return m.kind == MESSAGE_DATA ? TO_ANY : TO_OWNER;
+}
+
+/* To a VIP all fragments are ours. From a server the first shows whose they are; the others are ours where they go to a
+ * client with tunnels, since they may well come before the first. */
+INLINE int judge_fragment(const struct frame* f, const struct packet* p, struct flow* k) {
+  if (p->role == ROLE_CLIENT || p->fragment == FRAGMENT_CUT) return TO_OWNER;
+  if (p->protocol != PROTOCOL_UDP) return TO_HOST;
+  if (p->fragment == FRAGMENT_LATER) return has_tunnels(f, k->key) ? TO_OWNER : TO_HOST;
+  if (p->end - p->l4 < 8) return TO_HOST;
+  return judge_udp(f, p, k) == TO_HOST ? TO_HOST : TO_OWNER;
 }
 
 INLINE int whose_ip(const struct frame* f, struct flow* k) {
@@ -190,10 +231,14 @@ INLINE int whose_ip(const struct frame* f, struct flow* k) {
   if (p.nd == 0 && is_denied(f, s[0], s[1], s[2], s[3], p.role == ROLE_SERVER)) return TO_NOBODY;
   /* What cannot be right: a client's is a shard's to count, anybody else's the host's to judge. */
   if (!p.valid) return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
-  if (f->type == TYPE_IPV6 && p.fragment == WHOLE && p.protocol == PROTOCOL_ICMPV6) return judge_icmpv6(f, &p);
+  if (p.fragment == WHOLE && p.protocol == (f->type == TYPE_IPV4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) {
+    if (p.role != ROLE_CLIENT && judge_error(f, &p, k) == TO_OWNER) return TO_OWNER;
+    if (f->type == TYPE_IPV6) return judge_icmpv6(f, &p);
+    return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
+  }
   if (p.role == ROLE_NONE) return TO_HOST;
   if (f->type == TYPE_IPV4 && p.protocol == PROTOCOL_ICMP) return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
-  if (p.fragment != WHOLE) return judge_fragment(f, &p);
+  if (p.fragment != WHOLE) return judge_fragment(f, &p, k);
   return p.protocol == PROTOCOL_UDP ? judge_udp(f, &p, k) : TO_HOST;
 }
 

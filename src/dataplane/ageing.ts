@@ -82,16 +82,29 @@ export class Ageing {
   adopt(nowSeconds: number, nowMs: number): number {
     const { store, wheel } = this;
     let adopted = 0;
+    store.clients.clear(this.shard);
     for (let record = 0; record < store.memory.layout.recordCount; record++) {
       const state = store.state(record);
       if (state === RECORD_STATE.free) continue;
       if (store.anyEntry(record) < 0) {
-        if (nowSeconds - store.word(record, RECORD.created) >= ORPHAN_SECONDS) store.release(record, nowMs);
+        if (nowSeconds - store.word(record, RECORD.created) >= ORPHAN_SECONDS) {
+          store.clients.forget(record);
+          store.release(record, nowMs);
+        }
         continue;
       }
       if (!this.owns(record)) continue;
       const wait = state === RECORD_STATE.halfOpen ? this.#timeouts.halfOpen : this.#timeouts.closing;
       wheel.schedule(record, nowSeconds + wait);
+      const slot = store.anyEntry(record);
+      const { table } = store;
+      store.clients.add(
+        record,
+        table.keyWord(slot, 0),
+        table.keyWord(slot, 1),
+        table.keyWord(slot, 2),
+        table.keyWord(slot, 3),
+      );
       adopted++;
     }
     return adopted;

@@ -23,6 +23,8 @@ export const KIND_CONTROL_IN = 5;
 export const KIND_CONTROL_OUT = 6;
 export const KIND_UNBOUND_IN = 7; // control message without a channel in its header
 export const KIND_UNBOUND_OUT = 8;
+export const KIND_FRAGMENT = 9; // of tunnel traffic, perhaps: only the tunnel's owner can tell
+export const KIND_ICMP_ERROR = 10; // about a packet of a tunnel, perhaps
 
 /** Words of a row of the key column: end to end, as `ConnectionTable.findMany` wants them. */
 export const KEY_STRIDE = KEY_WORDS;

@@ -6,6 +6,8 @@
 import { TABLE_FORWARD, TABLE_REVERSE } from '../flow/layout.js';
 import { FRAME_HANDED, PORT_NONE, VERDICT_DROP, VERDICT_PASS } from '../io/port.js';
 import { CLASS_CONTROL, CLASS_CONTROL_UNBOUND, CLASS_DATA, CLASS_NOT_MINE } from '../tunnels/descriptor.js';
+import { ICMP_HEADER_LENGTH } from '../wire/icmp.js';
+import { isIcmpError, newEmbedded, readEmbedded } from '../wire/icmp-error.js';
 import {
   type Batch,
   KEY_STRIDE,
@@ -14,7 +16,9 @@ import {
   KIND_DATA_IN,
   KIND_DATA_OUT,
   KIND_DONE,
+  KIND_FRAGMENT,
   KIND_HOST,
+  KIND_ICMP_ERROR,
   KIND_LOCAL,
   KIND_UNBOUND_IN,
   KIND_UNBOUND_OUT,
@@ -33,10 +37,11 @@ const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const EXTENSION_LIMIT = 8;
 const ROLE_NONE = 0;
-const ROLE_CLIENT = 1; // the packet comes from a client: its destination is a VIP
-const ROLE_SERVER = 2;
+const ROLE_CLIENT = 1; // the packet comes from a client: its destination is a VIP (FRAGMENT_FROM_CLIENT)
+const ROLE_SERVER = 2; // FRAGMENT_FROM_SERVER
 
 const channel = new Int32Array(2);
+const embedded = newEmbedded();
 
 /** Classifies columns [from, to). `statistics` takes the drops. */
 export function classify(batch: Batch, from: number, to: number, directory: Directory, statistics: Float64Array): void {
@@ -123,17 +128,21 @@ function classifyIpv4(
   batch.l4[i] = l4;
   batch.end[i] = l3 + totalLength;
   layKey(batch, i, 0, 0, MAPPED, role === ROLE_SERVER ? destination : source);
+  if (batch.ipProtocol[i] === IPPROTO_ICMP) {
+    kind[i] = role === ROLE_CLIENT ? KIND_LOCAL : KIND_HOST;
+    if ((view.getUint16(l3 + 6) & 0x3fff) === 0 && isTunnelError(batch, i, role, false, directory))
+      kind[i] = KIND_ICMP_ERROR;
+    return;
+  }
   if (role === ROLE_NONE) {
     kind[i] = KIND_HOST;
     return;
   }
-  if (batch.ipProtocol[i] === IPPROTO_ICMP) {
-    kind[i] = role === ROLE_CLIENT ? KIND_LOCAL : KIND_HOST;
+  if ((view.getUint16(l3 + 6) & 0x3fff) !== 0) {
+    kind[i] = classifyFragment(batch, i, role, address, directory);
+    if (kind[i] === KIND_DONE) drop(batch, i, statistics, DROP.fragment);
     return;
   }
-  const fragment = view.getUint16(l3 + 6) & 0x3fff;
-  if (fragment !== 0)
-    return classifyFragment(batch, i, role, (fragment & 0x1fff) === 0, address, directory, statistics);
   classifyPayload(batch, i, role, address, directory, statistics);
 }
 
@@ -196,6 +205,7 @@ function classifyIpv6(
   if (next === IPPROTO_ICMPV6) {
     // Neighbour Solicitations go to a multicast address, so a question about a VIP need not be addressed to it.
     kind[i] = role === ROLE_SERVER ? KIND_HOST : KIND_LOCAL;
+    if (isTunnelError(batch, i, role, true, directory)) kind[i] = KIND_ICMP_ERROR;
     return;
   }
   if (role === ROLE_NONE) {
@@ -205,9 +215,13 @@ function classifyIpv6(
   if (next === 44) {
     if (end - l4 < 8) return drop(batch, i, statistics, DROP['ip-header']);
     batch.ipProtocol[i] = view.getUint8(l4);
-    const first = (view.getUint16(l4 + 2) & 0xfff8) === 0;
     batch.l4[i] = l4 + 8;
-    return classifyFragment(batch, i, role, first, address, directory, statistics);
+    // Offset 0 and nothing to follow: a whole packet, though it has the header (RFC 6946).
+    if ((view.getUint16(l4 + 2) & 0xfff9) !== 0) {
+      kind[i] = classifyFragment(batch, i, role, address, directory);
+      if (kind[i] === KIND_DONE) drop(batch, i, statistics, DROP.fragment);
+      return;
+    }
   }
   classifyPayload(batch, i, role, address, directory, statistics);
 }
@@ -223,29 +237,56 @@ function layKey(batch: Batch, i: number, a0: number, a1: number, a2: number, a3:
 }
 
 /**
- * A fragment of tunnel traffic cannot be looked up alone. To a VIP it is dropped and counted; from a server only where
- * the first fragment shows the server's own tunnel port, since later ones cannot be told from other traffic.
+ * A fragment of tunnel traffic cannot be looked up alone: `Fragments` finds out about it, in the shard that owns the
+ * client. From a server it may be ours only where the destination is a client with tunnels (or has the hash of one);
+ * everything else that servers send in fragments is the host's.
  */
-function classifyFragment(
-  batch: Batch,
-  i: number,
-  role: number,
-  first: boolean,
-  address: number,
-  directory: Directory,
-  statistics: Float64Array,
-): void {
-  if (role === ROLE_CLIENT) return drop(batch, i, statistics, DROP.fragment);
-  if (first && batch.end[i] - batch.l4[i] >= 4) {
-    const port = batch.view.getUint16(batch.l4[i]);
-    const descriptors = directory.descriptorsOf(batch.ipProtocol[i]);
-    for (let d = 0; d < descriptors.length; d++) {
-      if (directory.serverAt(address, descriptors[d].hasPorts ? port : 0) !== null) {
-        return drop(batch, i, statistics, DROP.fragment);
-      }
-    }
-  }
-  batch.kind[i] = KIND_HOST;
+function classifyFragment(batch: Batch, i: number, role: number, address: number, directory: Directory): number {
+  const { keys } = batch;
+  const row = i * KEY_STRIDE;
+  if (directory.descriptorsOf(batch.ipProtocol[i]).length === 0) return role === ROLE_CLIENT ? KIND_DONE : KIND_HOST;
+  if (
+    role === ROLE_SERVER &&
+    !directory.clients.mayHave(keys[row], keys[row + 1], keys[row + 2], keys[row + 3]) &&
+    !showsServerPort(batch, i, address, directory)
+  )
+    return KIND_HOST;
+  keys[row + 6] = (address << 16) | (batch.ipProtocol[i] << 8) | role;
+  return KIND_FRAGMENT;
+}
+
+/**
+ * An ICMP error that may be about a tunnel's packet: from outside any that a VIP gets, from inside one about a packet
+ * that went from a client with tunnels to a server (`IcmpErrors`).
+ */
+function isTunnelError(batch: Batch, i: number, role: number, v6: boolean, directory: Directory): boolean {
+  const { view } = batch;
+  const icmp = batch.l4[i];
+  const end = batch.end[i];
+  if (end - icmp < ICMP_HEADER_LENGTH || !isIcmpError(view.getUint8(icmp), v6)) return false;
+  if (role === ROLE_CLIENT) return true;
+  if (!readEmbedded(view, icmp, end, v6, embedded)) return false;
+  if (directory.descriptorsOf(embedded.protocol).length === 0) return false;
+  const at = embedded.l3;
+  if (!v6)
+    return (
+      directory.serverOf(0, 0, MAPPED, view.getInt32(at + 16)) >= 0 &&
+      directory.clients.mayHave(0, 0, MAPPED, view.getInt32(at + 12))
+    );
+  const word = (n: number): number => view.getInt32(at + 8 + n * 4);
+  return (
+    directory.serverOf(word(4), word(5), word(6), word(7)) >= 0 &&
+    directory.clients.mayHave(word(0), word(1), word(2), word(3))
+  );
+}
+
+/** A first fragment that shows the port of a configured server: what is on it is ours whoever it is for. */
+function showsServerPort(batch: Batch, i: number, address: number, directory: Directory): boolean {
+  const { view } = batch;
+  const l4 = batch.l4[i];
+  if (batch.end[i] - l4 < 8) return false;
+  const word = view.getUint8(batch.l3[i]) >> 4 === 4 ? view.getUint16(batch.l3[i] + 6) << 3 : view.getUint16(l4 - 6);
+  return (word & 0xfff8) === 0 && directory.serverAt(address, view.getUint16(l4)) !== null;
 }
 
 function classifyPayload(

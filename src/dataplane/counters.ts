@@ -27,6 +27,9 @@ export const COUNTER = {
   offloaded: 18, // tunnels given to the XDP program, each time that they were
   withdrawn: 19, // … and taken back
   offloadDeferred: 20, // tunnels that were to be given to it and found too many waiting: a review does it
+  fragments: 26, // fragments sent on
+  fragmentsHeld: 27, // fragments that came before their first one and had to wait
+  fragmentsWaiting: 28, // … of which so many wait now
   heard: 21, // neighbours' answers that the host has no device for (xdp)
 
   // Identities: 32 … 47. What other parts count has its own range: fragments and errors 48 …, health 60 …, policy 76 …,

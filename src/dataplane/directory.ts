@@ -3,6 +3,7 @@
  * VIP has this port, which protocols may this be. Rebuilt with every plan; answers are numbers, nothing is allocated.
  */
 import { AddressTable } from '../flow/address-table.js';
+import { ClientIndex } from '../flow/client-index.js';
 import { ADDRESS_LIMIT, ADDRESS_ROLE, type TableMemory } from '../flow/layout.js';
 import { DESCRIPTORS } from '../tunnels/index.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
@@ -15,6 +16,7 @@ const place = (address: number, port: number): number => (address << 16) | port;
 
 export class Directory {
   readonly addresses: AddressTable;
+  readonly clients: ClientIndex;
   /** ADDRESS_ROLE bits by address index, as of this plan. */
   readonly #roles = new Uint8Array(ADDRESS_LIMIT);
   /** address index << 16 | port → VIP; a few entries, so a Map with small-integer keys is as quick as a table. */
@@ -37,6 +39,7 @@ export class Directory {
     descriptors: ReadonlyMap<string, TunnelDescriptor> = DESCRIPTORS,
   ) {
     this.addresses = new AddressTable(memory);
+    this.clients = new ClientIndex(memory);
     for (const vip of plan.vips) this.#roles[vip.address] |= ADDRESS_ROLE.vip;
     for (const server of plan.servers) this.#roles[server.address] |= ADDRESS_ROLE.server;
     const used = new Set<TunnelDescriptor>();

@@ -18,7 +18,7 @@ import { DESCRIPTORS } from '../tunnels/index.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
 import { Admission } from './admission.js';
 import { Ageing } from './ageing.js';
-import { Batch, KIND_CONTROL_IN, KIND_HOST, KIND_LOCAL } from './batch.js';
+import { Batch, KIND_CONTROL_IN, KIND_FRAGMENT, KIND_HOST, KIND_ICMP_ERROR, KIND_LOCAL } from './batch.js';
 import { CaptureTap } from './capture-tap.js';
 import { classify } from './classify.js';
 import { ClientHops } from './client-hops.js';
@@ -28,6 +28,7 @@ import { EventTap } from './event-tap.js';
 import { Farewell } from './farewell.js';
 import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
+import { Fragments } from './fragments.js';
 import type { HandOver } from './hand-over.js';
 import { Local } from './local.js';
 import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
@@ -68,6 +69,7 @@ export class Shard {
   readonly #admission: Admission;
   readonly #firewall: Firewall;
   readonly #floating: FloatingPorts;
+  readonly #fragments: Fragments;
   readonly #tracker: Tracker;
   readonly #ageing: Ageing;
   readonly #offload: Offload;
@@ -102,6 +104,7 @@ export class Shard {
     this.#offload = new Offload(this.store, options.offload ?? false, descriptors, statistics);
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall, this.#offload);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
+<<<<<<< HEAD
     this.#watch = new ServerWatch(this.store);
     const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
     this.#farewell = new Farewell({
@@ -111,6 +114,10 @@ export class Shard {
       statistics,
       close: (record, reason) => this.#tracker.close(record, reason),
     });
+=======
+    this.#farewell = new Farewell(this.store, this.#hops.table, options.macs);
+    this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp');
+>>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
       shard,
@@ -162,8 +169,10 @@ export class Shard {
     classify(batch, from, to, directory, statistics); // 308 tunnel traffic? 310 of which kind? 312 whose?
     recall(batch, from, to, this.#table, statistics); // the decisions cached in the connection table
     for (let i = from; i < to; i++) {
-      const what = kind[i];
-      if (what >= KIND_CONTROL_IN)
+      let what = kind[i];
+      if (what === KIND_FRAGMENT) what = this.#fragments.fragment(batch, i, directory);
+      if (what === KIND_ICMP_ERROR) this.#local.answer(batch, i, this.#firewall, directory);
+      else if (what >= KIND_CONTROL_IN)
         this.#tracker.control(batch, i); // 306, 314, 316: firewall, designate, map
       else if (what === KIND_HOST)
         this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
@@ -178,8 +187,12 @@ export class Shard {
     this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
     this.#offload.setTime(seconds);
+<<<<<<< HEAD
     this.#watch.setTime(seconds);
     if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);
+=======
+    this.#fragments.setTime(seconds, this.batch);
+>>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
     const second = Math.floor(seconds);
     if (second !== this.#lastSecond) {
       this.#lastSecond = second;

@@ -3,6 +3,7 @@
  * calls this; other threads read. Knows addresses, channels and times, no protocol.
  */
 import type { ServerTable } from '../designation/servers.js';
+import { ClientIndex } from '../flow/client-index.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
   ENTRY,
@@ -36,8 +37,12 @@ const NO_PORTS = 0;
 export class TunnelStore {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
+<<<<<<< HEAD
   /** Who is told what happens, if anybody. */
   events: EventTap | null = null;
+=======
+  readonly clients: ClientIndex;
+>>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
 
   constructor(
     readonly memory: TableMemory,
@@ -48,6 +53,7 @@ export class TunnelStore {
     readonly servers: ServerTable,
   ) {
     this.#records = memory.records;
+    this.clients = new ClientIndex(memory);
   }
 
   // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,6 +174,7 @@ export class TunnelStore {
     }
     this.#set(record, RECORD.entryHalfOpen, first + 1);
     this.#set(record, tableOfRequest === TABLE_HALF_OPEN ? RECORD.entryReverse : RECORD.entryForward, second + 1);
+    this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
     this.servers.addHalfOpen(draft.server.index, 1);
     Atomics.add(this.memory.header, HEADER.halfOpen, 1);
     this.events?.tunnel(SHARD_EVENT.request, record);
@@ -269,7 +276,11 @@ export class TunnelStore {
   release(record: number, nowMs: number, reason: number = CLOSE_REASON.other): void {
     const state = this.state(record);
     if (state === RECORD_STATE.free) return;
+<<<<<<< HEAD
     if (state !== RECORD_STATE.closing) this.events?.closed(record, reason, -1);
+=======
+    this.clients.remove(record);
+>>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
     this.#uncount(record, state);
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = this.word(record, w) - 1;

@@ -3,7 +3,7 @@
  * XDP program compute the same with `u32` (`Math.imul` is their `*`, `>>>` their `>>`, `+` wraps).
  */
 
-import { FINGERPRINT_FIRST, KEY_WORDS, LINE_BUCKETS, OWNER_SLOT_COUNT } from './layout.js';
+import { CLIENT_LISTS, FINGERPRINT_FIRST, KEY_WORDS, LINE_BUCKETS, OWNER_SLOT_COUNT } from './layout.js';
 
 // V8 reads imported constants anew at every use; those of this module are compiled in.
 const LEAST = FINGERPRINT_FIRST;
@@ -22,6 +22,13 @@ export function ownerSlot(a0: number, a1: number, a2: number, a3: number): numbe
   let h = Math.imul(a0 ^ a1 ^ a2 ^ a3, M1);
   h ^= h >>> 16;
   return h & (OWNER_SLOT_COUNT - 1);
+}
+
+/** The list (0 … CLIENT_LISTS − 1) of a client address; its low bits are the address's ownership slot. */
+export function clientList(a0: number, a1: number, a2: number, a3: number): number {
+  let h = Math.imul(a0 ^ a1 ^ a2 ^ a3, M1);
+  h ^= h >>> 16;
+  return h & (CLIENT_LISTS - 1);
 }
 
 /*

@@ -9,7 +9,7 @@
  */
 
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 export const PAGE_LENGTH = 4096;
 /** Value size of the BPF array: an index into it is a byte offset divided by this. */
 export const ELEMENT_LENGTH = 64;
@@ -80,6 +80,7 @@ export const XDP = {
   queues: 24, // receive queues of a device for which there are sockets
   spread: 25, // CPUs that hits are spread over, 0 none
   generation: 26, // counts writings of these elements
+  clients: 27, // element index of the segment
   clock: 30, // 2 words, the program's own: jiffies << 32 | the CLOCK_MONOTONIC seconds that it read in that tick
 } as const;
 export const XDP_WORDS = 32;
@@ -287,6 +288,17 @@ export const VIP_CELL = {
   ranker: 14, // which algorithm the words of the cells belong to, a hash
 } as const;
 
+// ── clients: which client address has tunnels. A list for every hash of an address; only the owner of the addresses writes ──
+/** Lists; a multiple of OWNER_SLOT_COUNT, so that all addresses of a list have one owner. A word each: record + 1, 0 none. */
+export const CLIENT_LISTS = 65536;
+/** For every record its place in its client's list. */
+export const CLIENT_LINK_LENGTH = 8;
+export const CLIENT_LINK_WORDS = 2;
+export const CLIENT_LINK = {
+  next: 0 /* record + 1 */,
+  previous: 1 /* record + 1, −1 − list for the first, 0 in no list */,
+} as const;
+
 /** Byte offset and length of every segment for a table of `connections`. */
 export interface TableLayout {
   readonly connections: number;
@@ -304,6 +316,8 @@ export interface TableLayout {
   readonly servers: number;
   readonly vips: number;
   readonly directory: number;
+  readonly clients: number;
+  readonly clientLinks: number;
   readonly length: number;
 }
 
@@ -335,6 +349,8 @@ export function tableLayout(connections: number): TableLayout {
     servers: segment(SERVER_LIMIT * CELL_LENGTH),
     vips: segment(VIP_LIMIT * CELL_LENGTH),
     directory: segment(2 * DIRECTORY_SLOTS * DIRECTORY_LENGTH),
+    clients: segment(CLIENT_LISTS * 4),
+    clientLinks: segment(connections * CLIENT_LINK_LENGTH),
     length: next,
   };
 }
@@ -357,6 +373,8 @@ export class TableMemory {
   /** Words from XDP_OFFSET of the header page on, as XDP counts them. */
   readonly xdp: Int32Array;
   readonly directory: Int32Array;
+  readonly clients: Int32Array;
+  readonly clientLinks: Int32Array;
 
   constructor(
     readonly buffer: ArrayBuffer | SharedArrayBuffer,
@@ -380,6 +398,8 @@ export class TableMemory {
     this.vips = words(l.vips, VIP_LIMIT * CELL_WORDS);
     this.xdp = words(l.header + XDP_OFFSET, XDP_WORDS);
     this.directory = words(l.directory, 2 * DIRECTORY_SLOTS * DIRECTORY_WORDS);
+    this.clients = words(l.clients, CLIENT_LISTS);
+    this.clientLinks = words(l.clientLinks, l.recordCount * CLIENT_LINK_WORDS);
   }
 }
 

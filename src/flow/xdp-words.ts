@@ -31,6 +31,7 @@ export function writeXdpWords(memory: TableMemory, sides: XdpSides): void {
   xdp[XDP.records] = element(layout.records);
   xdp[XDP.addresses] = element(layout.addresses);
   xdp[XDP.nextHops] = element(layout.nextHops);
+  xdp[XDP.clients] = element(layout.clients);
   xdp.set(multipliersOf(header[HEADER.hashSeed]), XDP.multipliers);
   xdp[XDP.outsideInterface] = sides.outsideInterface;
   xdp[XDP.insideInterface] = sides.insideInterface;

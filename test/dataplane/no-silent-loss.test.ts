@@ -47,6 +47,7 @@ test('every frame is sent, left to the host, answered, or dropped by name; nothi
         now += pause;
         h.at(now);
       }
+      h.at(now + 3); // fragments wait no longer
       const sum = (of: (s: Float64Array) => number): number => h.statistics.reduce((total, s) => total + of(s), 0);
       const dropped = sum((s) => ALL_DROP_REASONS.reduce((total, _, index) => total + s[DROP_BASE + index], 0));
       const decided = sum(

@@ -382,7 +382,7 @@ describe('bad input', () => {
     ],
     ['udp-length', udpFrame(`${CLIENT}:1701`, `${VIP}:1701`, sccrq({ assigned: 1 }), { udp: { length: 7 } })],
     [
-      'fragment',
+      'fragment-control',
       udpFrame(`${CLIENT}:1701`, `${VIP}:1701`, sccrq({ assigned: 1 }), {
         ip: { fragment: { offset: 0, more: true } },
       }),

@@ -264,7 +264,7 @@ export const GOLDEN: readonly GoldenCase[] = [
     frames: timed(
       up(sccrq({ assigned: 7 }), { ip: { fragment: { offset: 0, more: true } } }),
       frame({
-        ip: { src: CLIENT, dst: VIP, protocol: 17, fragment: { offset: 64, more: false } },
+        ip: { src: CLIENT, dst: VIP, protocol: 17, fragment: { offset: 800, more: false } },
         payload: '0011223344556677',
       }),
     ),

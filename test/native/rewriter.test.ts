@@ -274,11 +274,6 @@ describe('what cannot be sent is dropped, counted, and left as it was', () => {
       'rewriteFailed',
       (rig) => rig.entry(0, { address: 1, flags: FLAG_REWRITE_CHANNEL, record: 0xffffff }),
     ],
-    [
-      'a later fragment',
-      'rewriteFailed',
-      () => udpFrame(`${CLIENT}:1`, `${VIP}:2`, DATA, { ip: { fragment: { offset: 8, more: false } } }),
-    ],
     ['a VLAN tag inside', 'rewriteFailed', () => udpFrame(`${CLIENT}:1`, `${VIP}:2`, DATA, { eth: { vlan: 5 } })],
     ['an IHL below 5', 'rewriteFailed', () => udpFrame(`${CLIENT}:1`, `${VIP}:2`, DATA, { ip: { headerWords: 4 } })],
     [
