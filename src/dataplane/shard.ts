@@ -104,7 +104,6 @@ export class Shard {
     this.#offload = new Offload(this.store, options.offload ?? false, descriptors, statistics);
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall, this.#offload);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
-<<<<<<< HEAD
     this.#watch = new ServerWatch(this.store);
     const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
     this.#farewell = new Farewell({
@@ -114,10 +113,7 @@ export class Shard {
       statistics,
       close: (record, reason) => this.#tracker.close(record, reason),
     });
-=======
-    this.#farewell = new Farewell(this.store, this.#hops.table, options.macs);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp');
->>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
       shard,
@@ -187,12 +183,9 @@ export class Shard {
     this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
     this.#offload.setTime(seconds);
-<<<<<<< HEAD
     this.#watch.setTime(seconds);
     if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);
-=======
     this.#fragments.setTime(seconds, this.batch);
->>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
     const second = Math.floor(seconds);
     if (second !== this.#lastSecond) {
       this.#lastSecond = second;

@@ -37,12 +37,9 @@ const NO_PORTS = 0;
 export class TunnelStore {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
-<<<<<<< HEAD
   /** Who is told what happens, if anybody. */
   events: EventTap | null = null;
-=======
   readonly clients: ClientIndex;
->>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
 
   constructor(
     readonly memory: TableMemory,
@@ -276,11 +273,8 @@ export class TunnelStore {
   release(record: number, nowMs: number, reason: number = CLOSE_REASON.other): void {
     const state = this.state(record);
     if (state === RECORD_STATE.free) return;
-<<<<<<< HEAD
     if (state !== RECORD_STATE.closing) this.events?.closed(record, reason, -1);
-=======
     this.clients.remove(record);
->>>>>>> 03b5a01 (Carry fragments: the first one decides, early ones wait, all keep to the tunnel's owner)
     this.#uncount(record, state);
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = this.word(record, w) - 1;
