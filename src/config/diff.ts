@@ -65,6 +65,8 @@ function vipChanges(old: readonly CompiledVip[], next: readonly CompiledVip[]): 
     changed('port', before.port, vip.port);
     changed('protocols', before.protocols.join(', '), vip.protocols.join(', '));
     changed('algorithm', before.algorithm, vip.algorithm);
+    changed('leakyBucket.rate', before.leakyBucket.rate, vip.leakyBucket.rate);
+    changed('leakyBucket.burst', before.leakyBucket.burst, vip.leakyBucket.burst);
     changed('serverPort', before.serverPort, vip.serverPort);
     changes.push(...serverChanges(before.servers, vip.servers));
   }
@@ -87,6 +89,8 @@ function serverChanges(old: readonly CompiledServer[], next: readonly CompiledSe
     if (before.port !== server.port) changes.push(`server ${server.name}: port ${before.port} → ${server.port}`);
     if (before.weight !== server.weight)
       changes.push(`server ${server.name}: weight ${before.weight} → ${server.weight}`);
+    if (JSON.stringify(before.loadStatus) !== JSON.stringify(server.loadStatus))
+      changes.push(`server ${server.name}: load status settings changed`);
   }
   return changes;
 }
@@ -112,6 +116,8 @@ function otherChanges(old: CompiledConfig, next: CompiledConfig): string[] {
     const [before, after] = [old.timeouts[key], next.timeouts[key]];
     if (before !== after) changes.push(`timeout ${key} ${formatDuration(before)} → ${formatDuration(after)}`);
   }
+  // Without values: a secret has no place in a log.
+  if (JSON.stringify(old.loadStatus) !== JSON.stringify(next.loadStatus)) changes.push('load status settings changed');
   if (old.log.level !== next.log.level) changes.push(`log level ${old.log.level} → ${next.log.level}`);
   return changes;
 }

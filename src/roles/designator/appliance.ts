@@ -2,6 +2,7 @@
 import { parseEndpoint } from '../../wire/address.js';
 import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
 import { DesignatorError } from '../../errors.js';
+import { CELL_WORDS, SERVER_CELL } from '../../flow/layout.js';
 import type {
   Appliance,
   CaptureStream,
@@ -83,11 +84,12 @@ export class DesignatorAppliance implements Appliance {
 
   drops(): DropRow[] {
     const kernel = this.process.datapath.totals()?.drops ?? {};
-    return ALL_DROP_REASONS.map(([reason, description], index) => ({
+    const packets = ALL_DROP_REASONS.map(([reason, description], index) => ({
       reason,
       packets: this.#sum(DROP_BASE + index) + (kernel[reason] ?? 0),
       description,
     }));
+    return [...packets, ...this.process.load.drops()];
   }
 
   #sum(counter: number): number {
@@ -125,7 +127,10 @@ export class DesignatorAppliance implements Appliance {
           halfOpen,
           established,
           closing,
-          requests: own.reduce((sum, server) => sum + this.process.designatedOf(server.index, servers), 0),
+          requests: own.reduce(
+            (sum, server) => sum + (servers[server.index * CELL_WORDS + SERVER_CELL.designated] >>> 0),
+            0,
+          ),
         };
       }),
       table: this.process.rows.totals(),

@@ -10,13 +10,11 @@ import { Directory } from '../../dataplane/directory.js';
 import { Firewall } from '../../dataplane/firewall.js';
 import { handOverLength } from '../../dataplane/hand-over.js';
 import type { Plan, ShardNotice } from '../../dataplane/plan.js';
-import { solicitation } from '../../dataplane/neighbour-solicitation.js';
-import { announce } from '../../dataplane/responder.js';
 import { Designator } from '../../designation/designate.js';
 import { ServerStates } from '../../designation/server-states.js';
 import { ServerTable } from '../../designation/servers.js';
 import { DesignatorError } from '../../errors.js';
-import { CELL_WORDS, HEADER, SERVER_CELL, SHARD_LIMIT } from '../../flow/layout.js';
+import { HEADER, SHARD_LIMIT } from '../../flow/layout.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import { FrameRing } from '../../flow/ring.js';
 import type { RouteSnapshot } from '../../flow/route-table.js';
@@ -29,7 +27,7 @@ import { CaptureHub } from '../../ops/capture.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
-import { type AddressWords, isIpv4, parseAddress } from '../../wire/address.js';
+import { type AddressWords, parseAddress } from '../../wire/address.js';
 import { newControl } from '../../workers/control.js';
 import { ShardPool } from '../../workers/pool.js';
 import type { ShardTask } from '../../workers/shard-task.js';
@@ -44,6 +42,8 @@ import { FloatingKeeper } from './floating-keeper.js';
 import { filterInput } from './filter-input.js';
 import { HealthKeeper } from './health-keeper.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
+import { LoadKeeper } from './load-keeper.js';
+import { announcements, question } from './own-frames.js';
 import { Rows } from './rows.js';
 import type { OpenedTable } from './table-file.js';
 
@@ -63,8 +63,6 @@ export interface DesignatorOptions {
 const TICK_MS = 200;
 /** `ready` waits so long for the link-layer addresses of servers; after that it warns and goes on. */
 const SETTLE_MS = 1500;
-/** More than an ARP announcement or a Neighbour Advertisement needs. */
-const ANNOUNCEMENT_LENGTH = 128;
 
 /** Shards that a configuration asks for. */
 export function shardCount(config: CompiledConfig): number {
@@ -80,6 +78,7 @@ export class DesignatorProcess {
   readonly table: OpenedTable;
   readonly states: ServerStates;
   readonly health: HealthKeeper;
+  readonly load: LoadKeeper;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly hub: CaptureHub;
@@ -158,6 +157,14 @@ export class DesignatorProcess {
     );
     this.health = new HealthKeeper(this.binding, options.config, now, options.logger, () => this.#pool);
     this.events = new EventDesk(shards, this.binding, this.states, now);
+    this.load = new LoadKeeper({
+      designator: this.designator,
+      binding: this.binding,
+      logger: options.logger,
+      events: this.events.log,
+      now,
+      onHeard: (server) => this.health.health.stirs(server),
+    });
     this.#network = new HostNetwork({
       outside: options.config.outside,
       inside: options.config.inside,
@@ -201,6 +208,7 @@ export class DesignatorProcess {
       { table: this.table.file, connections: this.config.table.connections, story: this.table.story },
       'table opened',
     );
+    await this.load.start(this.config);
     this.#network.on('routes', (routes: RouteSnapshot) => this.#setRoutes(routes));
     this.#network.on('neighbour', ({ port, words, mac }) => {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
@@ -264,6 +272,7 @@ export class DesignatorProcess {
   async #stop(stays: boolean): Promise<void> {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.health.stop();
+    this.load.stop();
     this.#pump.setActive(false);
     this.hub.close();
     await this.#pool.stop();
@@ -358,11 +367,6 @@ export class DesignatorProcess {
       : null;
   }
 
-  /** Requests that went to a server since its cell was made. */
-  designatedOf(server: number, cells: Int32Array): number {
-    return cells[server * CELL_WORDS + SERVER_CELL.designated] >>> 0;
-  }
-
   shardStatus() {
     return this.#pool.status();
   }
@@ -389,25 +393,17 @@ export class DesignatorProcess {
     if (!this.#network.needsOwnResolution(port)) return this.#network.resolve(port, words);
     const outside = port === PORT_OUTSIDE;
     const mac = this.addon.interfaceInfo(outside ? this.config.outside.device : this.config.inside.device).mac;
-    const v4 = isIpv4(words[0], words[1], words[2]);
-    // Outside a VIP asks; inside no address is ours, so the question is a probe (RFC 5227 §2.1).
-    const own = outside ? this.config.vips.find((vip) => (vip.family === 4) === v4)?.words : undefined;
-    const source = own ?? (v4 ? ([0, 0, 0xffff, 0] as const) : ([0, 0, 0, 0] as const));
-    this.#pool.message(0, { type: 'transmit', frames: [{ port, frame: solicitation(words, source, mac) }] });
+    this.#pool.message(0, { type: 'transmit', frames: [question(this.config, port, words, mac)] });
   }
 
   #announceVips(): void {
-    const mac = this.addon.interfaceInfo(this.config.outside.device).mac;
-    const frames = this.config.vips.map((vip) => {
-      const frame = new Uint8Array(ANNOUNCEMENT_LENGTH);
-      const length = announce(new DataView(frame.buffer), 0, ...vip.words, mac);
-      return { port: PORT_OUTSIDE, frame: frame.subarray(0, length) };
-    });
-    this.#pool.message(0, { type: 'transmit', frames });
+    const { mac } = this.addon.interfaceInfo(this.config.outside.device);
+    this.#pool.message(0, { type: 'transmit', frames: announcements(this.config, mac) });
   }
 
   #tick(): void {
     this.commands.tick();
+    this.load.tick();
     if (++this.#ticks % 5 !== 0) return;
     this.#neighbours.tick();
     for (const sentence of this.datapath.tick()) {
@@ -480,6 +476,7 @@ export class DesignatorProcess {
     this.designator.setPlan(this.#plan);
     this.#pool.broadcast({ type: 'plan', plan: this.#plan });
     if (this.#ready) this.#announceVips();
+    await this.load.apply(config);
   }
 
   #bound(): Bound {

@@ -11,6 +11,8 @@ import {
   RECORD_STATE,
   RECORD_WORDS,
   SERVER_CELL,
+  SERVER_FLAG,
+  SERVER_STATE,
   type TableMemory,
   XDP,
   XDP_FLAG,
@@ -57,9 +59,16 @@ export class Rows {
       load: cell(SERVER_CELL.load) < 0 ? null : cell(SERVER_CELL.load) / 1000,
       tunnels: cell(SERVER_CELL.halfOpen) + cell(SERVER_CELL.established),
       sessions: cell(SERVER_CELL.sessions),
-      reason: serverReasonWords(cell(SERVER_CELL.reason)),
+      reason: this.#reason(bound.index),
       sinceSeconds: Math.max(0, Math.floor(this.now()) - cell(SERVER_CELL.since)),
     };
+  }
+
+  #reason(server: number): string | null {
+    const cell = (word: number): number => this.memory.servers[server * CELL_WORDS + word];
+    const takesNone = (cell(SERVER_CELL.flags) & SERVER_FLAG.notAccepting) !== 0;
+    if (takesNone && cell(SERVER_CELL.state) === SERVER_STATE.up) return 'its load status says: not accepting';
+    return serverReasonWords(cell(SERVER_CELL.reason));
   }
 
   servers(): ServerRow[] {
