@@ -11,6 +11,7 @@ export interface TextSink {
   write(chunk: string | Uint8Array): boolean;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export interface CliContext {

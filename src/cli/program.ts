@@ -18,6 +18,7 @@ import * as replay from './replay.js';
 import * as run from './run.js';
 import * as server from './server.js';
 import * as show from './show.js';
+import * as top from './top.js';
 import * as tune from './tune.js';
 import * as unpin from './unpin.js';
 
@@ -27,6 +28,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   replay,
   check,
   show,
+  top,
   events,
   explain,
   server,

@@ -1,7 +1,7 @@
 /** `designator show …`: what the running designator says, as tables for people or as one JSON array. */
 import { type Command, Option } from 'commander';
 import { DesignatorError } from '../errors.js';
-import type { DropRow, ServerRow, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../ops/appliance.js';
+import type { DropRow, ServerChange, ServerRow, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../ops/appliance.js';
 import { splitClient } from '../ops/client-address.js';
 import { brokenOff, ControlClient, type Query, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
@@ -23,6 +23,7 @@ interface TunnelOptions extends ShowOptions {
   readonly tunnel?: number;
   readonly limit?: number;
   readonly map?: boolean;
+  readonly wide?: boolean;
 }
 
 export const SERVER_COLUMNS: readonly Column<ServerRow>[] = [
@@ -42,6 +43,7 @@ export const SERVER_COLUMNS: readonly Column<ServerRow>[] = [
 const TUNNEL_COLUMNS: readonly Column<TunnelRow>[] = [
   { head: 'client', value: (row) => row.client },
   { head: 'tunnel', value: (row) => row.clientTunnelId, align: 'right' },
+  { head: 'virtual', value: (row) => row.virtualTunnelId, align: 'right' },
   { head: 'vip', value: (row) => row.vip },
   { head: 'server', value: (row) => row.server },
   { head: 'address', value: (row) => row.serverAddress },
@@ -51,9 +53,20 @@ const TUNNEL_COLUMNS: readonly Column<TunnelRow>[] = [
   { head: 'sessions', value: (row) => row.sessions },
   { head: 'packets in', value: (row) => row.packetsIn },
   { head: 'out', value: (row) => row.packetsOut },
+  { head: 'bytes in', value: (row) => row.bytesIn },
+  { head: 'out', value: (row) => row.bytesOut },
   { head: 'age', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
   { head: 'idle', value: (row) => briefDuration(row.idleSeconds), align: 'right' },
   { head: 'shard', value: (row) => row.shard },
+  { head: 'kernel', value: (row) => row.offloaded },
+];
+
+const HISTORY_COLUMNS: readonly Column<ServerChange>[] = [
+  { head: 'at', value: ({ at }) => at.slice(0, 19).replace('T', ' ') },
+  { head: 'from', value: ({ from }) => from },
+  { head: '', value: () => '→' },
+  { head: 'to', value: ({ to }) => to },
+  { head: 'reason', value: ({ reason, detail }) => `${reason ?? 'configured'}${detail === null ? '' : `: ${detail}`}` },
 ];
 
 const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
@@ -89,7 +102,15 @@ export function register(program: Command, context: CliContext): void {
     await print(context, vipText(vips, map, context.color));
   });
 
-  table('servers', 'servers and their states', '/v1/servers', SERVER_COLUMNS);
+  view(show, 'servers', 'servers and their states')
+    .addOption(new Option('-w, --wide', 'with the requests that each got, and its history of states').conflicts('json'))
+    .action(async (options: ShowOptions & { readonly wide?: boolean }) => {
+      const client = new ControlClient(options, context);
+      if (options.json === true) return void (await passJson(client, '/v1/servers', {}, context));
+      const rows = await client.get<ServerRow[]>('/v1/servers');
+      const text = options.wide === true ? wideServers(rows, context.color) : null;
+      await print(context, text ?? renderTable(SERVER_COLUMNS, rows, context.color));
+    });
 
   view(show, 'tunnels', 'tunnels, narrowed by the options')
     .option('--vip <name>', 'only of this virtual address')
@@ -97,7 +118,8 @@ export function register(program: Command, context: CliContext): void {
     .option('--client <ip:port>', 'only of this client', clientValue)
     .option('--tunnel <id>', 'only this tunnel id, as the client assigned it', tunnelId)
     .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
-    .addOption(new Option('--map', 'the address map: what each direction is rewritten to').conflicts('json'))
+    .addOption(new Option('--map', 'only the address map: what each direction is rewritten to').conflicts('json'))
+    .addOption(new Option('-w, --wide', 'one line a tunnel, with ids, state and counters').conflicts(['json', 'map']))
     .action(async (options: TunnelOptions) => {
       const { vip, server, client, tunnel } = options;
       const control = new ControlClient(options, context);
@@ -109,7 +131,13 @@ export function register(program: Command, context: CliContext): void {
       const rows = await control.get<TunnelRow[]>('/v1/tunnels', { ...filter, limit });
       const shown = options.limit === undefined ? rows.slice(0, TABLE_TUNNELS) : rows;
       const style = context.color;
-      await print(context, options.map === true ? mapText(shown, style) : renderTable(TUNNEL_COLUMNS, shown, style));
+      const text =
+        options.wide === true
+          ? renderTable(TUNNEL_COLUMNS, shown, style)
+          : options.map === true
+            ? mapText(shown, style)
+            : await bothTables(control, shown, vip, style);
+      await print(context, text);
       if (shown.length < rows.length) {
         await write(
           context.stderr,
@@ -133,8 +161,41 @@ function view(show: Command, name: string, description: string): Command {
   return withTarget(show.command(name).description(description)).option('--json', 'one JSON array of flat objects');
 }
 
+/** Servers with what they got, then the changes of state of each that has any. */
+export function wideServers(rows: readonly ServerRow[], style: boolean): string {
+  const columns = [...SERVER_COLUMNS];
+  columns.splice(9, 0, { head: 'requests', value: (row) => row.requests });
+  const histories = rows
+    .filter(({ history }) => history.length > 0)
+    .map(({ name, history }) => {
+      const lines = renderTable(HISTORY_COLUMNS, history, style).split('\n').slice(1, -1);
+      return `\n${name}\n${lines.map((line) => `  ${line}\n`).join('')}`;
+    });
+  return renderTable(columns, rows, style) + histories.join('');
+}
+
+/** Document 003's two tables: which servers stand behind the virtual address, and how each direction is forwarded. */
+async function bothTables(
+  client: ControlClient,
+  tunnels: readonly TunnelRow[],
+  vip: string | undefined,
+  style: boolean,
+): Promise<string> {
+  const vips = (await client.get<VipRow[]>('/v1/vips')).filter(({ name }) => vip === undefined || name === vip);
+  const map = await client.get<VipMapRow[]>('/v1/vip-map');
+  return `${vipTable(vips, map, style)}\n${mapText(tunnels, style)}`;
+}
+
 /** Document 003's first table, one block a VIP, then a line of counts for each. */
 export function vipText(vips: readonly VipRow[], map: readonly VipMapRow[], style: boolean): string {
+  const counts = vips.map(
+    ({ name, protocols, tunnels, sessions, servers, serversUp }) =>
+      `${name}: ${protocols}, ${counted(tunnels, 'tunnel')}, ${counted(sessions, 'session')}, ${serversUp} of ${counted(servers, 'server')} up\n`,
+  );
+  return `${vipTable(vips, map, style)}\n${counts.join('')}`;
+}
+
+function vipTable(vips: readonly VipRow[], map: readonly VipMapRow[], style: boolean): string {
   interface Line {
     vip: VipRow | null;
     server: VipMapRow | null;
@@ -153,11 +214,7 @@ export function vipText(vips: readonly VipRow[], map: readonly VipMapRow[], styl
     { head: 'weight', value: ({ server }) => server?.weight ?? null, align: 'right' },
     { head: 'algorithm', value: ({ vip }) => (vip === null ? '' : algorithmWords(vip.algorithm)) },
   ];
-  const counts = vips.map(
-    ({ name, protocols, tunnels, sessions, servers, serversUp }) =>
-      `${name}: ${protocols}, ${counted(tunnels, 'tunnel')}, ${counted(sessions, 'session')}, ${serversUp} of ${counted(servers, 'server')} up\n`,
-  );
-  return `${renderTable(columns, lines, style)}\n${counts.join('')}`;
+  return renderTable(columns, lines, style);
 }
 
 /**

@@ -185,7 +185,7 @@ class Demo {
       check(wrong === '', wrong);
       return 'PPP frames cross both ways in all five tunnels';
     });
-    this.#say.block(await this.#appliance.command('show', 'tunnels'));
+    this.#say.block(await this.#appliance.command('show', 'tunnels', '--wide'));
   }
 
   async #kernelPpp(): Promise<void> {
@@ -353,7 +353,7 @@ class Demo {
         });
       },
       10_000,
-      () => this.#appliance.command('show', 'tunnels'),
+      () => this.#appliance.command('show', 'tunnels', '--wide'),
     );
   }
 

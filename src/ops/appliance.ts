@@ -5,6 +5,7 @@
 import type { ConfigProblem } from '../config/compiled.js';
 import type { CaptureFormat } from './capture.js';
 import type { EventLog } from './events.js';
+import type { TopAnswer, TopQuery } from './top.js';
 
 export interface VipRow {
   name: string;
@@ -39,6 +40,19 @@ export interface ServerRow {
   sessions: number;
   reason: string | null;
   sinceSeconds: number;
+  /** Tunnel requests that it got, since it is known. */
+  requests: number;
+  /** Its last changes of state, oldest first. */
+  history: ServerChange[];
+}
+export interface ServerChange {
+  /** ISO 8601, UTC. */
+  at: string;
+  from: string;
+  to: string;
+  /** Null: the configuration is the whole reason. */
+  reason: string | null;
+  detail: string | null;
 }
 export interface TunnelRow {
   vip: string;
@@ -141,6 +155,8 @@ export interface Appliance {
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */
   explain(request: { client: string; vip: string; tunnel?: number }): ExplainRow;
+  /** Rates, the first rows by one of them. A look costs about the same however often and by how many it is asked for. */
+  top(query: TopQuery): Promise<TopAnswer>;
   /** Errors: TD_NOT_FOUND unknown server name (nothing is changed then). */
   command(command: ServerCommand): ServerRow[];
   reload(): Promise<ReloadResult>;

@@ -21,6 +21,7 @@ import { type Logger, limited } from './log.js';
 import { Metrics } from './metrics.js';
 import { ROUTES, SHARED_SCHEMAS } from './schemas.js';
 import { PAGE_POLICY, statusPage } from './status-page.js';
+import { TOP_SORTS, type TopQuery } from './top.js';
 import { asSocketError, claimSocketPath, inodeOf, removeSocket, restrictSocket } from './unix-socket.js';
 
 /** No request of this API is large; a list of all server names fits many times. */
@@ -124,6 +125,11 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
   app.get<{ Querystring: TunnelFilter }>('/v1/tunnels', { schema: ROUTES.tunnels }, (request, reply) => {
     const slices = tunnelSlices(appliance, withClient(request.query));
     void reply.type('application/json; charset=utf-8').send(Readable.from(jsonArray(slices)));
+  });
+
+  app.get<{ Querystring: Partial<TopQuery> }>('/v1/top', { schema: ROUTES.top }, async (request) => {
+    const { view = 'tunnels', sort, limit = 50, ...rest } = withClient(request.query);
+    return appliance.top({ ...rest, view, limit, sort: sort ?? TOP_SORTS[view][0] });
   });
 
   interface ExplainQuery {

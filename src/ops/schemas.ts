@@ -1,4 +1,5 @@
 /** JSON schemas of the control API: they check requests, and `/openapi.json` is made of them. */
+import { TOP_LIMIT_MAX, TOP_SORTS, TOP_VIEWS } from './top.js';
 
 const text = { type: 'string' } as const;
 const number = { type: 'number' } as const;
@@ -54,6 +55,16 @@ export const SHARED_SCHEMAS = [
     sessions: integer,
     reason: textOrNull,
     sinceSeconds: number,
+    requests: { ...integer, description: 'tunnel requests that it got' },
+    history: {
+      type: 'array',
+      description: 'its last changes of state, oldest first',
+      items: {
+        type: 'object',
+        required: ['at', 'from', 'to', 'reason', 'detail'],
+        properties: { at: text, from: text, to: text, reason: textOrNull, detail: textOrNull },
+      },
+    },
   }),
   row('Tunnel', {
     vip: text,
@@ -161,6 +172,22 @@ export const ROUTES = {
       limit: { type: 'integer', minimum: 1, description: 'rows at most' },
     }),
     response: answers(arrayOf('Tunnel', 'One row a tunnel.')),
+  },
+  top: {
+    summary: 'Rates of tunnels, servers or shards since the last look; the first rows by one of them',
+    description:
+      'The counters are read at most twice a second, for all who ask. `seconds` is null at the first look: ask again after some time.',
+    tags: ['tables'],
+    querystring: query({
+      view: { type: 'string', enum: TOP_VIEWS, default: 'tunnels' },
+      sort: { type: 'string', enum: [...new Set(Object.values(TOP_SORTS).flat())] },
+      reverse: boolean,
+      limit: { type: 'integer', minimum: 1, maximum: TOP_LIMIT_MAX, default: 50 },
+      vip: text,
+      server: text,
+      client: CLIENT,
+    }),
+    response: answers({ type: 'object', additionalProperties: true }),
   },
   explain: {
     summary: 'Which server a tunnel request would get, and why; nothing is sent and no turn is used up',

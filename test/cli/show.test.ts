@@ -43,11 +43,41 @@ describe('tables for people', () => {
     );
   });
 
-  test('tunnels', async () => {
+  test('servers --wide: what they got and what they went through', async () => {
+    expect((await show('servers --wide')).stdout).toBe(
+      [
+        'name  vip     address    port  state  weight  load  tunnels  sessions  requests  since  reason',
+        'lns1  access  10.10.1.1  1701  up          1     -        2         2         7    60m  -',
+        'lns2  access  10.10.1.2  1701  up          2  0.25        1         2        14    45s  -',
+        '',
+        'lns2',
+        '  2030-01-02 04:00:00  up    →  down  silent while tunnels ask: 3 tunnels',
+        '  2030-01-02 04:01:00  down  →  up    heard from again',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('tunnels: both tables of document 003', async () => {
     expect((await show('tunnels --tunnel 11')).stdout).toBe(
       [
-        'client             tunnel  vip     server  address    port  tunnel  state        sessions  packets in  out  age  idle  shard',
-        '192.128.10.5:1701      11  access  lns2    10.10.1.2  5000      77  established         2         120   98  61s    0s      0',
+        'Virtual IP address  Port  Real IP address  port  weight  algorithm',
+        '200.200.100.1       1701  10.10.1.1        1701       1  Weighted round robin',
+        '                          10.10.1.2        1701       2',
+        '',
+        'packet    SrcIP         port  dstIP         dstPort  tunnel',
+        'incoming  192.128.10.5  1701  10.10.1.2        5000      77',
+        'outgoing  10.10.1.2     5000  192.128.10.5     1701      11',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('tunnels --wide: ids, state and counters', async () => {
+    expect((await show('tunnels --wide --tunnel 11')).stdout).toBe(
+      [
+        'client             tunnel  virtual  vip     server  address    port  tunnel  state        sessions  packets in  out  bytes in   out  age  idle  shard  kernel',
+        '192.128.10.5:1701      11        -  access  lns2    10.10.1.2  5000      77  established         2         120   98     15000  9000  61s    0s      0  no',
         '',
       ].join('\n'),
     );
@@ -101,7 +131,7 @@ describe('tables for people', () => {
 
   test('more tunnels than a screen: the first thousand, and a word on stderr', async () => {
     await using many = await startApi(new ManyTunnels(1500));
-    const run = await runCli([register], ['show', 'tunnels', '--socket', many.socket]);
+    const run = await runCli([register], ['show', 'tunnels', '--wide', '--socket', many.socket]);
     expect(run.stdout.split('\n').length).toBe(1 + 1000 + 1);
     expect(run.stderr).toBe('Only the first 1000 tunnels are shown; --limit or --json shows more.\n');
   });

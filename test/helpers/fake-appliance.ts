@@ -15,6 +15,7 @@ import type {
   VipRow,
   WorkerRow,
 } from '../../src/ops/appliance.js';
+import type { TopAnswer, TopQuery } from '../../src/ops/top.js';
 import { type CaptureFormat, CaptureHub } from '../../src/ops/capture.js';
 import { EventLog } from '../../src/ops/events.js';
 
@@ -81,6 +82,8 @@ export class FakeAppliance implements Appliance {
       sessions: 2,
       reason: null,
       sinceSeconds: 3600,
+      requests: 7,
+      history: [],
     },
     {
       name: 'lns2',
@@ -94,6 +97,17 @@ export class FakeAppliance implements Appliance {
       sessions: 2,
       reason: null,
       sinceSeconds: 45,
+      requests: 14,
+      history: [
+        {
+          at: '2030-01-02T04:00:00.000Z',
+          from: 'up',
+          to: 'down',
+          reason: 'silent while tunnels ask',
+          detail: '3 tunnels',
+        },
+        { at: '2030-01-02T04:01:00.000Z', from: 'down', to: 'up', reason: 'heard from again', detail: null },
+      ],
     },
   ];
   reloadResult: ReloadResult = { ok: true, problems: [], changes: ['server lns3 added'] };
@@ -202,6 +216,25 @@ export class FakeAppliance implements Appliance {
     const existing = this.tunnels({ client, tunnel })[0];
     if (existing !== undefined) return { server: existing.server, reason: 'tunnel is in the table', existing: true };
     return { server: 'lns2', reason: 'weighted-round-robin: its turn', existing: false };
+  }
+
+  readonly topQueries: TopQuery[] = [];
+  async top(query: TopQuery): Promise<TopAnswer> {
+    this.topQueries.push(query);
+    const rates = {
+      packetsInPerSecond: 1500,
+      packetsOutPerSecond: 20,
+      bitsInPerSecond: 12_345_678,
+      bitsOutPerSecond: 900,
+    };
+    const rows =
+      query.view === 'tunnels'
+        ? this.tunnels(query).map((row) => ({ ...row, ...rates }))
+        : query.view === 'servers'
+          ? this.serverRows.map((row) => ({ ...row, ...rates, requestsPerSecond: 3 }))
+          : [0, 'kernel' as const].map((shard) => ({ shard, receivedPerSecond: 1520, dropsPerSecond: 0, ...rates }));
+    const totals = { tunnels: 3, established: 2, limit: 512, requestsPerSecond: 3, dropsPerSecond: 0, ...rates };
+    return { view: query.view, seconds: this.topQueries.length === 1 ? null : 2, totals, rows };
   }
 
   command(command: ServerCommand): ServerRow[] {

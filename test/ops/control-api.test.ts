@@ -205,6 +205,7 @@ describe('routes of the socket', () => {
       'get /v1/events',
       'get /v1/explain',
       'get /v1/servers',
+      'get /v1/top',
       'get /v1/tunnels',
       'get /v1/vip-map',
       'get /v1/vips',

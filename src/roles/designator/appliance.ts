@@ -20,7 +20,9 @@ import type {
 } from '../../ops/appliance.js';
 import type { CaptureFormat } from '../../ops/capture.js';
 import type { EventLog } from '../../ops/events.js';
+import type { TopAnswer, TopQuery } from '../../ops/top.js';
 import type { DesignatorProcess } from './designator.js';
+import { RateBoard } from './rate-board.js';
 
 /** A shard that has made no turn for so long is reported as unhealthy, well before it is fatal. */
 const UNHEALTHY_SECONDS = 2;
@@ -28,6 +30,7 @@ const UNHEALTHY_SECONDS = 2;
 export class DesignatorAppliance implements Appliance {
   readonly startedAt: Date;
   readonly events: EventLog;
+  readonly #rates: RateBoard;
 
   constructor(
     readonly process: DesignatorProcess,
@@ -35,6 +38,14 @@ export class DesignatorAppliance implements Appliance {
   ) {
     this.startedAt = process.startedAt;
     this.events = process.events.log;
+    this.#rates = new RateBoard({
+      memory: this.process.table.memory,
+      binding: this.process.binding,
+      rows: this.process.rows,
+      statistics: this.process.statistics,
+      kernel: () => this.process.datapath.totals(),
+      now: () => this.process.addon.monotonicSeconds(),
+    });
   }
 
   ready(): boolean {
@@ -174,6 +185,10 @@ export class DesignatorAppliance implements Appliance {
     const { server, reason } = this.process.designator.peek(vip.index, a0 | 0, a1 | 0, a2 | 0, a3 | 0, tunnel ?? 0);
     const row = this.process.binding.servers.find((candidate) => candidate.index === server);
     return { server: row?.name ?? null, reason, existing: false };
+  }
+
+  top(query: TopQuery): Promise<TopAnswer> {
+    return this.#rates.top(query);
   }
 
   command(command: ServerCommand): ServerRow[] {

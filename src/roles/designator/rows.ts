@@ -61,6 +61,8 @@ export class Rows {
       sessions: cell(SERVER_CELL.sessions),
       reason: this.#reason(bound.index),
       sinceSeconds: Math.max(0, Math.floor(this.now()) - cell(SERVER_CELL.since)),
+      requests: cell(SERVER_CELL.designated) >>> 0,
+      history: this.#history(bound.index),
     };
   }
 
@@ -69,6 +71,23 @@ export class Rows {
     const takesNone = (cell(SERVER_CELL.flags) & SERVER_FLAG.notAccepting) !== 0;
     if (takesNone && cell(SERVER_CELL.state) === SERVER_STATE.up) return 'its load status says: not accepting';
     return serverReasonWords(cell(SERVER_CELL.reason));
+  }
+
+  /** Oldest first, in wall-clock time. */
+  #history(server: number): ServerRow['history'] {
+    const wall = Date.now() / 1000 - this.now();
+    return this.binding.states.history(server).map(({ at, from, to, reason, detail }) => ({
+      at: new Date((wall + at) * 1000).toISOString(),
+      from,
+      to,
+      reason,
+      detail: detail === '' ? null : detail,
+    }));
+  }
+
+  /** Sessions that a tunnel's record lists. */
+  sessionsOf(record: number): number {
+    return this.#pool.sessionsOf(record);
   }
 
   servers(): ServerRow[] {
