@@ -258,6 +258,7 @@
 #define TD_VIP_CELL_CHANGES 12
 #define TD_VIP_CELL_RANDOM 13
 #define TD_VIP_CELL_RANKER 14
+#define TD_VIP_CELL_HIDDEN_SEEN 16
 
 /* clients: which client address has tunnels */
 #define TD_CLIENT_LISTS 65536

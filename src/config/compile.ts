@@ -99,6 +99,9 @@ function compileVip(vip: VipInput): CompiledVip {
     algorithm: vip.algorithm,
     leakyBucket: { rate: parseRate(vip.leakyBucket?.rate ?? '50/s') ?? 50, burst: vip.leakyBucket?.burst ?? 50 },
     serverPort: vip.serverPort,
+    tunnelSecret: vip.tunnelSecret ?? null,
+    hiddenIds: vip.hiddenIds,
+    clientPort: vip.clientPort,
     servers: vip.servers.map(
       (server): CompiledServer => ({
         name: server.name,

@@ -82,6 +82,10 @@ export interface CompiledVip {
   /** leaky-bucket: tunnels a second and at once, for each unit of weight. */
   readonly leakyBucket: { readonly rate: number; readonly burst: number };
   readonly serverPort: 'expose' | 'hide';
+  /** null: ids that are hidden stay hidden. */
+  readonly tunnelSecret: string | null;
+  readonly hiddenIds: 'affinity' | 'port';
+  readonly clientPort: 'shared' | 'distinct';
   readonly servers: readonly CompiledServer[];
 }
 

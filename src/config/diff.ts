@@ -68,6 +68,9 @@ function vipChanges(old: readonly CompiledVip[], next: readonly CompiledVip[]): 
     changed('leakyBucket.rate', before.leakyBucket.rate, vip.leakyBucket.rate);
     changed('leakyBucket.burst', before.leakyBucket.burst, vip.leakyBucket.burst);
     changed('serverPort', before.serverPort, vip.serverPort);
+    if (before.tunnelSecret !== vip.tunnelSecret) changes.push(`VIP ${vip.name}: tunnelSecret changed`);
+    changed('hiddenIds', before.hiddenIds, vip.hiddenIds);
+    changed('clientPort', before.clientPort, vip.clientPort);
     changes.push(...serverChanges(before.servers, vip.servers));
   }
   return changes;

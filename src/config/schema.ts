@@ -178,6 +178,26 @@ const vip = z
       .enum(['expose', 'hide'])
       .default('expose')
       .describe('What the client sees when a server answers from another port: that port, or always the VIP’s.'),
+    tunnelSecret: z
+      .string()
+      .min(1)
+      .max(255)
+      .optional()
+      .describe(
+        'Tunnel secret that clients and servers share (RFC 2661 §5.1.1). With it, ids that they hide (§4.3) are read, and replaced where two servers choose alike. It is shown nowhere; the file should be readable for its owner alone.',
+      ),
+    hiddenIds: z
+      .enum(['affinity', 'port'])
+      .default('affinity')
+      .describe(
+        'What becomes of a tunnel whose server hides its id and no secret makes it readable. affinity: all tunnels of one client port go to one server, whose ids cannot be alike. port: the client sees every such tunnel at a port of its own and must follow it there (RFC 2661 §8.1).',
+      ),
+    clientPort: z
+      .enum(['shared', 'distinct'])
+      .default('shared')
+      .describe(
+        'Port that a server sees a client at. shared: the client’s own, unless the server could not tell two tunnels apart by it and the client’s id. distinct: no two tunnels of one client have the same port at one server, for servers that tell peers apart by address and port alone.',
+      ),
     servers: z.array(server).min(1).describe('The servers behind the VIP.'),
   })
   .describe('One virtual address and its servers.');

@@ -8,6 +8,7 @@ import { RECORD } from '../flow/layout.js';
 import { BATCH_CAPACITY, COLUMN_LENGTH, PORT_INSIDE, VERDICT_DROP, VERDICT_RAW } from '../io/port.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
 import { NOT_SENT, packNote } from './capture-note.js';
+import { clientPortOf } from './client-port.js';
 import { COUNTER, DROP_BASE } from './counters.js';
 import { DROP, DROP_REASONS } from './drop-reasons.js';
 import type { CaptureFilter } from './plan.js';
@@ -96,7 +97,10 @@ export class CaptureTap {
     const { keys } = batch;
     const row = i * KEY_STRIDE;
     for (let w = 0; w < 4; w++) if (keys[row + w] !== (client[w] | 0)) return false;
-    return capture.clientPort === undefined || keys[row + 4] >>> 16 === capture.clientPort;
+    return (
+      capture.clientPort === undefined ||
+      clientPortOf(this.store.table, batch.columns.verdict[i]) === capture.clientPort
+    );
   }
 
   /**

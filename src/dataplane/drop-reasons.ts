@@ -34,7 +34,16 @@ export const DROP_REASONS = [
     'channel-collision',
     'the server chose an id that another tunnel of this client already has, and it could not be replaced',
   ],
-  ['hidden-channel', 'the assigned id is hidden (RFC 2661 §4.3) and no secret is known: the tunnel cannot be followed'],
+  [
+    'hidden-channel',
+    'the assigned id is hidden (RFC 2661 §4.3), no secret makes it readable, and nothing tells the tunnel apart without it',
+  ],
+  [
+    'hidden-channel-waits',
+    'the server hides its id while the client’s last such tunnel is still to be learnt, or is to be another server: it comes again',
+  ],
+  ['wrong-server', 'a tunnel message from a port that another server is configured at'],
+  ['no-client-port', 'no port is free under which a server could tell the client’s tunnels apart'],
   ['hand-over-full', 'the owner shard’s hand-over ring is full'],
   ['held-limit', 'too many messages wait for a floating port to be registered'],
   ['entry-changed', 'the table entry changed between decision and rewrite'],

@@ -6,6 +6,7 @@
 import type { EventRing } from '../flow/event-ring.js';
 import { FLAG_REWRITE_SOURCE, RECORD } from '../flow/layout.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
+import { clientPortOf } from './client-port.js';
 import type { TunnelStore } from './tunnel-store.js';
 
 export const SHARD_EVENT = {
@@ -161,7 +162,7 @@ export class EventTap {
     words[at + W.kind] = kind;
     words[at + W.time] = this.#nowMs;
     for (let w = 0; w < 4; w++) words[at + W.client + w] = entry < 0 ? 0 : store.table.keyWord(entry, w);
-    const ports = entry < 0 ? 0 : store.table.keyWord(entry, 4) & ~0xffff;
+    const ports = entry < 0 ? 0 : clientPortOf(store.table, entry) << 16;
     words[at + W.ports] = ports | (store.word(record, RECORD.ports) >>> 16);
     words[at + W.place] = store.word(record, RECORD.place);
     words[at + W.clientChannel] = store.word(record, RECORD.clientChannel);

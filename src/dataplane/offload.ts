@@ -30,6 +30,7 @@ import { BATCH_CAPACITY } from '../io/port.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
 import type { Batch } from './batch.js';
 import { COUNTER } from './counters.js';
+import { clientPortOf } from './client-port.js';
 import type { CaptureFilter } from './plan.js';
 import type { TunnelStore } from './tunnel-store.js';
 
@@ -293,5 +294,5 @@ function wantsTunnel(capture: CaptureFilter, store: TunnelStore, record: number)
   const slot = store.anyEntry(record);
   if (slot < 0) return false;
   for (let w = 0; w < 4; w++) if (table.keyWord(slot, w) !== (client[w] | 0)) return false;
-  return capture.clientPort === undefined || table.keyWord(slot, 4) >>> 16 === capture.clientPort;
+  return capture.clientPort === undefined || clientPortOf(table, slot) === capture.clientPort;
 }

@@ -23,6 +23,12 @@ export interface PlanVip {
   readonly loadFallback?: LoadFallback;
   /** The client always sees the VIP's own port. */
   readonly hideServerPort: boolean;
+  /** Tunnel secret that its clients and servers share: what they hide of ids can be read. */
+  readonly secret?: Uint8Array;
+  /** A tunnel whose server hides its id is shown at a port of its own, instead of following the client's other tunnels. */
+  readonly hiddenByPort?: boolean;
+  /** Every tunnel of one client port has a port of its own towards a server. */
+  readonly distinctClientPorts?: boolean;
   /** Server cell indices in the order of the configuration. */
   readonly servers: Int32Array;
 }

@@ -30,6 +30,7 @@ import {
   type TunnelDescriptor,
 } from '../tunnels/descriptor.js';
 import type { Admission } from './admission.js';
+import { Answers, HELD } from './answers.js';
 import { type Batch, KEY_STRIDE, KIND_CONTROL_IN, KIND_DONE, KIND_UNBOUND_IN, KIND_UNBOUND_OUT } from './batch.js';
 import { drop, dropMalformed, wasHanded } from './classify.js';
 import type { ClientHops } from './client-hops.js';
@@ -40,17 +41,19 @@ import { CLOSE_REASON } from './event-tap.js';
 import type { Farewell } from './farewell.js';
 import type { Firewall } from './firewall.js';
 import type { FloatingPorts } from './floating-ports.js';
+import { Following } from './following.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
-import { patchAssigned } from './patch.js';
-import type { PlanVip } from './plan.js';
+import { requestPrint } from './request-print.js';
 import { Sessions } from './sessions.js';
 import type { ServerWatch } from './server-watch.js';
 import { TunnelDraft } from './tunnel-draft.js';
 import type { TunnelStore } from './tunnel-store.js';
+import { VirtualChannels } from './virtual-channels.js';
+import { VirtualPorts } from './virtual-ports.js';
 
-/** Ids tried before a collision is given up. */
-const VIRTUAL_CHANNEL_TRIES = 64;
+/** What a hidden id is replaced by in the key of its request; no id has this bit. */
+const PRINT_BIT = 0x80000000 | 0;
 
 export interface TrackerParts {
   readonly shard: number;
@@ -72,6 +75,12 @@ export interface TrackerParts {
 export class Tracker {
   readonly #event = newControlEvent();
   readonly #draft = new TunnelDraft();
+  readonly #channels: VirtualChannels;
+  readonly #ports: VirtualPorts;
+  readonly #following: Following;
+  readonly #answers: Answers;
+  /** Hash of every tunnel's request, 0 unknown: a repeated one is the same byte for byte. */
+  readonly #prints: Int32Array;
   readonly #p: TrackerParts;
   readonly #sessions: Sessions;
   #directory!: Directory;
@@ -81,15 +90,23 @@ export class Tracker {
   constructor(parts: TrackerParts) {
     this.#p = parts;
     this.#sessions = new Sessions(parts.store);
+    const { store, designator, statistics } = parts;
+    this.#channels = new VirtualChannels(store, statistics);
+    this.#ports = new VirtualPorts(store, statistics);
+    this.#following = new Following(store, designator.cells);
+    this.#answers = new Answers(parts, this.#event, this.#draft, this.#channels, this.#following, this.#ports);
+    this.#prints = new Int32Array(store.memory.layout.recordCount);
   }
 
   setDirectory(directory: Directory): void {
     this.#directory = directory;
+    this.#answers.setDirectory(directory);
   }
 
   setTime(seconds: number): void {
     this.#nowSeconds = Math.floor(seconds);
     this.#nowMs = Math.floor(seconds * 1000) | 0;
+    this.#answers.setTime(this.#nowSeconds, this.#nowMs);
   }
 
   /** A control frame: gives it a verdict. */
@@ -122,10 +139,12 @@ export class Tracker {
     const event = this.#event;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
-    if (event.kind === EVENT_REQUEST && event.assignedHidden) return this.#refuse(batch, i, DROP['hidden-channel']);
-    if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || event.assigned === 0)
+    const print = requestPrint(batch, i);
+    if (event.assignedHidden) this.#answers.unhide(batch, i, descriptor, this.#directory.vip(batch.local[i]));
+    const requestKey = event.assignedHidden ? print | PRINT_BIT : event.assigned;
+    if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || requestKey === 0)
       return this.#unknown(batch, i);
-    keys[row + 5] = event.assigned;
+    keys[row + 5] = requestKey;
     keys[row + 6] = (keys[row + 6] & ~0xff) | TABLE_HALF_OPEN;
     const slot = store.table.find(keys, row);
     if (slot >= 0) {
@@ -139,22 +158,42 @@ export class Tracker {
         // The same id again after the end of the tunnel that had it: a new tunnel, not a late copy.
         wheel.cancel(record);
         store.release(record, this.#nowMs);
-        return this.#request(batch, i, descriptor);
+        return this.#request(batch, i, descriptor, requestKey, print);
       } else if (store.word(record, RECORD.serverChannel) === 0 && watch.isDoubtful(store.serverIndex(record))) {
         // Its server seems to be dead: another one gets the request.
         wheel.cancel(record);
         store.release(record, this.#nowMs, CLOSE_REASON.serverDown);
         statistics[COUNTER.requestsMoved]++;
-        return this.#request(batch, i, descriptor, true);
-      } else statistics[COUNTER.requestsRepeated]++;
+        return this.#request(batch, i, descriptor, requestKey, print, true);
+      } else if (this.#isReused(record, print)) {
+        // The tunnel stands, so this cannot be a copy that it waits for: the client has begun anew and gives the id again.
+        statistics[COUNTER.idsReused]++;
+        store.forgetRequest(record, this.#nowMs);
+        return this.#request(batch, i, descriptor, requestKey, print);
+      } else {
+        statistics[COUNTER.requestsRepeated]++;
+        if (event.recoverPeer !== 0) this.#answers.nameRecovered(batch, i, descriptor, record);
+      }
       return this.#finish(batch, i, slot);
     }
     if (event.kind === EVENT_CLOSE) return this.#unknown(batch, i);
-    this.#request(batch, i, descriptor);
+    this.#request(batch, i, descriptor, requestKey, print);
+  }
+
+  #isReused(record: number, print: number): boolean {
+    const known = this.#prints[record];
+    return this.#p.store.state(record) === RECORD_STATE.established && known !== 0 && known !== print;
   }
 
   /** Block 314: designate, then 316: a new address map. */
-  #request(batch: Batch, i: number, descriptor: TunnelDescriptor, moved = false): void {
+  #request(
+    batch: Batch,
+    i: number,
+    descriptor: TunnelDescriptor,
+    requestKey: number,
+    print: number,
+    moved = false,
+  ): void {
     const { store, designator, lending, hops, admission, firewall, wheel, watch, statistics } = this.#p;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
@@ -173,10 +212,17 @@ export class Tracker {
     draft.a2 = a2;
     draft.a3 = a3;
     draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
+    draft.fromServer = false;
+    draft.requestKey = requestKey;
     draft.clientChannel = this.#event.assigned;
     draft.serverChannel = 0;
     draft.virtualChannel = 0;
+    draft.virtualPort = 0;
     draft.denied = false;
+    const following = this.#following;
+    const older = following.server(vip, this.#event, a0, a1, a2, a3, draft.clientPort, this.#nowSeconds);
+    const followed = moved ? -1 : older;
+    if (following.lost) statistics[COUNTER.recoveriesUnknown]++;
     store.lock.acquire(this.#p.shard);
     let record = -1;
     let reason: number = DROP['table-full'];
@@ -192,22 +238,29 @@ export class Tracker {
     );
     if (hop < 0) reason = -1 - hop;
     else {
-      let index = moved ? -1 : lending.take(vip.servers);
+      let index = followed;
+      if (index < 0 && !moved) index = lending.take(vip.servers);
       if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
       if (index === NO_SERVER) index = lending.lastResort(vip.servers);
       const server = index < 0 ? null : this.#directory.server(index);
       if (server === null) reason = index === NO_ROOM ? DROP['server-pace'] : DROP['no-server'];
       else {
+        if (followed >= 0) designator.cells.use(index);
         draft.server = server;
         draft.clientNextHop = hop;
         draft.serverNextHop = this.#serverNextHop(server.index);
-        record = store.create(draft, this.#nowSeconds, this.#nowMs);
+        draft.virtualPort = this.#ports.towardsServer(draft);
+        if (draft.virtualPort < 0) reason = DROP['no-client-port'];
+        else record = store.create(draft, this.#nowSeconds, this.#nowMs);
       }
     }
     store.lock.release(this.#p.shard);
     if (record < 0) return this.#refuse(batch, i, reason);
     statistics[COUNTER.requests]++;
+    this.#prints[record] = print;
+    if (followed >= 0) statistics[COUNTER.followed]++;
     watch.fromClient(record, this.#event);
+    if (this.#event.recoverPeer !== 0) this.#answers.nameRecovered(batch, i, descriptor, record);
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
     this.#finish(batch, i, store.word(record, RECORD.entryHalfOpen) - 1);
   }
@@ -222,6 +275,8 @@ export class Tracker {
     const address = keys[row + 6] >>> 16;
     const server = this.#directory.serverAt(address, port);
     if (server !== null) watch.heard(server.index);
+    if (server !== null && event.assignedHidden)
+      this.#answers.unhide(batch, i, descriptor, this.#directory.vip(this.#serverVip(server.index)));
     if (server === null || event.assigned === 0 || (event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE)) {
       return this.#drop(batch, i, event.assignedHidden ? DROP['hidden-channel'] : DROP['unknown-server']);
     }
@@ -236,7 +291,8 @@ export class Tracker {
         store.release(record, this.#nowMs);
         return this.#unboundOut(batch, i, descriptor);
       } else statistics[COUNTER.requestsRepeated]++;
-      this.#replaceAssigned(batch, i, descriptor, record);
+      this.#answers.showAssigned(batch, i, descriptor, record);
+      if (event.recoverOwn !== 0) this.#answers.nameRecovering(batch, i, descriptor, address);
       return this.#finish(batch, i, slot);
     }
     const vip = this.#directory.vip(this.#serverVip(server.index));
@@ -251,10 +307,13 @@ export class Tracker {
     draft.a2 = keys[row + 2];
     draft.a3 = keys[row + 3];
     draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
+    draft.fromServer = true;
+    draft.requestKey = event.assigned;
     draft.clientChannel = 0;
     draft.serverChannel = event.assigned;
+    draft.virtualPort = 0;
     draft.denied = false;
-    draft.virtualChannel = this.#chooseChannel(draft, vip.port, event.assigned, -1);
+    draft.virtualChannel = this.#channels.choose(draft, vip.port, event.assigned, -1);
     if (draft.virtualChannel < 0) return this.#drop(batch, i, DROP['channel-collision']);
     store.lock.acquire(this.#p.shard);
     let record = -1;
@@ -269,72 +328,42 @@ export class Tracker {
     statistics[COUNTER.requests]++;
     watch.fromServer(record, event);
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
-    this.#replaceAssigned(batch, i, descriptor, record);
+    this.#answers.showAssigned(batch, i, descriptor, record);
+    if (event.recoverOwn !== 0) this.#answers.nameRecovering(batch, i, descriptor, address);
     this.#finish(batch, i, store.word(record, RECORD.entryHalfOpen) - 1);
   }
 
   // ── messages of a known tunnel ────────────────────────────────────────────────────────────────────────────────────
 
   #bound(batch: Batch, i: number, descriptor: TunnelDescriptor, fromClient: boolean): void {
-    const { store, floating, watch, farewell, statistics } = this.#p;
+    const { store, watch, farewell, statistics } = this.#p;
     const row = i * KEY_STRIDE;
-    const slot = store.table.find(batch.keys, row);
-    if (slot < 0) return fromClient ? this.#unknown(batch, i) : this.#unknownServer(batch, i, descriptor);
-    const record = store.table.recordOf(slot);
+    let slot = store.table.find(batch.keys, row);
+    const record = slot >= 0 ? store.table.recordOf(slot) : this.#answers.meant(batch, i, descriptor, fromClient);
+    if (record < 0) return fromClient ? this.#unknown(batch, i) : this.#unknownServer(batch, i, descriptor);
     const event = this.#event;
-    if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
-    if (!fromClient && descriptor.hasPorts) {
-      const port = batch.view.getUint16(batch.l4[i]);
-      const wait = floating.check(batch, i, batch.keys[row + 6] >>> 16, port, this.#directory);
-      if (wait < 0) return this.#drop(batch, i, DROP['held-limit']);
-      if (wait > 0) {
-        statistics[COUNTER.held]++;
-        return this.#finish(batch, i, VERDICT_HANDED);
-      }
-    }
-    if (fromClient) watch.fromClient(record, event);
-    else watch.fromServer(record, event);
-    if (farewell.message(record, fromClient, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
-    if (event.kind === EVENT_REPLY) {
-      const refused = this.#reply(batch, i, descriptor, record, fromClient);
-      if (refused >= 0) return this.#drop(batch, i, refused);
-    }
-    this.#learn(record, fromClient);
-    if (!fromClient) this.#replaceAssigned(batch, i, descriptor, record);
-    this.#finish(batch, i, slot);
-  }
-
-  /** The answer names the other end's id (and, by its source, the server's port). −1, or a drop reason. */
-  #reply(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number, fromClient: boolean): number {
-    const { store } = this.#p;
-    const event = this.#event;
-    if (store.state(record) !== RECORD_STATE.halfOpen) return -1; // a copy of an answer that was seen
-    if (event.assignedHidden) return DROP['hidden-channel'];
-    if (event.assigned === 0) return -1;
-    const known = store.word(record, fromClient ? RECORD.clientChannel : RECORD.serverChannel);
-    if (known === event.assigned) return -1;
+    if (slot >= 0 && (store.table.flagsOf(slot) & FLAG_DENIED) !== 0)
+      return this.#drop(batch, i, DROP['firewall-denied']);
     const vip = this.#directory.vip(store.vipIndex(record));
-    const server = this.#directory.server(store.serverIndex(record));
-    if (vip === null || server === null) return DROP['unknown-tunnel'];
-    const draft = this.#fillDraft(batch, i, descriptor, record, vip);
-    draft.server = server;
-    let serverPort = server.port;
-    if (fromClient) draft.clientChannel = event.assigned;
-    else {
-      draft.serverChannel = event.assigned;
-      if (descriptor.hasPorts) serverPort = batch.view.getUint16(batch.l4[i]);
+    if (event.assignedHidden) this.#answers.unhide(batch, i, descriptor, vip);
+    let refused = -1;
+    if (!fromClient && descriptor.hasPorts) refused = this.#answers.mayComeFrom(batch, i, record);
+    if (refused === -1) {
+      if (fromClient) watch.fromClient(record, event);
+      else watch.fromServer(record, event);
+      if (farewell.message(record, fromClient, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
+      if (event.kind === EVENT_REPLY) refused = this.#answers.reply(batch, i, descriptor, record, fromClient);
     }
-    const shownPort = serverPort === server.port || vip.hideServerPort ? vip.port : serverPort;
-    if (!fromClient) {
-      draft.virtualChannel = this.#chooseChannel(draft, shownPort, event.assigned, record);
-      if (draft.virtualChannel < 0) return DROP['channel-collision'];
-      if (draft.virtualChannel > 0 && descriptor.assignedOffset(batch.view, batch.l4[i], batch.end[i]) < 0) {
-        return DROP['channel-collision'];
-      }
+    if (refused === HELD) {
+      statistics[COUNTER.held]++;
+      return this.#finish(batch, i, VERDICT_HANDED);
     }
-    // The dialogue begins with this answer, whatever another one has said before (a server that was started again).
-    store.setSequence(record, fromClient, (event.ns + 1) & 0xffff, event.nr);
-    return store.confirm(record, draft, shownPort, serverPort, this.#nowSeconds, this.#nowMs) ? -1 : DROP['table-full'];
+    if (refused >= 0) return this.#drop(batch, i, refused);
+    if (slot < 0) slot = store.table.find(batch.keys, row);
+    if (slot < 0) return this.#unknown(batch, i);
+    this.#learn(record, fromClient);
+    if (!fromClient) this.#answers.showAssigned(batch, i, descriptor, record);
+    this.#finish(batch, i, slot);
   }
 
   #learn(record: number, fromClient: boolean): void {
@@ -376,66 +405,7 @@ export class Tracker {
     this.#p.wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
   }
 
-  // ── virtual channels ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * 0 when the server's id is free for this client, a virtual id when another living tunnel of the same client shows
-   * it already (two servers may choose alike), −1 when none was found.
-   */
-  #chooseChannel(draft: TunnelDraft, port: number, channel: number, record: number): number {
-    if (this.#channelFree(draft, port, channel, record)) return 0;
-    for (let n = 1; n <= VIRTUAL_CHANNEL_TRIES; n++) {
-      const candidate = (channel + n * 0x9e37) & 0xffff;
-      if (candidate !== 0 && this.#channelFree(draft, port, candidate, record)) return candidate;
-    }
-    return -1;
-  }
-
-  readonly #probe = new Int32Array(KEY_STRIDE);
-
-  #channelFree(draft: TunnelDraft, port: number, channel: number, record: number): boolean {
-    const { store } = this.#p;
-    const key = this.#probe;
-    for (const local of port === draft.vip.port ? [port] : [port, draft.vip.port]) {
-      store.forwardKey(key, draft, local, channel);
-      const slot = store.table.find(key, 0);
-      if (slot < 0) continue;
-      const other = store.table.recordOf(slot);
-      if (other !== record && store.state(other) !== RECORD_STATE.closing) return false;
-    }
-    return true;
-  }
-
-  /** Shows the virtual id in a server's message that names its own. */
-  #replaceAssigned(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number): void {
-    const virtual = this.#p.store.word(record, RECORD.virtualChannel);
-    if (virtual === 0 || this.#event.assigned !== this.#p.store.word(record, RECORD.serverChannel)) return;
-    if (patchAssigned(batch, i, descriptor, virtual)) this.#p.statistics[COUNTER.virtualChannels]++;
-  }
-
   // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #fillDraft(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number, vip: PlanVip): TunnelDraft {
-    const { store } = this.#p;
-    const draft = this.#draft;
-    const keys = batch.keys;
-    const row = i * KEY_STRIDE;
-    draft.vip = vip;
-    draft.protocol = descriptor.id;
-    draft.hasPorts = descriptor.hasPorts;
-    draft.a0 = keys[row];
-    draft.a1 = keys[row + 1];
-    draft.a2 = keys[row + 2];
-    draft.a3 = keys[row + 3];
-    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
-    draft.clientChannel = store.word(record, RECORD.clientChannel);
-    draft.serverChannel = store.word(record, RECORD.serverChannel);
-    draft.virtualChannel = store.word(record, RECORD.virtualChannel);
-    draft.denied = false;
-    draft.clientNextHop = store.clientNextHop(record);
-    draft.serverNextHop = this.#serverNextHop(store.serverIndex(record));
-    return draft;
-  }
 
   #serverNextHop(server: number): number {
     return this.#p.store.memory.servers[server * CELL_WORDS + SERVER_CELL.nextHop];

@@ -12,9 +12,15 @@ export class TunnelDraft {
   a2 = 0;
   a3 = 0;
   clientPort = 0;
+  /** The server asks and the client is to answer. */
+  fromServer = false;
+  /** What the request is known by while it is repeated: the assigned id, or something else where that is hidden. */
+  requestKey = 0;
   clientChannel = 0;
   serverChannel = 0;
   virtualChannel = 0;
+  /** Port that the server sees instead of the client's own, 0 none. */
+  virtualPort = 0;
   clientNextHop = 0;
   serverNextHop = 0;
   denied = false;

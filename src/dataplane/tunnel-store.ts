@@ -6,39 +6,42 @@ import type { ServerTable } from '../designation/servers.js';
 import { ClientIndex } from '../flow/client-index.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
+  CELL_WORDS,
   ENTRY,
   ENTRY_WORDS,
-  FLAG_DECREMENT_TTL,
   FLAG_DENIED,
-  FLAG_REWRITE_CHANNEL,
-  FLAG_REWRITE_PORTS,
   FLAG_REWRITE_SOURCE,
   HEADER,
   RECORD,
   RECORD_STATE,
   RECORD_WORDS,
+  SERVER_CELL,
   TABLE_FORWARD,
   TABLE_HALF_OPEN,
   TABLE_REVERSE,
   TABLE_REVERSE_HALF_OPEN,
   type TableMemory,
+  VIP_CELL,
 } from '../flow/layout.js';
 import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
 import { addWide } from '../flow/wide-counter.js';
 import { CLOSE_REASON, type EventTap, SHARD_EVENT } from './event-tap.js';
+import { clientPortOf, virtualPortOf } from './client-port.js';
 import type { TunnelDraft } from './tunnel-draft.js';
+import { TunnelEntries } from './tunnel-entries.js';
 
 /** Answers of `create` below 0. */
 export const STORE_FULL = -1;
-
-const NO_PORTS = 0;
+/** Tunnels of one client address that a question looks at, newest first. */
+export const LOOK_LIMIT = 4096;
 
 export class TunnelStore {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
   /** Who is told what happens, if anybody. */
   events: EventTap | null = null;
+  readonly entries: TunnelEntries;
   readonly clients: ClientIndex;
 
   constructor(
@@ -50,6 +53,7 @@ export class TunnelStore {
     readonly servers: ServerTable,
   ) {
     this.#records = memory.records;
+    this.entries = new TunnelEntries(table, (slot, nowMs) => this.detach(slot, nowMs));
     this.clients = new ClientIndex(memory);
   }
 
@@ -75,25 +79,20 @@ export class TunnelStore {
     return this.word(record, RECORD.place) & 0xffff;
   }
 
-  /** An entry of the tunnel that has the client's address and port in its key, −1 when it has none (being made). */
+  /** An entry of the tunnel that has the client's address in its key, −1 when it has none (being made). */
   anyEntry(record: number): number {
     return (
-      (this.word(record, RECORD.entryReverse) ||
-        this.word(record, RECORD.entryForward) ||
+      (this.word(record, RECORD.entryForward) ||
         this.word(record, RECORD.entryHalfOpen) ||
-        this.word(record, RECORD.entryAlias)) - 1
+        this.word(record, RECORD.entryAlias) ||
+        this.word(record, RECORD.entryReverse)) - 1
     );
   }
 
-  /** Lays out the key under which a client's packets with this channel would be found. */
-  forwardKey(key: Int32Array, draft: TunnelDraft, localPort: number, channel: number): void {
-    key[ENTRY.client - 1] = draft.a0;
-    key[ENTRY.client] = draft.a1;
-    key[ENTRY.client + 1] = draft.a2;
-    key[ENTRY.client + 2] = draft.a3;
-    key[ENTRY.keyA - 1] = draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS;
-    key[ENTRY.keyB - 1] = channel;
-    key[ENTRY.tag - 1] = (draft.vip.address << 16) | (draft.protocol << 8) | TABLE_FORWARD;
+  /** The client's own port, 0 where the protocol has none. */
+  clientPort(record: number): number {
+    const slot = this.anyEntry(record);
+    return slot < 0 ? 0 : clientPortOf(this.table, slot);
   }
 
   /** The next hop towards the server, as a client → server entry has it. */
@@ -106,6 +105,33 @@ export class TunnelStore {
   clientNextHop(record: number): number {
     const slot = (this.word(record, RECORD.entryReverse) || this.word(record, RECORD.entryHalfOpen)) - 1;
     return slot < 0 ? 0 : this.table.targetOf(slot) & 0xffff;
+  }
+
+  /** The port that the server sees the client at. */
+  portTowardsServer(record: number): number {
+    const slot = this.anyEntry(record);
+    return slot < 0 ? 0 : virtualPortOf(this.table, slot) || clientPortOf(this.table, slot);
+  }
+
+  isClient(record: number, a0: number, a1: number, a2: number, a3: number): boolean {
+    const slot = this.anyEntry(record);
+    const { table } = this;
+    return (
+      slot >= 0 &&
+      table.keyWord(slot, 3) === a3 &&
+      table.keyWord(slot, 2) === a2 &&
+      table.keyWord(slot, 1) === a1 &&
+      table.keyWord(slot, 0) === a0
+    );
+  }
+
+  /** Index of the server's address, of the VIP's. */
+  serverAddress(record: number): number {
+    return this.memory.servers[this.serverIndex(record) * CELL_WORDS + SERVER_CELL.address];
+  }
+
+  vipAddress(record: number): number {
+    return this.memory.vips[this.vipIndex(record) * CELL_WORDS + VIP_CELL.address];
   }
 
   /** Seconds of the last packet in either direction, at least the time of creation. */
@@ -121,61 +147,54 @@ export class TunnelStore {
   // ── a tunnel's life ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * A client's request: record, half-open entry and reverse entry. The caller holds the lock (designation happened
-   * under it). Returns the record, or STORE_FULL with nothing left behind.
+   * A request: record, half-open entry and the entry of the direction that it comes from. The caller holds the lock
+   * (designation happened under it). Returns the record, or STORE_FULL with nothing left behind.
    */
   create(draft: TunnelDraft, nowSeconds: number, nowMs: number): number {
+    const { entries } = this;
     const record = this.#newRecord(draft, nowSeconds);
     if (record < 0) return STORE_FULL;
-    const tableOfRequest = draft.clientChannel !== 0 ? TABLE_HALF_OPEN : TABLE_REVERSE_HALF_OPEN;
-    const first =
-      tableOfRequest === TABLE_HALF_OPEN
-        ? this.#insertIn(
-            record,
-            draft,
-            TABLE_HALF_OPEN,
-            draft.vip.port,
-            draft.clientChannel,
-            draft.server.port,
-            nowSeconds,
-            nowMs,
-          )
-        : this.#insertOut(
-            record,
-            draft,
-            TABLE_REVERSE_HALF_OPEN,
-            draft.serverChannel,
-            draft.vip.port,
-            nowSeconds,
-            nowMs,
-          );
-    const second =
-      first < 0
-        ? -1
-        : tableOfRequest === TABLE_HALF_OPEN
-          ? this.#insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, draft.vip.port, nowSeconds, nowMs)
-          : this.#insertIn(
-              record,
-              draft,
-              TABLE_FORWARD,
-              draft.vip.port,
-              draft.virtualChannel || draft.serverChannel,
-              draft.server.port,
-              nowSeconds,
-              nowMs,
-            );
+    entries.setTime(nowSeconds, nowMs);
+    const { port } = draft.vip;
+    const first = draft.fromServer
+      ? entries.insertOut(record, draft, TABLE_REVERSE_HALF_OPEN, draft.requestKey, port)
+      : entries.insertIn(record, draft, TABLE_HALF_OPEN, port, draft.requestKey, draft.server.port);
+    let second = first;
+    // A client that hides its id is found by the answer, which shows it.
+    const known = draft.fromServer ? draft.virtualChannel || draft.serverChannel : draft.clientChannel;
+    if (first >= 0 && known !== 0)
+      second = draft.fromServer
+        ? entries.insertIn(record, draft, TABLE_FORWARD, port, known, draft.server.port)
+        : entries.insertOut(record, draft, TABLE_REVERSE, known, port);
     if (second < 0) {
       if (first >= 0) this.table.remove(first, nowMs);
       this.pool.freeRecord(record);
       return STORE_FULL;
     }
     this.#set(record, RECORD.entryHalfOpen, first + 1);
-    this.#set(record, tableOfRequest === TABLE_HALF_OPEN ? RECORD.entryReverse : RECORD.entryForward, second + 1);
-    this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
+    if (second !== first) this.#set(record, draft.fromServer ? RECORD.entryForward : RECORD.entryReverse, second + 1);
     this.servers.addHalfOpen(draft.server.index, 1);
     Atomics.add(this.memory.header, HEADER.halfOpen, 1);
+    this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
     this.events?.tunnel(SHARD_EVENT.request, record);
     return record;
+  }
+
+  /** The answer shows the id that the client has hidden: the way back to it gets its entry. False: the table is full. */
+  learnClient(record: number, draft: TunnelDraft, channel: number, nowSeconds: number, nowMs: number): boolean {
+    draft.clientChannel = channel;
+    this.entries.setTime(nowSeconds, nowMs);
+    const slot = this.entries.insertOut(record, draft, TABLE_REVERSE, channel, draft.vip.port);
+    if (slot < 0) return false;
+    this.#set(record, RECORD.clientChannel, channel);
+    this.#set(record, RECORD.entryReverse, slot + 1);
+    return true;
+  }
+
+  /** The server has answered and hides its id: until the client says it, only where it answers from is known. */
+  answerHidden(record: number, draft: TunnelDraft, shownPort: number, serverPort: number): void {
+    this.#set(record, RECORD.ports, (serverPort << 16) | shownPort);
+    this.#show(record, draft, shownPort);
   }
 
   /**
@@ -190,6 +209,8 @@ export class TunnelStore {
     nowSeconds: number,
     nowMs: number,
   ): boolean {
+    const { entries } = this;
+    entries.setTime(nowSeconds, nowMs);
     this.#set(record, RECORD.ports, (serverPort << 16) | shownPort);
     this.#set(record, RECORD.serverChannel, draft.serverChannel);
     this.#set(record, RECORD.clientChannel, draft.clientChannel);
@@ -201,39 +222,41 @@ export class TunnelStore {
       this.#removeEntry(record, RECORD.entryAlias, nowMs);
     }
     if (this.word(record, RECORD.entryForward) === 0) {
-      const slot = this.#insertIn(record, draft, TABLE_FORWARD, shownPort, shown, serverPort, nowSeconds, nowMs);
+      const slot = entries.insertIn(record, draft, TABLE_FORWARD, shownPort, shown, serverPort);
       if (slot < 0) return false;
       this.#set(record, RECORD.entryForward, slot + 1);
       // A client that stays on the port it dialled (xl2tpd) is followed just as one that moves (RFC 2661 §8.1).
-      if (shownPort !== draft.vip.port) {
-        const alias = this.#insertIn(
-          record,
-          draft,
-          TABLE_FORWARD,
-          draft.vip.port,
-          shown,
-          serverPort,
-          nowSeconds,
-          nowMs,
-        );
+      if (shownPort !== draft.vip.port && !this.#taken(draft, draft.vip.port, shown)) {
+        const alias = entries.insertIn(record, draft, TABLE_FORWARD, draft.vip.port, shown, serverPort);
         if (alias >= 0) this.#set(record, RECORD.entryAlias, alias + 1);
       }
     }
-    const reverse = this.word(record, RECORD.entryReverse) - 1;
-    if (reverse < 0) {
-      const slot = this.#insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, shownPort, nowSeconds, nowMs);
+    if (this.word(record, RECORD.entryReverse) === 0) {
+      const slot = entries.insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, shownPort);
       if (slot < 0) return false;
       this.#set(record, RECORD.entryReverse, slot + 1);
-    } else if (shownPort !== draft.vip.port) {
-      this.table.update(
-        reverse,
-        (draft.vip.address << 16) | draft.clientNextHop,
-        draft.hasPorts ? shownPort << 16 : NO_PORTS,
-        record,
-        this.table.flagsOf(reverse),
-      );
-    }
+    } else this.#show(record, draft, shownPort);
     return true;
+  }
+
+  /** What the server sends comes from this port of the VIP's from now on. */
+  #show(record: number, draft: TunnelDraft, shownPort: number): void {
+    const slot = this.word(record, RECORD.entryReverse) - 1;
+    const ports = this.entries.portsOut(draft, shownPort);
+    if (slot < 0 || this.table.portsOf(slot) === ports) return;
+    this.table.update(slot, (draft.vip.address << 16) | draft.clientNextHop, ports, record, this.table.flagsOf(slot));
+  }
+
+  /** Another living tunnel of the client is found by this channel and port. */
+  #taken(draft: TunnelDraft, port: number, channel: number): boolean {
+    this.entries.forwardKey(this.#key, draft, port, channel);
+    const slot = this.table.find(this.#key, 0);
+    return slot >= 0 && this.state(this.table.recordOf(slot)) !== RECORD_STATE.closing;
+  }
+
+  /** The client answers from another port than the one that its server asked: what comes from there is the tunnel's. */
+  moveClient(record: number, nowMs: number): void {
+    this.#removeEntry(record, RECORD.entryForward, nowMs);
   }
 
   /** Is this the forward entry of that channel and local port? */
@@ -359,88 +382,6 @@ export class TunnelStore {
     this.#set(record, RECORD.created, nowSeconds);
     this.#set(record, RECORD.state, recordState(this.pool.version(record) + 1, draft.protocol, RECORD_STATE.halfOpen));
     return record;
-  }
-
-  /** Client → server entry: destination becomes the server. */
-  #insertIn(
-    record: number,
-    draft: TunnelDraft,
-    tableKind: number,
-    localPort: number,
-    channel: number,
-    serverPort: number,
-    nowSeconds: number,
-    nowMs: number,
-  ): number {
-    let flags = FLAG_DECREMENT_TTL;
-    if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
-    if (draft.denied) flags |= FLAG_DENIED;
-    if (tableKind === TABLE_FORWARD && draft.virtualChannel !== 0) flags |= FLAG_REWRITE_CHANNEL;
-    return this.#insert(
-      record,
-      draft,
-      draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS,
-      channel,
-      (draft.vip.address << 16) | (draft.protocol << 8) | tableKind,
-      (draft.server.address << 16) | draft.serverNextHop,
-      draft.hasPorts ? serverPort : NO_PORTS,
-      flags,
-      nowSeconds,
-      nowMs,
-    );
-  }
-
-  /** Server → client entry: source becomes the VIP. */
-  #insertOut(
-    record: number,
-    draft: TunnelDraft,
-    tableKind: number,
-    channel: number,
-    shownPort: number,
-    nowSeconds: number,
-    nowMs: number,
-  ): number {
-    let flags = FLAG_DECREMENT_TTL | FLAG_REWRITE_SOURCE;
-    if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
-    return this.#insert(
-      record,
-      draft,
-      draft.hasPorts ? draft.clientPort << 16 : NO_PORTS,
-      channel,
-      (draft.server.address << 16) | (draft.protocol << 8) | tableKind,
-      (draft.vip.address << 16) | draft.clientNextHop,
-      draft.hasPorts ? shownPort << 16 : NO_PORTS,
-      flags,
-      nowSeconds,
-      nowMs,
-    );
-  }
-
-  #insert(
-    record: number,
-    draft: TunnelDraft,
-    keyA: number,
-    keyB: number,
-    tag: number,
-    target: number,
-    ports: number,
-    flags: number,
-    nowSeconds: number,
-    nowMs: number,
-  ): number {
-    const key = this.#key;
-    key[ENTRY.client - 1] = draft.a0;
-    key[ENTRY.client] = draft.a1;
-    key[ENTRY.client + 1] = draft.a2;
-    key[ENTRY.client + 2] = draft.a3;
-    key[ENTRY.keyA - 1] = keyA;
-    key[ENTRY.keyB - 1] = keyB;
-    key[ENTRY.tag - 1] = tag;
-    const occupant = this.table.find(key, 0);
-    if (occupant >= 0) this.detach(occupant, nowMs); // the caller made sure that it is a closing tunnel's
-    const slot = this.table.insert(key, 0, target, ports, record, flags, nowMs);
-    if (slot >= 0) this.table.touch(slot, nowSeconds);
-    return slot;
   }
 
   #uncount(record: number, state: number): void {

@@ -70,7 +70,7 @@ export class TunnelVoice {
     const { table } = store;
     const client: Place = {
       words: [table.keyWord(slot, 0), table.keyWord(slot, 1), table.keyWord(slot, 2), table.keyWord(slot, 3)],
-      port: table.keyWord(slot, 4) >>> 16,
+      port: store.clientPort(record),
     };
     const at = (index: number): Place['words'] => {
       const { addresses } = directory;
@@ -84,7 +84,8 @@ export class TunnelVoice {
     const forward = (store.word(record, RECORD.entryForward) || store.word(record, RECORD.entryHalfOpen)) - 1;
     if (forward < 0) return false;
     const real: Place = { words: at(server.address), port: ports >>> 16 || server.port };
-    return this.#send(table.targetOf(forward) & 0xffff, client, real, payload);
+    const seen: Place = { words: client.words, port: store.portTowardsServer(record) };
+    return this.#send(table.targetOf(forward) & 0xffff, seen, real, payload);
   }
 
   #send(hop: number, source: Place, destination: Place, payload: Uint8Array): boolean {

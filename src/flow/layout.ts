@@ -286,6 +286,7 @@ export const VIP_CELL = {
   changes: 12, // counts changes of its servers' state or share
   random: 13, // state of power-of-two's generator
   ranker: 14, // which algorithm the words of the cells belong to, a hash
+  hiddenSeen: 16, // seconds + 1: when a server of it last hid an id that could not be read, 0 never
 } as const;
 
 // ── clients: which client address has tunnels. A list for every hash of an address; only the owner of the addresses writes ──

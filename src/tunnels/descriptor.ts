@@ -47,6 +47,14 @@ export interface ControlEvent {
   result: number;
   /** The sender allows an unknown message to be ignored (M bit 0). */
   optional: boolean;
+  /**
+   * A request that recovers an older tunnel (RFC 4951 §3.2): the ids of that tunnel, the sender's own and the
+   * receiver's; 0 in any other message.
+   */
+  recoverOwn: number;
+  recoverPeer: number;
+  /** A request that wants to be the only tunnel between its two ends (RFC 2661 §4.4.3, Tie Breaker). */
+  tie: boolean;
 }
 
 export function newControlEvent(): ControlEvent {
@@ -63,6 +71,9 @@ export function newControlEvent(): ControlEvent {
     hasBody: false,
     result: -1,
     optional: false,
+    recoverOwn: 0,
+    recoverPeer: 0,
+    tie: false,
   };
 }
 
@@ -97,6 +108,18 @@ export interface TunnelDescriptor {
    * the checksum.
    */
   assignedOffset(view: DataView, offset: number, end: number): number;
+  /**
+   * Reads the hidden ids of a message that `read` accepted into the event, and clears `assignedHidden` when the one that
+   * it stands for came out. False: the secret is another, or nothing is hidden.
+   */
+  unhide?(view: DataView, offset: number, end: number, secret: Uint8Array, event: ControlEvent): boolean;
+  /** Hides another channel in place of the hidden one, in the same bytes. False, and nothing changed: it cannot. */
+  rehide?(view: DataView, offset: number, end: number, secret: Uint8Array, channel: number): boolean;
+  /**
+   * Where a recovering request names the older tunnel's channel of its receiver: byte offset in `view` of the 16-bit
+   * field, or −1.
+   */
+  recoverOffset?(view: DataView, offset: number, end: number, peer: boolean): number;
   /**
    * Stricter than `classify`, for packets whose ports do not say what they are (a server that answers from a port that
    * nobody knows yet): does this look like the protocol and like nothing else? May not throw on any bytes.

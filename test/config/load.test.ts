@@ -29,6 +29,9 @@ describe('a valid file', () => {
           algorithm: 'weighted-round-robin',
           leakyBucket: { rate: 50, burst: 50 },
           serverPort: 'expose',
+          tunnelSecret: null,
+          hiddenIds: 'affinity',
+          clientPort: 'shared',
           servers: [
             {
               name: 'lns1',

@@ -158,6 +158,9 @@ export interface HarnessOptions {
   algorithm?: CompiledConfig['vips'][number]['algorithm'];
   leakyBucket?: { rate: number; burst: number };
   serverPort?: 'expose' | 'hide';
+  tunnelSecret?: string;
+  hiddenIds?: 'affinity' | 'port';
+  clientPort?: 'shared' | 'distinct';
   rules?: CompiledRule[];
   denyByDefault?: boolean;
   requestsPerSecond?: number | null;
@@ -202,6 +205,9 @@ export function vipOf(
     algorithm: options.algorithm ?? 'weighted-round-robin',
     leakyBucket: options.leakyBucket ?? { rate: 50, burst: 50 },
     serverPort: options.serverPort ?? 'expose',
+    tunnelSecret: options.tunnelSecret ?? null,
+    hiddenIds: options.hiddenIds ?? 'affinity',
+    clientPort: options.clientPort ?? 'shared',
     servers: servers.map((s) => ({
       name: s.name,
       address: s.address,

@@ -20,6 +20,7 @@ import {
 import { ownerSlot } from '../../flow/hash.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import { serverReasonWords, serverStateName } from '../../designation/server-states.js';
+import { clientPortOf } from '../../dataplane/client-port.js';
 import type { ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import { formatEndpoint } from '../../wire/address.js';
@@ -160,12 +161,11 @@ export class Rows {
     if (state === undefined) return null;
     const vip = this.#vip(records[at + RECORD.place] >>> 16);
     const server = this.#server(records[at + RECORD.place] & 0xffff);
-    const reverse = records[at + RECORD.entryReverse] - 1;
     const any =
-      (reverse >= 0
-        ? reverse + 1
-        : records[at + RECORD.entryForward] || records[at + RECORD.entryHalfOpen] || records[at + RECORD.entryAlias]) -
-      1;
+      (records[at + RECORD.entryForward] ||
+        records[at + RECORD.entryHalfOpen] ||
+        records[at + RECORD.entryAlias] ||
+        records[at + RECORD.entryReverse]) - 1;
     if (any < 0 || vip === undefined || server === undefined) return null;
     const table = this.#table;
     const key = (word: number): number => table.keyWord(any, word);
@@ -178,7 +178,7 @@ export class Rows {
     const row: TunnelRow = {
       vip: vip.name,
       protocol: PROTOCOL_NAMES.get(protocol) ?? String(protocol),
-      client: formatEndpoint(key(0), key(1), key(2), key(3), key(4) >>> 16),
+      client: formatEndpoint(key(0), key(1), key(2), key(3), clientPortOf(table, any)),
       clientTunnelId: records[at + RECORD.clientChannel] || null,
       virtualTunnelId: records[at + RECORD.virtualChannel] || null,
       server: server.name,
@@ -258,7 +258,12 @@ export class Rows {
       if ((records[at + RECORD.state] & 0xff) === RECORD_STATE.free) continue;
       const port = records[at + RECORD.ports] >>> 16;
       const server = this.#server(records[at + RECORD.place] & 0xffff);
-      if (server !== undefined && port !== 0 && port !== server.port) places.add((server.address << 16) | port);
+      if (server === undefined) continue;
+      if (port !== 0 && port !== server.port) places.add((server.address << 16) | port);
+      // The VIP's packets at a port of its own making have to be kept from the host as well.
+      const shown = records[at + RECORD.ports] & 0xffff;
+      const vip = this.#vip(records[at + RECORD.place] >>> 16);
+      if (shown !== 0 && shown !== vip?.port && shown !== port) places.add((server.address << 16) | shown);
     }
     return places;
   }

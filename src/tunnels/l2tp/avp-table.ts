@@ -1,6 +1,6 @@
 /**
  * The AVPs of L2TPv2 as data: RFC 2661 §4.4 (0 to 39), RFC 3145 (46) and RFC 4951 (76 to 79). The codec, the log and
- * the tests read this table; the passive observer needs four of them and names their numbers itself.
+ * the tests read this table; the passive observer needs some of them.
  */
 import {
   CDN,
@@ -54,9 +54,11 @@ export interface AvpDefinition {
 
 export const AVP_MESSAGE_TYPE = 0;
 export const AVP_RESULT_CODE = 1;
+export const AVP_TIE_BREAKER = 5;
 export const AVP_ASSIGNED_TUNNEL_ID = 9;
 export const AVP_ASSIGNED_SESSION_ID = 14;
 export const AVP_RANDOM_VECTOR = 36;
+export const AVP_TUNNEL_RECOVERY = 77;
 
 const START = [SCCRQ, SCCRP];
 const CONNECTED = [ICCN, OCCN];
@@ -149,7 +151,7 @@ export const AVP_TABLE: readonly AvpDefinition[] = [
   row(2, 'Protocol Version', VERSION, M, CLEAR, START),
   row(3, 'Framing Capabilities', 'u32', M, HIDE, START),
   row(4, 'Bearer Capabilities', 'u32', M, HIDE, START),
-  row(5, 'Tie Breaker', { octets: 8 }, NO_M, CLEAR, [SCCRQ]),
+  row(AVP_TIE_BREAKER, 'Tie Breaker', { octets: 8 }, NO_M, CLEAR, [SCCRQ]),
   row(6, 'Firmware Revision', 'u16', NO_M, HIDE, START),
   row(7, 'Host Name', 'text', M, CLEAR, START),
   row(8, 'Vendor Name', 'text', NO_M, HIDE, START),
@@ -185,7 +187,7 @@ export const AVP_TABLE: readonly AvpDefinition[] = [
   row(39, 'Sequencing Required', 'empty', M, CLEAR, CONNECTED),
   row(46, 'PPP Disconnect Cause Code', DISCONNECT, NO_M, HIDE, [CDN]),
   row(76, 'Failover Capability', FAILOVER, NO_M, HIDE, START),
-  row(77, 'Tunnel Recovery', pair('tunnel', 'remoteTunnel'), M, CLEAR, [SCCRQ]),
+  row(AVP_TUNNEL_RECOVERY, 'Tunnel Recovery', pair('tunnel', 'remoteTunnel'), M, CLEAR, [SCCRQ]),
   row(78, 'Suggested Control Sequence', pair('ns', 'nr'), NO_M, HIDE, START),
   row(79, 'Failover Session State', pair('session', 'remoteSession'), null, CLEAR, [FSQ, FSR]),
 ];

@@ -25,10 +25,11 @@ import {
   tunnelIdOffset,
   VERSION_MASK,
 } from './header.js';
+import { rehideTunnelId, unhideIds } from './hidden.js';
 import { MALFORMED_REASONS, TRUNCATED, TUNNEL_ZERO } from './malformed.js';
 import { STOPCCN } from './message-table.js';
 import { buildMessage, formatPacket } from './message.js';
-import { assignedTunnelIdOffset, observe } from './observer.js';
+import { assignedTunnelIdOffset, observe, recoveryIdOffset } from './observer.js';
 
 const UDP_HEADER_LENGTH = 8;
 const UDP_LENGTH = 4;
@@ -113,6 +114,23 @@ export const l2tp: TunnelDescriptor = {
     const last = payloadEnd(view, offset, end);
     if (last < 0) return -1;
     const at = assignedTunnelIdOffset(view, offset + UDP_HEADER_LENGTH, last);
+    return at < 0 ? -1 : offset + UDP_HEADER_LENGTH + at;
+  },
+
+  unhide(view, offset, end, secret, event) {
+    const last = payloadEnd(view, offset, end);
+    return last >= 0 && unhideIds(view, offset + UDP_HEADER_LENGTH, last, secret, event);
+  },
+
+  rehide(view, offset, end, secret, channel) {
+    const last = payloadEnd(view, offset, end);
+    return last >= 0 && rehideTunnelId(view, offset + UDP_HEADER_LENGTH, last, secret, channel);
+  },
+
+  recoverOffset(view, offset, end, peer) {
+    const last = payloadEnd(view, offset, end);
+    if (last < 0) return -1;
+    const at = recoveryIdOffset(view, offset + UDP_HEADER_LENGTH, last, peer);
     return at < 0 ? -1 : offset + UDP_HEADER_LENGTH + at;
   },
 

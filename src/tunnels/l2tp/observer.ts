@@ -26,7 +26,13 @@ import {
   checkAvp,
   isMessageType,
 } from './avp.js';
-import { AVP_ASSIGNED_SESSION_ID, AVP_ASSIGNED_TUNNEL_ID, AVP_RESULT_CODE } from './avp-table.js';
+import {
+  AVP_ASSIGNED_SESSION_ID,
+  AVP_ASSIGNED_TUNNEL_ID,
+  AVP_RESULT_CODE,
+  AVP_TIE_BREAKER,
+  AVP_TUNNEL_RECOVERY,
+} from './avp-table.js';
 import { CONTROL_HEADER_LENGTH, checkHeader, isControl, messageLength } from './header.js';
 import { AVP_LENGTH, AVP_REPEATED, CONTROL_FLAGS, NO_MESSAGE_TYPE, NO_TUNNEL_ID } from './malformed.js';
 import {
@@ -47,6 +53,9 @@ import {
 } from './message-table.js';
 
 const U16_AVP_LENGTH = AVP_HEADER_LENGTH + 2;
+/** 16 reserved bits and two 32-bit ids (RFC 4951 §5.2). */
+const TUNNEL_RECOVERY_LENGTH = AVP_HEADER_LENGTH + 10;
+const U16_MAX = 0xffff;
 
 /** Message type → event of a message in its right place. */
 const EVENT_OF = new Uint8Array(256);
@@ -79,6 +88,9 @@ export function observe(view: DataView, offset: number, end: number, event: Cont
   event.hasBody = false;
   event.result = -1;
   event.optional = false;
+  event.recoverOwn = 0;
+  event.recoverPeer = 0;
+  event.tie = false;
 
   const checked = checkHeader(view, offset, end);
   if (checked < 0) return checked;
@@ -107,6 +119,9 @@ export function observe(view: DataView, offset: number, end: number, event: Cont
   let tunnelSeen = false;
   let sessionSeen = false;
   let sessionHidden = false;
+  let recoverySeen = false;
+  let own = 0;
+  let peer = 0;
   for (at += length; at < messageEnd; at += length) {
     length = checkAvp(view, at, messageEnd);
     if (length < 0) return length;
@@ -132,6 +147,17 @@ export function observe(view: DataView, offset: number, end: number, event: Cont
         if (length < U16_AVP_LENGTH) return AVP_LENGTH;
         event.result = view.getUint16(at + AVP_HEADER_LENGTH);
         break;
+      case AVP_TUNNEL_RECOVERY:
+        // The ids are those of RFC 3931, 32 bits wide; a tunnel of version 2 has 16-bit ones.
+        if (length !== TUNNEL_RECOVERY_LENGTH) return AVP_LENGTH;
+        if (recoverySeen) return AVP_REPEATED;
+        recoverySeen = true;
+        own = view.getUint32(at + AVP_HEADER_LENGTH + 2);
+        peer = view.getUint32(at + AVP_HEADER_LENGTH + 6);
+        break;
+      case AVP_TIE_BREAKER:
+        event.tie = true;
+        break;
     }
   }
 
@@ -144,8 +170,12 @@ export function observe(view: DataView, offset: number, end: number, event: Cont
     kind = EVENT_NONE; // sessions stand in a tunnel; without its id there is nothing to learn
   } else if (kind >= EVENT_SESSION_REQUEST) {
     event.assignedHidden = sessionHidden;
-    if (kind === EVENT_SESSION_REQUEST && event.assignedSession === 0) kind = EVENT_NONE;
+    if (kind === EVENT_SESSION_REQUEST && event.assignedSession === 0 && !sessionHidden) kind = EVENT_NONE;
   }
+  if (kind === EVENT_REQUEST && own <= U16_MAX && peer <= U16_MAX) {
+    event.recoverOwn = own;
+    event.recoverPeer = peer;
+  } else if (kind !== EVENT_REQUEST) event.tie = false;
   event.kind = kind;
   return kind;
 }
@@ -155,14 +185,29 @@ export function observe(view: DataView, offset: number, end: number, event: Cont
  * hidden, of a wrong length, or in a message that cannot be read.
  */
 export function assignedTunnelIdOffset(view: DataView, offset: number, end: number): number {
+  const at = avpOffset(view, offset, end, AVP_ASSIGNED_TUNNEL_ID, U16_AVP_LENGTH);
+  return at < 0 || avpHidden(view, at) ? -1 : at + AVP_HEADER_LENGTH - offset;
+}
+
+/**
+ * Bytes from `offset` to the low 16 bits of an id in a Tunnel Recovery AVP (RFC 4951 §5.2): the receiver's with `peer`,
+ * else the sender's. −1 where there is none.
+ */
+export function recoveryIdOffset(view: DataView, offset: number, end: number, peer: boolean): number {
+  const at = avpOffset(view, offset, end, AVP_TUNNEL_RECOVERY, TUNNEL_RECOVERY_LENGTH);
+  return at < 0 ? -1 : at + AVP_HEADER_LENGTH + (peer ? 8 : 4) - offset;
+}
+
+/** Byte offset in `view` of the first AVP of vendor 0 with this type, −1 when it is absent or not of this length. */
+function avpOffset(view: DataView, offset: number, end: number, type: number, wanted: number): number {
   if (checkHeader(view, offset, end) < 0 || !isControl(view, offset)) return -1;
   const messageEnd = offset + messageLength(view, offset, end);
   let length = 0;
   for (let at = offset + CONTROL_HEADER_LENGTH; at < messageEnd; at += length) {
     length = checkAvp(view, at, messageEnd);
     if (length < 0) return -1;
-    if (avpType(view, at) !== AVP_ASSIGNED_TUNNEL_ID || avpVendor(view, at) !== 0 || avpReserved(view, at)) continue;
-    return avpHidden(view, at) || length !== U16_AVP_LENGTH ? -1 : at + AVP_HEADER_LENGTH - offset;
+    if (avpType(view, at) !== type || avpVendor(view, at) !== 0 || avpReserved(view, at)) continue;
+    return length === wanted ? at : -1;
   }
   return -1;
 }

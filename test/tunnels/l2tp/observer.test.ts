@@ -59,6 +59,9 @@ function dirtyEvent(): ControlEvent {
     hasBody: true,
     result: 99,
     optional: true,
+    recoverOwn: 0,
+    recoverPeer: 0,
+    tie: false,
   };
 }
 
@@ -154,7 +157,8 @@ describe('hidden ids', () => {
     expect(reply.answer).toBe(EVENT_SESSION_REPLY);
     expect(reply.event).toMatchObject({ session: 9, assignedSession: 0, assignedHidden: true });
     const request = see({ type: ICRQ, tunnel: 5, avps: [hidden] });
-    expect(request.answer).toBe(EVENT_NONE);
+    expect(request.answer).toBe(EVENT_SESSION_REQUEST);
+    expect(request.event.assignedHidden).toBe(true);
     expect(request.event.assignedSession).toBe(0);
   });
 
