@@ -50,7 +50,8 @@ const IDENTIFICATION_COUNTERS = 4096;
 const channel = new Int32Array(2);
 
 export class Fragments {
-  readonly table = new FragmentTable();
+  /** Made with the first fragment: where there are none it takes no memory. */
+  #table: FragmentTable | null = null;
   readonly #key = new Int32Array(FRAGMENT_KEY_WORDS);
   readonly #entryKey = new Int32Array(KEY_STRIDE);
   readonly #identifications = new Uint32Array(IDENTIFICATION_COUNTERS);
@@ -65,10 +66,17 @@ export class Fragments {
     readonly takes: boolean,
   ) {}
 
+  get table(): FragmentTable {
+    this.#table ??= new FragmentTable();
+    return this.#table;
+  }
+
   /** Also forgets what has waited too long. */
   setTime(seconds: number, batch: Batch): void {
     this.#nowSeconds = seconds;
-    for (let d = this.table.expired(seconds); d >= 0; d = this.table.expired(seconds))
+    const table = this.#table;
+    if (table === null || table.count === 0) return;
+    for (let d = table.expired(seconds); d >= 0; d = table.expired(seconds))
       this.#forget(d, batch, DROP['fragment-timeout']);
   }
 

@@ -30,6 +30,7 @@ import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
 import { Fragments } from './fragments.js';
 import type { HandOver } from './hand-over.js';
+import { IcmpErrors } from './icmp-errors.js';
 import { Local } from './local.js';
 import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
@@ -70,6 +71,7 @@ export class Shard {
   readonly #firewall: Firewall;
   readonly #floating: FloatingPorts;
   readonly #fragments: Fragments;
+  readonly #errors: IcmpErrors;
   readonly #tracker: Tracker;
   readonly #ageing: Ageing;
   readonly #offload: Offload;
@@ -113,6 +115,7 @@ export class Shard {
       statistics,
       close: (record, reason) => this.#tracker.close(record, reason),
     });
+    this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp');
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
@@ -167,7 +170,7 @@ export class Shard {
     for (let i = from; i < to; i++) {
       let what = kind[i];
       if (what === KIND_FRAGMENT) what = this.#fragments.fragment(batch, i, directory);
-      if (what === KIND_ICMP_ERROR) this.#local.answer(batch, i, this.#firewall, directory);
+      if (what === KIND_ICMP_ERROR) this.#errors.translate(batch, i, directory, this.#firewall);
       else if (what >= KIND_CONTROL_IN)
         this.#tracker.control(batch, i); // 306, 314, 316: firewall, designate, map
       else if (what === KIND_HOST)
@@ -186,6 +189,7 @@ export class Shard {
     this.#watch.setTime(seconds);
     if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);
     this.#fragments.setTime(seconds, this.batch);
+    this.#errors.setTime(seconds);
     const second = Math.floor(seconds);
     if (second !== this.#lastSecond) {
       this.#lastSecond = second;

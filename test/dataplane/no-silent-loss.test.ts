@@ -51,7 +51,12 @@ test('every frame is sent, left to the host, answered, or dropped by name; nothi
       const sum = (of: (s: Float64Array) => number): number => h.statistics.reduce((total, s) => total + of(s), 0);
       const dropped = sum((s) => ALL_DROP_REASONS.reduce((total, _, index) => total + s[DROP_BASE + index], 0));
       const decided = sum(
-        (s) => s[COUNTER.packetsIn] + s[COUNTER.packetsOut] + s[COUNTER.passed] + s[COUNTER.answered],
+        (s) =>
+          s[COUNTER.packetsIn] +
+          s[COUNTER.packetsOut] +
+          s[COUNTER.passed] +
+          s[COUNTER.answered] +
+          s[COUNTER.icmpTranslated],
       );
       expect(decided + dropped).toBe(script.length);
       h.at(now + 10_000);
