@@ -53,8 +53,11 @@ export interface HealthOptions {
  * a healthy server, a message stays unanswered with probability 0.36, and ten in a row with 0.00004.
  */
 const ASKS_ENOUGH = 10;
+/** Fewer are enough when they have waited longer: 0.36⁷ is 0.0008. */
+const ASKS_SCANTY = 7;
+const SCANTY_PATIENCE = 3;
 /** Unanswered messages of a single tunnel, and of a case at all. */
-const ASKS_ALONE = 4;
+const ASKS_ALONE = 5;
 const ASKS_SUSPECT = 2;
 /** ICMP errors that are evidence enough, and how long no packet of the server may contradict them. */
 const UNREACHABLE_ENOUGH = 2;
@@ -184,9 +187,11 @@ export class Health {
 
   #isDead(server: number, silence: number, asks: number): boolean {
     const { downAfter, downAfterAlone } = this.#settings;
-    if (bits(this.#cell(server, SERVER_CELL.askers)) < 2) return asks >= ASKS_ALONE && silence >= downAfterAlone;
-    const needed = downAfter * Math.max(1, ASKS_ENOUGH / Math.max(1, asks));
-    return silence >= Math.min(needed, downAfterAlone);
+    if (bits(this.#cell(server, SERVER_CELL.askers)) >= 2) {
+      if (asks >= ASKS_ENOUGH && silence >= downAfter) return true;
+      if (asks >= ASKS_SCANTY && silence >= Math.min(downAfterAlone, downAfter * SCANTY_PATIENCE)) return true;
+    }
+    return asks >= ASKS_ALONE && silence >= downAfterAlone;
   }
 
   #askers(server: number): string {

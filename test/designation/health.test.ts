@@ -88,8 +88,10 @@ describe('evidence', () => {
     ['not before', 2, 1, 0.7, 'up'],
     ['ten of several tunnels are enough after downAfter', 10, 0b101, 2.6, 'down'],
     ['not before', 10, 0b101, 2.4, 'suspect'],
-    ['five take twice as long', 5, 0b101, 4.9, 'suspect'],
-    ['five take twice as long: now', 5, 0b101, 5.1, 'down'],
+    ['seven take three times as long', 7, 0b101, 7.4, 'suspect'],
+    ['seven take three times as long: now', 7, 0b101, 7.6, 'down'],
+    ['six may be bad luck', 6, 0b101, 19, 'suspect'],
+    ['six may be bad luck, but not for ever', 6, 0b101, 20.1, 'down'],
     ['one tunnel alone is not believed so soon', 50, 0b100, 19, 'suspect'],
     ['one tunnel alone, at last', 5, 0b100, 20.1, 'down'],
   ])('%s', (_words, asks, askers, seconds, state) => {

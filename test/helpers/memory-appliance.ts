@@ -9,6 +9,7 @@ import { ALL_DROP_REASONS, COUNTER, DROP_BASE, newStatistics } from '../../src/d
 import { HandOver, handOverLength } from '../../src/dataplane/hand-over.js';
 import type { Plan, ShardMessage } from '../../src/dataplane/plan.js';
 import { Shard } from '../../src/dataplane/shard.js';
+import { ServerStates } from '../../src/designation/server-states.js';
 import { CELL_WORDS, formatTable, SERVER_CELL, SHARD_LIMIT, TableMemory, tableLayout } from '../../src/flow/layout.js';
 import { NextHopTable } from '../../src/flow/next-hop-table.js';
 import { FrameRing } from '../../src/flow/ring.js';
@@ -67,7 +68,7 @@ export class MemoryAppliance {
     const { connections } = this.config.table;
     this.memory = options.memory ?? new TableMemory(new ArrayBuffer(tableLayout(connections).length), connections);
     if (options.memory === undefined) formatTable(this.memory, 1, new Int32Array(4));
-    this.binding = new Binding(this.memory);
+    this.binding = new Binding(this.memory, new ServerStates(this.memory, () => this.#now));
     this.binding.assignOwners(count);
     this.plan = this.#bind();
     const handOver = new SharedArrayBuffer(handOverLength(count));

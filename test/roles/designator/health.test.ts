@@ -41,4 +41,169 @@ describe('a server that dies', () => {
     farm.run(40);
     expect(farm.appliance.rows.tunnels()).toHaveLength(12);
   });
+
+  test('a request that it was given goes to another server with its next copy', () => {
+    const farm = new Farm({ servers: 2, tunnels: 6, seed: 3 });
+    farm.servers[0].dead = true;
+    const seconds = farm.runUntil(() => farm.established() === 6, 10);
+    expect(seconds).toBeLessThanOrEqual(3.5);
+    expect(farm.servers[1].requests).toBe(6);
+    expect(farm.appliance.count('requestsMoved')).toBe(3);
+    expect(farm.clients.every(({ gaveUp }) => gaveUp === 0)).toBe(true);
+  });
+
+  test('one that was idle is noticed by those who come next, who lose no more than a copy of their request', () => {
+    const farm = new Farm({ servers: 2, tunnels: 8, seed: 5 });
+    for (const client of farm.clients) client.dialAt = farm.now + 30;
+    farm.run(10);
+    farm.servers[1].dead = true;
+    farm.run(20);
+    expect([farm.state(0), farm.state(1)]).toEqual(['up', 'up']);
+    const seconds = farm.runUntil(() => farm.established() === 8, 10);
+    expect(seconds).toBeLessThanOrEqual(3.5);
+    farm.run(30);
+    expect(farm.state(1)).toBe('down');
+    expect(farm.established()).toBe(8);
+  });
+
+  test('one that comes back without a word is found by a request that it is lent', () => {
+    const farm = standing({ redial: true });
+    farm.servers[0].dead = true;
+    farm.runUntil(() => farm.state(0) === 'down', 10);
+    farm.run(20);
+    farm.servers[0].reboot();
+    const before = farm.servers[0].requests;
+    farm.run(3);
+    // Nobody has asked it anything, and it says nothing by itself.
+    expect([farm.state(0), farm.servers[0].requests]).toEqual(['down', before]);
+    // Its clients' tunnels have gone; new ones come now and then.
+    for (const [n, client] of farm.clients.slice(0, 6).entries()) {
+      client.state = 'idle';
+      client.dialAt = farm.now + n * 3;
+    }
+    farm.runUntil(() => farm.state(0) === 'slow-start', 60);
+    expect(farm.servers[0].requests).toBe(before + 1);
+    expect(farm.states.history(0).at(-1)?.reason).toBe('answered a request');
+    farm.run(31);
+    expect(farm.state(0)).toBe('up');
+    expect(farm.clients.every(({ gaveUp }) => gaveUp === 0)).toBe(true);
+  });
+
+  test('while it stays dead, a client that is lent to it loses one copy of its request and nothing else', () => {
+    const farm = standing({ helloEvery: 3 });
+    farm.servers[0].dead = true;
+    farm.runUntil(() => farm.state(0) === 'down', 10);
+    farm.run(3);
+    const [client] = farm.clients.filter(({ state }) => state === 'established');
+    client.state = 'idle';
+    client.dialAt = farm.now;
+    const seconds = farm.runUntil(() => client.state === 'established', 5);
+    expect(seconds).toBeGreaterThan(0.9);
+    expect(seconds).toBeLessThan(1.2);
+    expect(farm.state(0)).toBe('down');
+  });
+
+  test('where all servers are dead requests try one after the other, and the first that is back has them all', () => {
+    const farm = new Farm({ servers: 3, tunnels: 4, seed: 9 });
+    for (const server of farm.servers) server.dead = true;
+    farm.run(20);
+    expect([0, 1, 2].map((n) => farm.state(n))).toEqual(['down', 'down', 'down']);
+    farm.servers[2].reboot();
+    farm.runUntil(() => farm.established() === 4, 60);
+    expect(farm.established()).toBe(4);
+    expect(story(farm, 'lns3')).toContain('down → slow-start');
+  });
+
+  test('that it was only cut off: those of its tunnels that nobody has ended yet go on', () => {
+    const farm = standing({ health: '{ onDown: { pace: 1/s } }', redial: false });
+    farm.servers[0].dead = true;
+    farm.runUntil(() => farm.state(0) === 'down', 10);
+    farm.run(0.5);
+    const told = farm.clients.filter((client) => client.told.length > 0).length;
+    expect(told).toBeLessThan(6);
+    farm.servers[0].dead = false;
+    farm.servers[0].send(`${farm.clients[0].address}:1701`, new Uint8Array([0xc8, 2, 0, 12, 0, 1, 0, 0, 0, 1, 0, 1]));
+    farm.run(20);
+    expect(farm.state(0)).toBe('slow-start');
+    const lost = farm.clients.filter((client) => client.told.length > 0).length;
+    expect(lost).toBeLessThan(6);
+    expect(farm.established()).toBe(12 - lost);
+  });
+
+  test('its tunnels are kept where the operator wants that', () => {
+    const farm = standing({ health: '{ onDown: { tunnels: keep } }' });
+    farm.servers[0].dead = true;
+    farm.runUntil(() => farm.state(0) === 'down', 10);
+    farm.run(2);
+    expect(farm.clients.every((client) => client.told.length === 0)).toBe(true);
+    expect(tunnelsOf(farm, 0)).toBe(6);
+  });
+});
+
+describe('a healthy server', () => {
+  test.each([11, 12, 13, 14, 15, 16])(
+    'is never down while a fifth of all packets is lost on every way (seed %i)',
+    (seed) => {
+      const farm = new Farm({ servers: 2, tunnels: 10, seed, lossOutside: 0.2, lossInside: 0.2, helloEvery: 4 });
+      farm.run(240);
+      expect(farm.changes.filter(({ to }) => to === 'down')).toEqual([]);
+    },
+  );
+
+  test.each([21, 22, 23])('is not even suspect because of clients with a bad line (seed %i)', (seed) => {
+    const farm = new Farm({ servers: 2, tunnels: 10, seed, lossOutside: 0.5, helloEvery: 2 });
+    farm.run(120);
+    expect(farm.changes).toEqual([]);
+  });
+
+  test.each([31, 32, 33])('that dies over bad lines is down all the same, and not late (seed %i)', (seed) => {
+    const farm = new Farm({ servers: 2, tunnels: 16, seed, lossOutside: 0.2, lossInside: 0.2, helloEvery: 1 });
+    farm.run(20);
+    farm.servers[0].dead = true;
+    expect(farm.runUntil(() => farm.state(0) === 'down', 10)).toBeLessThan(8);
+    farm.run(15);
+    expect(farm.established()).toBeGreaterThanOrEqual(14);
+  });
+});
+
+describe('a drain with a deadline', () => {
+  test('ends what is left in both ends’ name, acknowledged by both, and nothing is lost on the way to other servers', () => {
+    const farm = standing();
+    const { appliance } = farm;
+    farm.states.order(0, 5, 1);
+    appliance.tell({ type: 'release', server: appliance.binding.servers[0].index });
+    farm.run(2);
+    expect(farm.servers[0].stopped).toHaveLength(6);
+    expect(farm.clients.filter((client) => client.told.length === 1)).toHaveLength(6);
+    expect(farm.established()).toBe(12);
+    expect(tunnelsOf(farm, 1)).toBe(12);
+    expect(farm.state(0)).toBe('draining');
+    const farewells = appliance.count('framesSent');
+    farm.run(20);
+    expect(appliance.count('framesSent')).toBeGreaterThan(farewells);
+    expect(farm.servers[0].stopped).toHaveLength(6);
+  });
+
+  test('is repeated until it is acknowledged, over bad lines', () => {
+    const farm = new Farm({ servers: 2, tunnels: 12, seed: 77, lossOutside: 0.3, lossInside: 0.3, helloEvery: 5 });
+    farm.run(15);
+    const standingBefore = tunnelsOf(farm, 0);
+    farm.states.order(0, 5, 1);
+    farm.appliance.tell({ type: 'release', server: farm.appliance.binding.servers[0].index });
+    farm.run(25);
+    expect(standingBefore).toBeGreaterThan(3);
+    expect(tunnelsOf(farm, 0)).toBe(0);
+    expect(new Set(farm.servers[0].stopped).size).toBeGreaterThanOrEqual(standingBefore - 1);
+  });
+
+  test('is paced', () => {
+    const farm = standing({ tunnels: 40, health: '{ onDown: { pace: 5/s } }', redial: false });
+    farm.appliance.tell({ type: 'release', server: farm.appliance.binding.servers[0].index });
+    farm.run(2);
+    const told = farm.clients.filter((client) => client.told.length > 0).length;
+    expect(told).toBeGreaterThanOrEqual(9);
+    expect(told).toBeLessThanOrEqual(12);
+    farm.run(3);
+    expect(farm.clients.filter((client) => client.told.length > 0)).toHaveLength(20);
+  });
 });
