@@ -88,6 +88,8 @@ export interface ClientOptions {
   readonly port?: number;
   /** No PPP frame at all: the sessions stay silent. */
   readonly silent?: boolean;
+  /** A tunnel that has ended is dialled again after so many seconds; never when absent. */
+  readonly redialSeconds?: number;
 }
 
 export class Xl2tpdClient extends Xl2tpd {
@@ -95,13 +97,14 @@ export class Xl2tpdClient extends Xl2tpd {
     lab: Lab,
     namespace: Namespace,
     label: string,
-    { lns, tunnels = 8, port = 1701, silent = false }: ClientOptions,
+    { lns, tunnels = 8, port = 1701, silent = false, redialSeconds }: ClientOptions,
   ) {
     const options = join(lab.folder, 'ppp-options');
+    const redial = redialSeconds === undefined ? '' : `redial = yes\nredial timeout = ${redialSeconds}\n`;
     const sections = Array.from(
       { length: tunnels },
       (_, index) =>
-        `[lac t${index + 1}]\nlns = ${lns}\npppoptfile = ${options}\nlength bit = yes\nhostname = ${label}\n`,
+        `[lac t${index + 1}]\nlns = ${lns}\npppoptfile = ${options}\nlength bit = yes\nhostname = ${label}\n${redial}`,
     );
     super(lab, namespace, label, `[global]\nport = ${port}\n${sections.join('')}`, silent ? SILENT : TALKING);
   }
