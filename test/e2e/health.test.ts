@@ -97,7 +97,6 @@ describeLab('servers that die', USER_SPACE, (open) => {
     figures.blackHoleDialledAgain = Date.now() - asked;
     expect(figures.blackHoleNoticed).toBeLessThan(4000);
     await waitFor('all four at lns2', async () => (await rows('lns2')) >= 4);
-    console.log(client.daemon.lines.slice(from).join('\n'));
     expect(await appliance.servers()).toMatchObject([{ name: 'lns1', state: 'down', tunnels: 0 }, { state: 'up' }]);
   });
 
