@@ -51,6 +51,11 @@ const L2TP_MESSAGE_TYPE = '@th,176,32 0x0';
 const L2TP_ZLB_UDP_LENGTH = 20;
 /** Router and neighbour discovery, redirect (RFC 4861 §4). */
 const NEIGHBOUR_DISCOVERY = 'icmpv6 type 133-137';
+/** Errors about a packet: RFC 792, RFC 4443 §3. */
+const ERRORS = { 4: 'icmp type { 3, 11, 12 }', 6: 'icmpv6 type 1-4' } as const;
+/** Datagrams of servers whose first fragment has been seen: remembered so long, and so many. */
+const FRAGMENT_TIMEOUT = '2s';
+const FRAGMENT_LIMIT = 65536;
 
 /** Throws RangeError for a name that could not be an interface's. */
 export function tableName(outside: FilterInterface): string {
@@ -61,8 +66,8 @@ export function tableName(outside: FilterInterface): string {
 export function renderHostFilter(input: HostFilterInput): string {
   const name = tableName(input.outside);
   const oneArm = input.outside.name === input.inside.name;
-  const outsideJumps = ['to_vips', 'questions', 'from_servers', 'firewall'];
-  const insideJumps = ['to_vips', 'from_servers'];
+  const outsideJumps = ['to_vips', 'questions', 'from_servers', ...(oneArm ? ['errors'] : []), 'firewall'];
+  const insideJumps = ['to_vips', 'from_servers', 'errors'];
   const chains = [
     ...chain(
       'to_vips',
@@ -75,6 +80,10 @@ export function renderHostFilter(input: HostFilterInput): string {
     ...chain(
       'from_servers',
       FAMILIES.flatMap((family) => fromServers(input, family)),
+    ),
+    ...chain(
+      'errors',
+      FAMILIES.flatMap((family) => errors(input, family)),
     ),
     ...chain('firewall', firewall(input, oneArm)),
     ...hook(
@@ -126,7 +135,15 @@ function sets(input: HostFilterInput): string[] {
       'inet_service',
       input.floating.map(({ port }) => port),
     ),
+    ...datagrams('fragments4', 'ip saddr . ip daddr . ip id'),
+    ...datagrams('fragments6', 'ip6 saddr . ip6 daddr . frag id'),
   ];
+}
+
+/** A set that the rules themselves fill. */
+function datagrams(name: string, type: string): string[] {
+  const lines = [`typeof ${type}`, `size ${FRAGMENT_LIMIT}`, 'flags dynamic,timeout', `timeout ${FRAGMENT_TIMEOUT}`];
+  return [`${TAB}set ${name} {`, ...lines.map((line) => `${TAB}${TAB}${line}`), `${TAB}}`];
 }
 
 function chain(name: string, rules: readonly string[]): string[] {
@@ -151,8 +168,11 @@ function hook(name: string, at: FilterInterface, first: readonly string[], jumps
  */
 function quick(places: readonly FilterPlace[], end: 's' | 'd'): string[] {
   return places.slice(0, QUICK_PLACES).map(({ address, port }) => {
-    const l3 = header(familyOf(address));
-    return `ether type ${l3} ${l3} ${end}addr ${address} udp ${end}port ${port} drop`;
+    const family = familyOf(address);
+    const l3 = header(family);
+    // A first fragment of a server leaves something behind for those that follow it.
+    const whole = end === 'd' ? '' : family === 4 ? ' ip frag-off & 0x2000 == 0' : ' exthdr frag missing';
+    return `ether type ${l3} ${l3} ${end}addr ${address} udp ${end}port ${port}${whole} drop`;
   });
 }
 
@@ -169,6 +189,7 @@ function toVips(input: HostFilterInput, family: Family): string[] {
     `${to} udp dport @floating_ports drop`,
     family === 4 ? `${to} ip frag-off & 0x3fff != 0 drop` : `${to} exthdr frag exists drop`,
     `${to} ${family === 4 ? 'icmp' : 'icmpv6'} type echo-request drop`,
+    `${to} ${ERRORS[family]} drop`,
   ];
 }
 
@@ -185,15 +206,39 @@ function fromServers(input: HostFilterInput, family: Family): string[] {
   const l3 = header(family);
   const rules = [`${l3} saddr . udp sport @floating${family} drop`];
   if (servers.length === 0) return rules;
+  const first = `${l3} saddr . udp sport ${set(pairs(servers, family))}`;
+  const id = family === 4 ? 'ip saddr . ip daddr . ip id' : 'ip6 saddr . ip6 daddr . frag id';
+  const isFragment = family === 4 ? 'ip frag-off & 0x2000 != 0' : 'exthdr frag exists';
+  const isLater = family === 4 ? 'ip frag-off & 0x1fff != 0' : 'frag frag-off != 0';
   const from = `${l3} saddr ${set(servers.map(({ address }) => address))}`;
   return [
-    `${l3} saddr . udp sport ${set(pairs(servers, family))} drop`,
+    // A later fragment shows no port: it is known by what its first one left here. One that comes before that goes to the
+    // host as well, whose receiver has no use for it.
+    `${first} ${isFragment} update @fragments${family} { ${id} } drop`,
+    `${first} drop`,
+    `${isLater} ${id} @fragments${family} drop`,
     ...rules,
     // Control messages from a port that nobody has heard of. The shards take every one of them as theirs, whatever its
     // type, so none may reach the client past the designator with the server's own address.
     `${from} meta l4proto ${UDP} ${L2TP_CONTROL} ${L2TP_MESSAGE_TYPE} drop`,
     `${from} udp length ${L2TP_ZLB_UDP_LENGTH} ${L2TP_CONTROL} drop`,
   ];
+}
+
+/**
+ * Errors about UDP to a server's port are translated, whoever inside sends them, unless the packet was the host's own:
+ * then the host is the error's destination. A floating port counts like a configured one.
+ */
+function errors(input: HostFilterInput, family: Family): string[] {
+  const servers = [...input.servers, ...input.floating].filter(({ address }) => familyOf(address) === family);
+  if (servers.length === 0) return [];
+  // Behind the 8 bytes of ICMP: protocol, destination, destination port of an embedded header without options.
+  const [protocol, destination, port] = family === 4 ? [136, '192,32', 240] : [112, '256,128', 400];
+  const ports = set([...new Set(servers.map((server) => server.port))]);
+  const about = `${ERRORS[family]} @th,${protocol},8 ${UDP} @th,${port},16 ${ports} fib daddr type != local`;
+  return [...new Set(servers.map(({ address }) => address))].map(
+    (address) => `${about} @th,${destination} ${hexOf4or6(address, family)} drop`,
+  );
 }
 
 // ── the firewall ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -312,6 +357,12 @@ function text6(words: readonly number[]): string {
 function textOf(words: readonly number[], family: Family): string | null {
   if (isIpv4(words[0], words[1], words[2]) !== (family === 4)) return null;
   return family === 4 ? formatIpv4(words[3]) : text6(words);
+}
+
+/** An address as the bytes of its header have it. */
+function hexOf4or6(address: string, family: Family): string {
+  const text = hexOf(address);
+  return family === 4 ? `0x${text.slice(-8)}` : text;
 }
 
 function hexOf(address: string): string {

@@ -241,6 +241,54 @@ describe('with the filter', () => {
     });
   });
 
+  test('later fragments of what servers send from their tunnel port do not pass, those of other services do', async () => {
+    await withFilter(BASE, async () => {
+      const pieces = (src: string, dst: string): ((id: number) => Uint8Array)[] => {
+        const datagram = ++mark; // both pieces have one identification, and each a flow label of its own
+        const piece = (offset: number, more: boolean) => (flowLabel: number) =>
+          udpFrame(src, dst, '00'.repeat(64), {
+            eth: FROM_SERVER,
+            ip: { id: datagram, flowLabel, fragment: { offset, more }, protocol: 17 } as FrameOptions['ip'],
+          });
+        return [piece(0, true), piece(64, false)];
+      };
+      const marked = async (src: string, dst: string): Promise<number> => {
+        const makers = pieces(src, dst);
+        const id = mark;
+        for (const make of makers) lab.inject('server', make(id));
+        await passed('server', []);
+        return client.marks().filter((one) => one === id).length;
+      };
+      expect(await marked(`${SERVER}:1701`, `${CLIENT}:4000`)).toBe(0);
+      expect(await marked(`[${SERVER6}]:1701`, `[${CLIENT6}]:4000`)).toBe(0);
+      expect(await marked(`${SERVER}:2049`, `${CLIENT}:4000`)).toBe(2);
+      expect(await marked(`[${SERVER6}]:2049`, `[${CLIENT6}]:4000`)).toBe(2);
+    });
+  });
+
+  test('errors about what clients sent to a server’s tunnel port do not pass, others do', async () => {
+    await withFilter(BASE, async () => {
+      const about = (src: string, dst: string): Uint8Array => udpFrame(src, dst, '00'.repeat(20)).subarray(14);
+      const error = (v6: boolean, payload: Uint8Array) =>
+        other({
+          eth: FROM_SERVER,
+          ip: v6 ? { src: SERVER6, dst: CLIENT6 } : { src: SERVER, dst: CLIENT },
+          icmp: { type: v6 ? 1 : 3, code: v6 ? 4 : 3, rest: 0 },
+          payload,
+        });
+      const ours = [
+        error(false, about(`${CLIENT}:4000`, `${SERVER}:1701`)),
+        error(true, about(`[${CLIENT6}]:4000`, `[${SERVER6}]:1701`)),
+      ];
+      expect(await passed('server', ours)).toEqual([false, false]);
+      const others = [
+        error(false, about(`${CLIENT}:4000`, `${SERVER}:53`)),
+        error(true, about(`[${CLIENT6}]:4000`, `[${SERVER6}]:53`)),
+      ];
+      expect(await passed('server', others)).toEqual([true, true]);
+    });
+  });
+
   test('a table that somebody flushed is written again with the next port', async () => {
     await withFilter(BASE, async (one) => {
       lab.inRouter('nft flush ruleset');

@@ -57,6 +57,7 @@ describe('the text', () => {
       'ip daddr { 203.0.113.1 } udp dport @floating_ports drop',
       'ip daddr { 203.0.113.1 } ip frag-off & 0x3fff != 0 drop',
       'ip daddr { 203.0.113.1 } icmp type echo-request drop',
+      'ip daddr { 203.0.113.1 } icmp type { 3, 11, 12 } drop',
     ]);
     expect(part(BASE, 'chain questions')).toEqual(['arp operation request arp daddr ip { 203.0.113.1 } drop']);
   });
@@ -66,12 +67,13 @@ describe('the text', () => {
     const rules = part({ ...BASE, vips }, 'chain to_vips');
     expect(rules[0]).toBe('ip daddr . udp dport { 203.0.113.1 . 1701, 203.0.113.1 . 1702 } drop');
     expect(rules[1]).toContain('ip daddr { 203.0.113.1 } ');
-    expect(rules.slice(5)).toEqual([
+    expect(rules.slice(6)).toEqual([
       'ip6 daddr . udp dport { 2001:db8::1 . 1701 } drop',
       'ip6 daddr { 2001:db8::1 } meta l4proto 17 @th,64,16 & 0xcb0f == 0xc802 drop',
       'ip6 daddr { 2001:db8::1 } udp dport @floating_ports drop',
       'ip6 daddr { 2001:db8::1 } exthdr frag exists drop',
       'ip6 daddr { 2001:db8::1 } icmpv6 type echo-request drop',
+      'ip6 daddr { 2001:db8::1 } icmpv6 type 1-4 drop',
     ]);
     expect(part({ ...BASE, vips }, 'chain questions')[1]).toBe(
       'icmpv6 type nd-neighbor-solicit @th,64,128 0x20010db8000000000000000000000001 drop',
@@ -84,7 +86,9 @@ describe('the text', () => {
       { address: '2001:db8::10', port: 6000 },
     ];
     expect(part({ ...BASE, floating }, 'chain from_servers')).toEqual([
+      'ip saddr . udp sport { 10.0.0.10 . 1701 } ip frag-off & 0x2000 != 0 update @fragments4 { ip saddr . ip daddr . ip id } drop',
       'ip saddr . udp sport { 10.0.0.10 . 1701 } drop',
+      'ip frag-off & 0x1fff != 0 ip saddr . ip daddr . ip id @fragments4 drop',
       'ip saddr . udp sport @floating4 drop',
       'ip saddr { 10.0.0.10 } meta l4proto 17 @th,64,16 & 0xcb0f == 0xc802 @th,176,32 0x0 drop',
       'ip saddr { 10.0.0.10 } udp length 20 @th,64,16 & 0xcb0f == 0xc802 drop',
@@ -102,6 +106,16 @@ describe('the text', () => {
     expect(part(BASE, 'set floating4')).toEqual(['type ipv4_addr . inet_service']);
   });
 
+  test('errors about what clients sent to servers, unless the host sent it', () => {
+    const servers = [...BASE.servers, { address: '2001:db8::10', port: 1702 }];
+    expect(part({ ...BASE, servers }, 'chain errors')).toEqual([
+      'icmp type { 3, 11, 12 } @th,136,8 17 @th,240,16 { 1701 } fib daddr type != local @th,192,32 0x0a00000a drop',
+      'icmpv6 type 1-4 @th,112,8 17 @th,400,16 { 1702 } fib daddr type != local @th,256,128 0x20010db8000000000000000000000010 drop',
+    ]);
+    expect(part({ ...BASE, servers: [] }, 'chain errors')).toEqual([]);
+    expect(part(BASE, 'set fragments6')).toContain('timeout 2s');
+  });
+
   test('hooks: two arms, VLANs of one device, one arm', () => {
     expect(part(BASE, 'chain outside').slice(0, 3)).toEqual([
       'type filter hook ingress device "wan0" priority -500; policy accept;',
@@ -116,6 +130,7 @@ describe('the text', () => {
       'type filter hook ingress device "eth0" priority -500; policy accept;',
       'vlan id 200 jump to_vips',
       'vlan id 200 jump from_servers',
+      'vlan id 200 jump errors',
     ]);
     const oneArm = { ...BASE, inside: BASE.outside };
     expect(renderHostFilter(oneArm)).not.toContain('chain inside');
