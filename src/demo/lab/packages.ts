@@ -18,6 +18,7 @@ export const PACKAGES = {
   l2tpns: 'l2tpns',
   freeradius: 'freeradius',
   tcpdump: 'tcpdump',
+  tshark: 'tshark',
   clang: 'clang',
   setpriv: 'util-linux',
 } as const;
