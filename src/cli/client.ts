@@ -85,6 +85,11 @@ export class ControlClient {
     return this.#json<T>(await this.stream(path, query));
   }
 
+  /** The whole answer as text. */
+  async text(path: string, query: Query = {}): Promise<string> {
+    return readText(await this.stream(path, query), Number.POSITIVE_INFINITY);
+  }
+
   async post<T>(path: string, body?: unknown): Promise<T> {
     return this.#json<T>(await this.#open('POST', path, body));
   }

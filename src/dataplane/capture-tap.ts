@@ -25,7 +25,9 @@ const REWRITER_REASONS = [
 ] as const;
 
 /** Dropped before its key was whole: the channel in the column may be another frame's. */
-const KEYLESS: ReadonlySet<number> = new Set([DROP.truncated, DROP['ip-header'], DROP['udp-length'], DROP.fragment]);
+const KEYLESS: ReadonlySet<number> = new Set(
+  DROP_REASONS.flatMap(([name], index) => (/^(truncated|ip-|udp-|fragment|icmp)/.test(name) ? [index] : [])),
+);
 
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;

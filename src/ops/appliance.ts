@@ -94,6 +94,25 @@ export interface ExplainRow {
   server: string | null;
   reason: string;
   existing: boolean;
+  /** The drop reason that a refusal is counted under; null: it is not refused. */
+  refusal: string | null;
+  /** Every server of the VIP, in the order of the file. */
+  candidates: ExplainCandidate[];
+  /** What may change the answer, and what comes after it. */
+  notes: string[];
+}
+export interface ExplainCandidate {
+  server: string;
+  /** It may take a new tunnel. */
+  takes: boolean;
+  /** Why not; null: it may. */
+  why: string | null;
+  state: ServerRow['state'];
+  sinceSeconds: number;
+  weight: number;
+  load: number | null;
+  tunnels: number;
+  sessions: number;
 }
 
 export interface ServerCommand {

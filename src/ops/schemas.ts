@@ -101,6 +101,26 @@ export const SHARED_SCHEMAS = [
     server: textOrNull,
     reason: text,
     existing: { ...boolean, description: 'true: a tunnel of this client is in the table already' },
+    refusal: { ...textOrNull, description: 'the drop reason that a refusal is counted under' },
+    candidates: {
+      type: 'array',
+      description: 'every server of the VIP',
+      items: {
+        type: 'object',
+        properties: {
+          server: text,
+          takes: { ...boolean, description: 'it may take a new tunnel' },
+          why: { ...textOrNull, description: 'why it may not' },
+          state: { type: 'string', enum: SERVER_STATES },
+          sinceSeconds: number,
+          weight: integer,
+          load: numberOrNull,
+          tunnels: integer,
+          sessions: integer,
+        },
+      },
+    },
+    notes: { type: 'array', items: text, description: 'what may change the answer, and what comes after it' },
   }),
   row('Problem', {
     severity: { type: 'string', enum: ['error', 'warning'] },

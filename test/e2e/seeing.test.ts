@@ -55,7 +55,18 @@ describeLab('seeing', [...USER_SPACE, 'tshark'], (open) => {
     });
     capture.signal('SIGINT');
     await capture.ended;
-    const fields = ['-T', 'fields', '-e', 'frame.interface_name', '-e', 'ip.src', '-e', 'ip.dst', '-e', 'frame.comment'];
+    const fields = [
+      '-T',
+      'fields',
+      '-e',
+      'frame.interface_name',
+      '-e',
+      'ip.src',
+      '-e',
+      'ip.dst',
+      '-e',
+      'frame.comment',
+    ];
     const lines = execFileSync('tshark', ['-r', file, '-Y', 'l2tp', ...fields], { encoding: 'utf8' }).split('\n');
     for (const words of [
       'wan0\t192.128.10.5\t200.200.100.1\tside=before verdict=forward vip=access server=lns2 shard=',

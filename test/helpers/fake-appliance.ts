@@ -214,8 +214,25 @@ export class FakeAppliance implements Appliance {
   explain({ client, vip, tunnel }: { client: string; vip: string; tunnel?: number }): ExplainRow {
     if (vip !== 'access') throw new DesignatorError('TD_NOT_FOUND', `no VIP named "${vip}"`, { vip });
     const existing = this.tunnels({ client, tunnel })[0];
-    if (existing !== undefined) return { server: existing.server, reason: 'tunnel is in the table', existing: true };
-    return { server: 'lns2', reason: 'weighted-round-robin: its turn', existing: false };
+    const candidates = this.serverRows.map((row) => {
+      const takes = row.state === 'up';
+      const { name, state, sinceSeconds, weight, load, tunnels, sessions } = row;
+      return {
+        server: name,
+        takes,
+        why: takes ? null : `${state}: silent`,
+        state,
+        sinceSeconds,
+        weight,
+        load,
+        tunnels,
+        sessions,
+      };
+    });
+    const more = { refusal: null, candidates, notes: existing === undefined ? ['a note'] : [] };
+    if (existing !== undefined)
+      return { server: existing.server, reason: 'tunnel is in the table', existing: true, ...more };
+    return { server: 'lns2', reason: 'weighted-round-robin: its turn', existing: false, ...more };
   }
 
   readonly topQueries: TopQuery[] = [];

@@ -79,7 +79,7 @@ describe('routes of the socket', () => {
   });
 
   test('explain tells a tunnel in the table from a new one, and an unknown VIP is 404', async () => {
-    expect((await get('/v1/explain?client=192.128.10.5:1701&vip=access&tunnel=11')).json()).toEqual({
+    expect((await get('/v1/explain?client=192.128.10.5:1701&vip=access&tunnel=11')).json()).toMatchObject({
       server: 'lns2',
       reason: 'tunnel is in the table',
       existing: true,

@@ -1,5 +1,4 @@
 /** The running designator as the control API, metrics and commands see it. */
-import { parseEndpoint } from '../../wire/address.js';
 import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
 import { DesignatorError } from '../../errors.js';
 import { CELL_WORDS, SERVER_CELL } from '../../flow/layout.js';
@@ -22,6 +21,7 @@ import type { CaptureFormat } from '../../ops/capture.js';
 import type { EventLog } from '../../ops/events.js';
 import type { TopAnswer, TopQuery } from '../../ops/top.js';
 import type { DesignatorProcess } from './designator.js';
+import { explain } from './explain.js';
 import { RateBoard } from './rate-board.js';
 
 /** A shard that has made no turn for so long is reported as unhealthy, well before it is fatal. */
@@ -161,30 +161,13 @@ export class DesignatorAppliance implements Appliance {
     ];
   }
 
-  explain({ client, vip: name, tunnel }: { client: string; vip: string; tunnel?: number }): ExplainRow {
-    const vip = this.process.binding.vips.find((candidate) => candidate.name === name && !candidate.removed);
-    if (vip === undefined) throw new DesignatorError('TD_NOT_FOUND', `no VIP is named "${name}"`, { vip: name });
-    const endpoint = parseEndpoint(client);
-    if (endpoint === null)
-      throw new DesignatorError('TD_USAGE', `client "${client}": write it as 192.0.2.1:1701 or [2001:db8::1]:1701`, {
-        client,
-      });
-    if (tunnel !== undefined) {
-      const known = this.tunnels({ vip: name, client, tunnel }).find((row) => row.state !== 'closing');
-      if (known !== undefined) {
-        return {
-          server: known.server,
-          reason: `tunnel ${tunnel} of ${client} is in the connection table (${known.state})`,
-          existing: true,
-        };
-      }
-    }
-    const refused = this.process.refuses(endpoint.words, vip);
-    if (refused !== null) return { server: null, reason: refused, existing: false };
-    const [a0, a1, a2, a3] = endpoint.words;
-    const { server, reason } = this.process.designator.peek(vip.index, a0 | 0, a1 | 0, a2 | 0, a3 | 0, tunnel ?? 0);
-    const row = this.process.binding.servers.find((candidate) => candidate.index === server);
-    return { server: row?.name ?? null, reason, existing: false };
+  explain(request: { client: string; vip: string; tunnel?: number }): ExplainRow {
+    const { table, binding, rows, designator, config } = this.process;
+    const parts = { memory: table.memory, binding, rows, designator, config };
+    return explain(
+      { ...parts, refuses: (words, vip) => this.process.refuses(words, vip), doubts: () => null },
+      request,
+    );
   }
 
   top(query: TopQuery): Promise<TopAnswer> {
