@@ -1,7 +1,16 @@
 /** `designator show …`: what the running designator says, as tables for people or as one JSON array. */
 import { type Command, Option } from 'commander';
 import { DesignatorError } from '../errors.js';
-import type { DropRow, ServerChange, ServerRow, TunnelRow, VipMapRow, VipRow, WorkerRow } from '../ops/appliance.js';
+import type {
+  DropRow,
+  FirewallRow,
+  ServerChange,
+  ServerRow,
+  TunnelRow,
+  VipMapRow,
+  VipRow,
+  WorkerRow,
+} from '../ops/appliance.js';
 import { splitClient } from '../ops/client-address.js';
 import { brokenOff, ControlClient, type Query, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
@@ -85,6 +94,16 @@ const DROP_COLUMNS: readonly Column<DropRow>[] = [
   { head: 'description', value: (row) => row.description },
 ];
 
+const FIREWALL_COLUMNS: readonly Column<FirewallRow>[] = [
+  { head: 'rule', value: (row) => row.rule, align: 'right' },
+  { head: 'name', value: (row) => row.name },
+  { head: 'action', value: (row) => row.action },
+  { head: 'match', value: (row) => row.match },
+  { head: 'limit', value: (row) => row.limit },
+  { head: 'matched', value: (row) => row.matched },
+  { head: 'refused', value: (row) => row.refused },
+];
+
 export function register(program: Command, context: CliContext): void {
   const show = program.command('show').description('show what the running designator does');
 
@@ -148,6 +167,10 @@ export function register(program: Command, context: CliContext): void {
 
   table('workers', 'shards: the threads that forward', '/v1/workers', WORKER_COLUMNS);
   table('drops', 'packets that ended here, by reason', '/v1/drops', DROP_COLUMNS);
+
+  table('firewall', 'firewall rules, in their order, and what they matched', '/v1/firewall', FIREWALL_COLUMNS).alias(
+    'rules',
+  );
 
   view(show, 'gateways', 'members of a gateway group (gateway role)').action(() => {
     throw new DesignatorError(

@@ -1,4 +1,5 @@
 /** Valid input into the form that the rest of the product reads: defaults, numbers, canonical addresses. */
+import type { RuleAttributes, RuleLimit } from '../flow/rule-list.js';
 import { formatWords } from '../wire/address.js';
 import type {
   AddressWords,
@@ -18,9 +19,11 @@ import {
   DEFAULT_PORTS,
   familyOf,
   type Parsed,
+  parseChannels,
   parseInterface,
   parseListen,
   parsePrefix,
+  parseProtocolVersion,
   parseRuleProtocol,
   parseUnicast,
 } from './values.js';
@@ -29,7 +32,8 @@ import {
 export function compile(file: string, input: ConfigInput): CompiledConfig {
   const { firewall, timeouts, control } = input;
   const limits = firewall.tunnelRequestRate;
-  const perSource = limits?.perSource === undefined ? null : parseRate(limits.perSource);
+  const perSource = rateOf(limits.perSource);
+  const total = rateOf(limits.total);
   return {
     file,
     outside: valid(parseInterface(input.interfaces.outside)),
@@ -43,8 +47,16 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
       default: firewall.default,
       rules: firewall.rules.map(compileRule),
       requestsPerSecond: perSource,
-      burst: perSource === null ? null : (limits?.burst ?? Math.max(1, Math.ceil(perSource))),
-      halfOpen: limits?.halfOpen ?? null,
+      burst: perSource === null ? null : (limits.burst ?? oneSecond(perSource)),
+      halfOpen: limits.halfOpen ?? null,
+      policy: {
+        totalPerSecond: total,
+        totalBurst: limits.totalBurst ?? oneSecond(total),
+        prefixIpv4: limits.prefixIpv4,
+        prefixIpv6: limits.prefixIpv6,
+        unknownSources: limits.unknownSources,
+        duplicatesMs: Math.round(seconds(limits.duplicates) * 1000),
+      },
     },
     timeouts: {
       halfOpen: seconds(timeouts.halfOpen),
@@ -142,18 +154,63 @@ function compileAddress(text: string): { address: string; words: AddressWords; f
 }
 
 function compileRule(rule: RuleInput, index: number): CompiledRule {
-  const match = rule.allow ?? rule.deny ?? {};
+  const match = rule.allow ?? rule.deny ?? rule.limit ?? {};
+  const attributes = attributesOf(match);
   const prefixes = (value: string | string[] | undefined): Prefix[] =>
     toList(value).map((text) => valid(parsePrefix(text)));
   return {
     name: rule.name ?? null,
-    action: rule.allow === undefined ? 'deny' : 'allow',
+    action: rule.allow !== undefined ? 'allow' : rule.deny !== undefined ? 'deny' : 'limit',
     from: prefixes(match.from),
     to: prefixes(match.to),
     vips: toList(match.vip),
     protocols: toList(match.protocol).map((text) => valid(parseRuleProtocol(text))),
+    ...(attributes === null ? {} : { attributes }),
+    ...(rule.limit === undefined ? {} : { limit: limitOf(rule) }),
     path: `firewall.rules[${index}]`,
   };
+}
+
+/** Null: the rule asks for none. */
+function attributesOf(match: NonNullable<RuleInput['allow']>): RuleAttributes | null {
+  const { hostName, vendorName, protocolVersion, framing, bearer, clientTunnelId } = match;
+  const attributes: RuleAttributes = {
+    ...(hostName === undefined ? {} : { hostName: toList(hostName) }),
+    ...(vendorName === undefined ? {} : { vendorName: toList(vendorName) }),
+    ...(protocolVersion === undefined
+      ? {}
+      : { protocolVersion: toList(protocolVersion).map((version) => valid(parseProtocolVersion(version))) }),
+    ...(framing === undefined ? {} : { framing: toList(framing).map((kind) => FRAMING[kind]) }),
+    ...(bearer === undefined ? {} : { bearer: toList(bearer).map((kind) => BEARER[kind]) }),
+    ...(clientTunnelId === undefined
+      ? {}
+      : { channel: toList(clientTunnelId).map((ids) => valid(parseChannels(ids))) }),
+  };
+  return Object.keys(attributes).length === 0 ? null : attributes;
+}
+
+/** RFC 2661 §4.4.3: bits of the capabilities AVPs. */
+const FRAMING = { none: 0, synchronous: 1, asynchronous: 2 } as const;
+const BEARER = { none: 0, digital: 1, analog: 2 } as const;
+
+function limitOf(rule: RuleInput): RuleLimit {
+  const all = rateOf(rule.rate);
+  const each = rateOf(rule.perSource);
+  return {
+    rate: all,
+    burst: rule.burst ?? oneSecond(all),
+    perSource: each,
+    perSourceBurst: rule.perSourceBurst ?? oneSecond(each),
+  };
+}
+
+function rateOf(text: string | undefined): number | null {
+  return text === undefined ? null : parseRate(text);
+}
+
+/** Burst of a rate for which none is written. */
+function oneSecond(rate: number | null): number {
+  return Math.max(1, Math.ceil(rate ?? 0));
 }
 
 function toList<T>(value: T | T[] | undefined): T[] {

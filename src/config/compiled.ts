@@ -4,6 +4,8 @@
  * interfaces and table indices.
  */
 
+import type { RuleAction, RuleAttributes, RuleLimit } from '../flow/rule-list.js';
+
 /** 4 words, IPv4 mapped (0, 0, 0xffff, a); numbers ≥ 0. */
 export type AddressWords = readonly [number, number, number, number];
 
@@ -92,13 +94,17 @@ export interface CompiledVip {
 /** A rule's tests are all that it names; an absent test matches everything. First match wins. */
 export interface CompiledRule {
   readonly name: string | null;
-  readonly action: 'allow' | 'deny';
+  readonly action: RuleAction;
   readonly from: readonly Prefix[];
   readonly to: readonly Prefix[];
   /** Names of VIPs: destination is that VIP's address (and, for its tunnel protocol, port). */
   readonly vips: readonly string[];
   /** Tunnel protocols, or IP protocols by name or number. */
   readonly protocols: readonly RuleProtocol[];
+  /** Tests of tunnel requests; absent: none. */
+  readonly attributes?: RuleAttributes | null;
+  /** With the action limit. */
+  readonly limit?: RuleLimit | null;
   /** For messages: 'firewall.rules[2]'. */
   readonly path: string;
 }
@@ -159,6 +165,15 @@ export interface CompiledConfig {
     readonly requestsPerSecond: number | null;
     readonly burst: number | null;
     readonly halfOpen: number | null;
+    readonly policy: {
+      /** null: no limit. */
+      readonly totalPerSecond: number | null;
+      readonly totalBurst: number;
+      readonly prefixIpv4: number;
+      readonly prefixIpv6: number;
+      readonly unknownSources: 'repeat' | 'admit';
+      readonly duplicatesMs: number;
+    };
   };
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number }; // seconds
   readonly health: CompiledHealth;

@@ -110,6 +110,13 @@ function firewallChanges({ firewall: old }: CompiledConfig, { firewall: next }: 
   limit('perSource', old.requestsPerSecond, next.requestsPerSecond);
   limit('burst', old.burst, next.burst);
   limit('halfOpen', old.halfOpen, next.halfOpen);
+  limit('total', old.policy.totalPerSecond, next.policy.totalPerSecond);
+  const policy = (what: keyof typeof old.policy): void => {
+    const [before, after] = [old.policy[what], next.policy[what]];
+    if (before !== after) changes.push(`tunnel requests: ${what} ${before ?? 'none'} → ${after ?? 'none'}`);
+  };
+  if (old.policy.totalPerSecond === next.policy.totalPerSecond) policy('totalBurst');
+  for (const key of ['prefixIpv4', 'prefixIpv6', 'unknownSources', 'duplicatesMs'] as const) policy(key);
   return changes;
 }
 

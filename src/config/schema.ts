@@ -4,19 +4,18 @@
  * tables of `docs/configuration.md`.
  */
 import { z } from 'zod';
+import { firewall } from './firewall-schema.js';
+import { COUNT_MAX, duration, listOf, rate, section, text } from './schema-parts.js';
 import { VIP_LIMIT } from '../flow/layout.js';
-import { formatDuration, parseBandwidth, parseDuration, parseRate } from './durations.js';
+import { parseBandwidth } from './durations.js';
 import {
   BUILT_PROTOCOLS,
   notAvailable,
   PROTOCOLS,
-  type Parsed,
   parseInterface,
   parseListen,
   parseName,
   parsePath,
-  parsePrefix,
-  parseRuleProtocol,
   parseSocketPath,
   parseUnicast,
 } from './values.js';
@@ -26,8 +25,6 @@ const WORKERS_MAX = 64;
 /** As many CPUs as the program's map of them has room for. */
 const SPREAD_MAX = 64;
 const WEIGHT_MAX = 1000;
-const RULE_LIMIT = 1024;
-const COUNT_MAX = 1_000_000_000;
 
 export const ALGORITHMS = [
   'round-robin',
@@ -44,14 +41,6 @@ export const LOAD_FALLBACKS = ['least-tunnels', 'least-sessions', 'least-recent-
 /** Bytes of a secret for load status messages. */
 export const SECRET_LENGTH = { min: 16, max: 256 } as const;
 
-/** Text that a parser of `values.ts` accepts; the parser's own sentence is the message. */
-function text(parse: (text: string) => Parsed<unknown>) {
-  return z.string().superRefine((value, context) => {
-    const result = parse(value);
-    if ('error' in result) context.addIssue({ code: 'custom', message: result.error, input: value });
-  });
-}
-
 /** A word of the contract of which this version does only some. */
 function available<const T extends readonly [string, ...string[]]>(
   words: T,
@@ -62,34 +51,6 @@ function available<const T extends readonly [string, ...string[]]>(
     if (!isBuilt(word)) context.addIssue({ code: 'custom', message: notAvailable(`${what} ${word}`), input: word });
   });
 }
-
-const listOf = <T extends z.ZodType>(item: T) => z.union([item, z.array(item).min(1)]);
-
-function duration(min: number, max: number) {
-  return z
-    .string({ error: 'it must be a duration with its unit: write 250ms, 5s, 2m or 1h' })
-    .superRefine((value, context) => {
-      const seconds = parseDuration(value);
-      const message =
-        seconds === null
-          ? `${JSON.stringify(value)} is no duration: write 250ms, 5s, 2m or 1h`
-          : seconds < min || seconds > max
-            ? `it must be from ${formatDuration(min)} to ${formatDuration(max)}`
-            : null;
-      if (message !== null) context.addIssue({ code: 'custom', message, input: value });
-    });
-}
-
-const rate = z.string({ error: 'it must be a rate: write 50/s' }).superRefine((value, context) => {
-  const perSecond = parseRate(value);
-  if (perSecond === null || perSecond <= 0) {
-    context.addIssue({
-      code: 'custom',
-      message: `${JSON.stringify(value)} is no rate above zero: write 50/s`,
-      input: value,
-    });
-  }
-});
 
 const port = z.int().min(1).max(65_535);
 const name = text(parseName);
@@ -202,62 +163,6 @@ const vip = z
   })
   .describe('One virtual address and its servers.');
 
-const match = z
-  .strictObject({
-    from: listOf(text(parsePrefix)).optional().describe('Source prefix or address.'),
-    to: listOf(text(parsePrefix)).optional().describe('Destination prefix or address.'),
-    vip: listOf(z.string())
-      .optional()
-      .describe('Name of a VIP: packets to its address; of its tunnel protocol, to its port.'),
-    protocol: listOf(
-      z.union([z.string(), z.int()]).superRefine((value, context) => {
-        const result = parseRuleProtocol(value);
-        if ('error' in result) context.addIssue({ code: 'custom', message: result.error, input: value });
-      }),
-    )
-      .optional()
-      .describe('A tunnel protocol (traffic to its VIPs), or an IP protocol by name or number.'),
-  })
-  .describe('What a packet must match: all of what is written, any value of a list. Empty matches every packet.');
-
-const rule = z
-  .strictObject({
-    allow: match.optional().describe('Packets to let through.'),
-    deny: match.optional().describe('Packets to drop.'),
-    name: z.string().min(1).max(100).optional().describe('For messages.'),
-  })
-  .superRefine((value, context) => {
-    if ((value.allow === undefined) === (value.deny === undefined)) {
-      const message =
-        value.allow === undefined ? 'a rule needs allow or deny' : 'a rule has either allow or deny, not both';
-      context.addIssue({ code: 'custom', message, input: value });
-    }
-  })
-  .describe('One rule.');
-
-const tunnelRequestRate = z
-  .strictObject({
-    perSource: rate
-      .optional()
-      .describe('Tunnel requests of one client address that would make a new tunnel, as `N/s`.'),
-    burst: z
-      .int()
-      .min(1)
-      .max(COUNT_MAX)
-      .optional()
-      .describe('How many such requests may come at once; one second’s worth when absent.'),
-    halfOpen: z
-      .int()
-      .min(1)
-      .max(COUNT_MAX)
-      .optional()
-      .describe('Tunnels that may be half open at a time, of all clients.'),
-  })
-  .describe('Limits of tunnel requests; no limit when absent.');
-
-/** Sections are optional and all their keys have defaults, so that an absent section means the same as an empty one. */
-const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
-
 const active = z.union([
   z.literal(false),
   z.strictObject({
@@ -323,17 +228,7 @@ export const configSchema = z.strictObject({
     .default('auto')
     .describe(`Threads that forward: 1 to ${WORKERS_MAX}, auto = available cores. Fixed until a restart.`),
   vips: z.array(vip).min(1).max(VIP_LIMIT).describe('The virtual addresses.'),
-  firewall: section({
-    default: z.enum(['allow', 'deny']).default('allow').describe('What happens to packets that no rule matches.'),
-    rules: z
-      .array(rule)
-      .max(RULE_LIMIT)
-      .default([])
-      .describe(
-        'Rules for every packet that comes in outside, tunnel or not, before anything else; the first match wins.',
-      ),
-    tunnelRequestRate: tunnelRequestRate.optional(),
-  }).describe('The firewall.'),
+  firewall,
   health: section({
     passive: z.boolean().default(true).describe('Learn the health of servers from the traffic that crosses.'),
     suspectAfter: duration(0.2, 60)

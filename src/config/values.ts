@@ -1,4 +1,5 @@
 /** Single values of the configuration: text into what it means. Each answers with a sentence when it cannot. */
+import { PATTERN_LIMIT } from '../flow/glob.js';
 import { formatWords, parseAddress, parseEndpoint } from '../wire/address.js';
 import type { AddressWords, InterfaceSpec, Prefix, Protocol, RuleProtocol } from './compiled.js';
 import { suggestion } from './suggest.js';
@@ -151,6 +152,32 @@ export function parseRuleProtocol(written: string | number): Parsed<RuleProtocol
   return {
     error: `${JSON.stringify(written)} is no protocol${suggestion(text, names)}: write ${names.join(', ')} or a number up to 255`,
   };
+}
+
+/** A pattern for names (flow/glob.ts). */
+export function parsePattern(text: string): Parsed<string> {
+  if (text.length > PATTERN_LIMIT) return { error: `a pattern has at most ${PATTERN_LIMIT} characters` };
+  if (/[\0-\x1f\x7f]/.test(text)) return { error: 'a pattern has no control characters' };
+  if (/(^|[^\\])(\\\\)*\\$/.test(text)) return { error: 'a pattern does not end in a single backslash' };
+  return { value: text };
+}
+
+/** `1.0`, as version << 8 | revision. A number in YAML loses its zero: 1 is 1.0. */
+export function parseProtocolVersion(written: string | number): Parsed<number> {
+  const match = /^(\d{1,3})(?:\.(\d{1,3}))?$/.exec(String(written));
+  const [version, revision] = [Number(match?.[1]), Number(match?.[2] ?? 0)];
+  if (match === null || version > 255 || revision > 255)
+    return { error: `${JSON.stringify(written)} is no protocol version: write "1.0"` };
+  return { value: (version << 8) | revision };
+}
+
+/** Tunnel ids: a number, or `1-99`. */
+export function parseChannels(written: string | number): Parsed<readonly [number, number]> {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(written));
+  const [least, greatest] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
+  if (match === null || least < 1 || greatest > 0xffff || greatest < least)
+    return { error: `${JSON.stringify(written)} is no tunnel id: write 1 to 65535, or a range as 1-99` };
+  return { value: [least, greatest] };
 }
 
 /** What is in the contract and not in this version is refused in the same words everywhere. */

@@ -70,7 +70,23 @@ export const MALFORMED_BASE: Int32Array = (() => {
   return base;
 })();
 
-export const STATISTICS_LENGTH = DROP_BASE + ALL_DROP_REASONS.length;
+/** Slots for the firewall's rules, twice as many as there may be, so that a slot is not given to another rule at once. */
+export const RULE_SLOTS = 2048;
+/** What no rule matched. */
+export const DEFAULT_SLOT = 0;
+/** Counters of a slot. */
+export const RULE_COUNTER = {
+  matched: 0, // packets and tunnel requests that the rule decided about
+  refused: 1, // of these, requests over the rule's rate
+} as const;
+const RULE_COUNTERS = 2;
+const RULE_BASE = DROP_BASE + ALL_DROP_REASONS.length;
+
+export function ruleCounter(slot: number, counter: number): number {
+  return RULE_BASE + slot * RULE_COUNTERS + counter;
+}
+
+export const STATISTICS_LENGTH = RULE_BASE + RULE_SLOTS * RULE_COUNTERS;
 
 export function newStatistics(): Float64Array {
   return new Float64Array(new SharedArrayBuffer(STATISTICS_LENGTH * 8));

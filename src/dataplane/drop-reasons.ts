@@ -29,6 +29,16 @@ export const DROP_REASONS = [
   ['firewall-denied', 'a firewall rule or the default denies it'],
   ['request-rate', 'tunnel request over firewall.tunnelRequestRate.perSource'],
   ['half-open-limit', 'tunnel request while firewall.tunnelRequestRate.halfOpen tunnels are half open'],
+  ['rule-rate', 'tunnel request over the rate of the firewall’s limit rule that it matches'],
+  ['request-total-rate', 'tunnel request over firewall.tunnelRequestRate.total'],
+  [
+    'request-unproven',
+    'first tunnel request of a source without a tunnel so far, while a flood of requests comes: its retransmission passes',
+  ],
+  [
+    'request-repeated',
+    'copy of a tunnel request that was forwarded less than firewall.tunnelRequestRate.duplicates ago',
+  ],
   ['no-server', 'no server of the VIP may take a new tunnel'],
   ['server-pace', 'every server of the VIP has had as many new tunnels as its leaky bucket lets through for now'],
   ['no-route', 'the host has no route to the packet’s destination through outside or inside'],

@@ -60,9 +60,24 @@ export interface Plan {
   readonly halfOpenLimit: number | null;
   /** A server that is back has its full share of new tunnels after so long. */
   readonly slowStartSeconds?: number;
+  readonly policy: PlanPolicy;
   /** Seconds. */
   readonly health: PlanHealth;
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number };
+}
+
+/** Limits of tunnel requests beside those of a source. */
+export interface PlanPolicy {
+  /** Requests a second of all sources, null = no limit. */
+  readonly totalPerSecond: number | null;
+  readonly totalBurst: number;
+  /** Bits of an address that make one source; IPv6's of 128, IPv4's of 32. */
+  readonly prefixIpv4: number;
+  readonly prefixIpv6: number;
+  /** What a source without a tunnel so far must do while a flood of requests comes. */
+  readonly unknownSources: 'repeat' | 'admit';
+  /** Copies of a request within so many milliseconds are dropped, 0 = none. */
+  readonly duplicatesMs: number;
 }
 
 /** Main thread → shard. */

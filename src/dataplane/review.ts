@@ -4,12 +4,13 @@
  * firewall's new verdict and takes out of the XDP program's hands what it may no longer forward; the second computes next
  * hops anew and lets in what may be forwarded by it. A restart in the middle begins with the first pass again.
  */
-import { CELL_WORDS, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
+import { CELL_WORDS, RECORD, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
 import type { Ageing } from './ageing.js';
 import type { ClientHops } from './client-hops.js';
 import type { Directory } from './directory.js';
-import type { Firewall } from './firewall.js';
+import { TUNNEL_DENIED, TUNNEL_UNDECIDED } from './firewall.js';
 import type { Offload } from './offload.js';
+import type { RequestPolicy } from './request-policy.js';
 import type { TunnelStore } from './tunnel-store.js';
 
 /** Records looked at per turn, in the second pass and in the first. */
@@ -28,7 +29,7 @@ export class Review {
     readonly store: TunnelStore,
     readonly ageing: Ageing,
     readonly hops: ClientHops,
-    readonly firewall: Firewall,
+    readonly policy: RequestPolicy,
     readonly offload: Offload,
   ) {}
 
@@ -75,12 +76,13 @@ export class Review {
   }
 
   #judge(record: number, directory: Directory): void {
-    const { store, firewall } = this;
+    const { store, policy } = this;
     const { table } = store;
     const slot = store.anyEntry(record);
     const vip = directory.vip(store.vipIndex(record));
     if (vip === null) return; // the main thread keeps it in the plan while tunnels use it
-    const denied = firewall.deniesTunnel(
+    const created = store.word(record, RECORD.created);
+    const verdict = policy.firewall.judgeTunnel(
       table.keyWord(slot, 0),
       table.keyWord(slot, 1),
       table.keyWord(slot, 2),
@@ -88,8 +90,9 @@ export class Review {
       vip,
       store.protocol(record),
       directory,
+      policy.attributesOf(record, created),
     );
-    store.setDenied(record, denied);
+    if (verdict !== TUNNEL_UNDECIDED) store.setDenied(record, verdict === TUNNEL_DENIED);
   }
 
   #renewSlice(directory: Directory, nowSeconds: number): void {

@@ -35,6 +35,8 @@ import { Local } from './local.js';
 import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
 import { countForwarded, recall } from './recall.js';
+import { newPolicyWords } from './policy-words.js';
+import { RequestPolicy } from './request-policy.js';
 import { Review } from './review.js';
 import { ServerWatch } from './server-watch.js';
 import { Tracker } from './tracker.js';
@@ -58,6 +60,8 @@ export interface ShardOptions {
   /** There is an XDP program that may forward by entries with FLAG_OFFLOADED; absent is false. */
   readonly offload?: boolean;
   readonly descriptors?: ReadonlyMap<string, TunnelDescriptor>;
+  /** Rates that all shards share (POLICY_WORD); absent: this shard is alone. */
+  readonly policy?: Int32Array;
 }
 
 export class Shard {
@@ -67,8 +71,8 @@ export class Shard {
   readonly #table: ConnectionTable;
   readonly #designator: Designator;
   readonly #hops: ClientHops;
-  readonly #admission: Admission;
   readonly #firewall: Firewall;
+  readonly #policy: RequestPolicy;
   readonly #floating: FloatingPorts;
   readonly #fragments: Fragments;
   readonly #errors: IcmpErrors;
@@ -97,14 +101,15 @@ export class Shard {
     this.store.events = this.#events;
     this.#designator = new Designator(memory, servers, lock, shard);
     this.#hops = new ClientHops(new NextHopTable(memory));
-    this.#admission = new Admission(memory);
-    this.#firewall = new Firewall(options.oneArm);
+    this.#firewall = new Firewall(options.oneArm, statistics);
+    const words = options.policy ?? newPolicyWords();
+    this.#policy = new RequestPolicy(memory, this.#firewall, new Admission(memory, words), statistics, words);
     this.#floating = new FloatingPorts(options.filterNeeded);
     const wheel = new TimerWheel(memory.records, RECORD_WORDS, RECORD.wheelNext, RECORD.wheelPrevious, port.clock[0]);
     this.#ageing = new Ageing(shard, this.store, wheel);
     const descriptors = options.descriptors ?? DESCRIPTORS;
     this.#offload = new Offload(this.store, options.offload ?? false, descriptors, statistics);
-    this.#review = new Review(this.store, this.#ageing, this.#hops, this.#firewall, this.#offload);
+    this.#review = new Review(this.store, this.#ageing, this.#hops, this.#policy, this.#offload);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
     this.#watch = new ServerWatch(this.store);
     const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
@@ -124,8 +129,7 @@ export class Shard {
       wheel,
       designator: this.#designator,
       hops: this.#hops,
-      admission: this.#admission,
-      firewall: this.#firewall,
+      policy: this.#policy,
       handOver: options.handOver,
       floating: this.#floating,
       offload: this.#offload,
@@ -240,8 +244,7 @@ export class Shard {
     const first = this.#directory === null;
     this.#directory = new Directory(this.#o.memory, plan, this.#o.descriptors ?? DESCRIPTORS);
     this.#designator.setPlan(plan);
-    this.#admission.setPlan(plan);
-    this.#firewall.setPlan(plan);
+    this.#policy.setPlan(plan);
     this.#ageing.setPlan(plan);
     this.#watch.setPassive(plan.health.passive);
     this.#farewell.setSettings(plan.health.farewell);
@@ -253,7 +256,10 @@ export class Shard {
   adopt(): number {
     const seconds = this.#o.port.clock[0];
     const adopted = this.#ageing.adopt(Math.floor(seconds), Math.floor(seconds * 1000) | 0);
-    if (adopted > 0) this.#review.restart(true);
+    if (adopted > 0) {
+      this.#policy.adopt(this.store, this.#ageing, seconds);
+      this.#review.restart(true);
+    }
     return adopted;
   }
 

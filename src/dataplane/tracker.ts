@@ -29,7 +29,6 @@ import {
   newControlEvent,
   type TunnelDescriptor,
 } from '../tunnels/descriptor.js';
-import type { Admission } from './admission.js';
 import { Answers, HELD } from './answers.js';
 import { type Batch, KEY_STRIDE, KIND_CONTROL_IN, KIND_DONE, KIND_UNBOUND_IN, KIND_UNBOUND_OUT } from './batch.js';
 import { drop, dropMalformed, wasHanded } from './classify.js';
@@ -39,11 +38,11 @@ import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import { CLOSE_REASON } from './event-tap.js';
 import type { Farewell } from './farewell.js';
-import type { Firewall } from './firewall.js';
 import type { FloatingPorts } from './floating-ports.js';
 import { Following } from './following.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
+import type { RequestPolicy } from './request-policy.js';
 import { requestPrint } from './request-print.js';
 import { Sessions } from './sessions.js';
 import type { ServerWatch } from './server-watch.js';
@@ -61,8 +60,7 @@ export interface TrackerParts {
   readonly wheel: TimerWheel;
   readonly designator: Designator;
   readonly hops: ClientHops;
-  readonly admission: Admission;
-  readonly firewall: Firewall;
+  readonly policy: RequestPolicy;
   readonly handOver: HandOver;
   readonly floating: FloatingPorts;
   readonly offload: Offload;
@@ -86,6 +84,8 @@ export class Tracker {
   #directory!: Directory;
   #nowSeconds = 0;
   #nowMs = 0;
+  /** Seconds with their fraction. */
+  #now = 0;
 
   constructor(parts: TrackerParts) {
     this.#p = parts;
@@ -104,6 +104,7 @@ export class Tracker {
   }
 
   setTime(seconds: number): void {
+    this.#now = seconds;
     this.#nowSeconds = Math.floor(seconds);
     this.#nowMs = Math.floor(seconds * 1000) | 0;
     this.#answers.setTime(this.#nowSeconds, this.#nowMs);
@@ -150,6 +151,12 @@ export class Tracker {
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
       if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
+      if (event.kind === EVENT_REQUEST && !this.#isReused(record, print)) {
+        if (!this.#p.policy.mayRepeat(record, store.state(record), this.#nowMs)) {
+          statistics[COUNTER.requestsRepeated]++;
+          return this.#drop(batch, i, DROP['request-repeated']);
+        }
+      }
       watch.fromClient(record, event);
       if (event.kind === EVENT_CLOSE) {
         if (farewell.message(record, true, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
@@ -194,15 +201,16 @@ export class Tracker {
     print: number,
     moved = false,
   ): void {
-    const { store, designator, lending, hops, admission, firewall, wheel, watch, statistics } = this.#p;
+    const { store, designator, lending, hops, policy, wheel, watch, statistics } = this.#p;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     const vip = this.#directory.vip(batch.local[i]);
     if (vip === null) return this.#unknown(batch, i);
-    if (firewall.denies(batch, i, this.#directory)) return this.#refuse(batch, i, DROP['firewall-denied']);
-    const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
-    const refused = moved ? -1 : admission.admit(a0, a1, a2, a3, this.#nowSeconds);
+    const refused = policy.judge(batch, i, descriptor, this.#directory, requestKey, moved, this.#now);
+    // A flood is not told request by request.
+    if (refused === DROP['request-unproven']) return this.#drop(batch, i, refused);
     if (refused >= 0) return this.#refuse(batch, i, refused);
+    const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
     const draft = this.#draft;
     draft.vip = vip;
     draft.protocol = descriptor.id;
@@ -258,6 +266,7 @@ export class Tracker {
     if (record < 0) return this.#refuse(batch, i, reason);
     statistics[COUNTER.requests]++;
     this.#prints[record] = print;
+    policy.made(batch, i, descriptor, record, this.#nowSeconds, this.#nowMs);
     if (followed >= 0) statistics[COUNTER.followed]++;
     watch.fromClient(record, this.#event);
     if (this.#event.recoverPeer !== 0) this.#answers.nameRecovered(batch, i, descriptor, record);
@@ -362,6 +371,7 @@ export class Tracker {
     if (slot < 0) slot = store.table.find(batch.keys, row);
     if (slot < 0) return this.#unknown(batch, i);
     this.#learn(record, fromClient);
+    if (event.kind === EVENT_CONNECTED) this.#p.policy.stands(batch.keys, row, this.#now);
     if (!fromClient) this.#answers.showAssigned(batch, i, descriptor, record);
     this.#finish(batch, i, slot);
   }

@@ -10,8 +10,11 @@
  * - An allow rule with more tests than the source may let anything of its sources pass: it counts as if it had none.
  * - A deny rule with more tests denies some of its sources' packets and leaves the others to the rules that follow. If
  *   these deny as well, all are denied: it counts as if it were not there.
+ * - A rule that judges tunnel requests only (by their attributes, or by a limit) has more tests than the source: allowing
+ *   or limiting, it may let requests pass, so their sources are left to the rules; denying, it counts as if it were not
+ *   there.
  */
-import type { RuleInput, RulePrefix } from './rule-list.js';
+import { isRequestRule, type RuleInput, type RulePrefix } from './rule-list.js';
 
 export type AddressWords = readonly [number, number, number, number];
 
@@ -62,7 +65,7 @@ export function compileDenyList(
   for (const words of exempt) list.add({ words, length: FULL_LENGTH }, DENY_LIST_ALLOW);
   let exact = true;
   for (const rule of rules) {
-    const more = rule.to.length > 0 || rule.vips.length > 0 || rule.protocols.length > 0;
+    const more = rule.to.length > 0 || rule.vips.length > 0 || rule.protocols.length > 0 || isRequestRule(rule);
     const prefixes = rule.from.length > 0 ? rule.from : EVERYTHING;
     // What earlier rules have decided, this one does not touch.
     if (more && prefixes.some((prefix) => !list.covers(prefix))) exact = false;

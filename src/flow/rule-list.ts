@@ -4,6 +4,8 @@
  * against, without an allocation.
  */
 
+import { Glob } from './glob.js';
+
 type Words = readonly [number, number, number, number];
 
 export interface RulePrefix {
@@ -32,23 +34,75 @@ export interface RuleProtocolInput {
   readonly services: readonly RuleService[];
 }
 
-/** One rule; an empty list of tests matches everything. */
+/** What a tunnel request says of who asks; −1 in a length or number = there, and unreadable (tunnels/descriptor.ts). */
+export interface RequestAttributes {
+  readonly view: DataView;
+  readonly hostAt: number;
+  readonly hostLength: number;
+  readonly vendorAt: number;
+  readonly vendorLength: number;
+  readonly protocolVersion: number;
+  readonly framing: number;
+  readonly bearer: number;
+  readonly channel: number;
+}
+
+/** Tests of a tunnel request's attributes; an absent one matches everything, of a list any may hold. */
+export interface RuleAttributes {
+  /** Patterns (glob.ts). */
+  readonly hostName?: readonly string[];
+  readonly vendorName?: readonly string[];
+  /** version << 8 | revision. */
+  readonly protocolVersion?: readonly number[];
+  /** Sets of bits of which one must be there; 0 = none is. */
+  readonly framing?: readonly number[];
+  readonly bearer?: readonly number[];
+  /** Ids that the asker assigned, [least, greatest]. */
+  readonly channel?: readonly (readonly [number, number])[];
+}
+
+/** Requests a second of a rule with the action `limit`: of all that it matches, and of each source; null = no limit. */
+export interface RuleLimit {
+  readonly rate: number | null;
+  readonly burst: number;
+  readonly perSource: number | null;
+  readonly perSourceBurst: number;
+}
+
+export type RuleAction = 'allow' | 'deny' | 'limit';
+
+/**
+ * One rule; an empty list of tests matches everything. With attributes or a limit it judges tunnel requests only; to
+ * every other packet it is as if it were not there.
+ */
 export interface RuleInput {
-  readonly action: 'allow' | 'deny';
+  readonly action: RuleAction;
   readonly from: readonly RulePrefix[];
   readonly to: readonly RulePrefix[];
   /** The packet goes to the address of one, and, if it is of the IP protocol of one of its services, to that port. */
   readonly vips: readonly RuleVip[];
   readonly protocols: readonly RuleProtocolInput[];
+  readonly attributes?: RuleAttributes | null;
+  /** With the action `limit`. */
+  readonly limit?: RuleLimit | null;
+  /** Where its counters stand (dataplane/counters.ts); absent = nowhere. */
+  readonly slot?: number;
+}
+
+/** Only tunnel requests are held against it. */
+export function isRequestRule(rule: Pick<RuleInput, 'action' | 'attributes'>): boolean {
+  return rule.action === 'limit' || (rule.attributes !== undefined && rule.attributes !== null);
 }
 
 /** What `ruleInputs` needs of a rule of the compiled configuration. */
 export interface NamedRule {
-  readonly action: 'allow' | 'deny';
+  readonly action: RuleAction;
   readonly from: readonly RulePrefix[];
   readonly to: readonly RulePrefix[];
   readonly vips: readonly string[];
   readonly protocols: readonly { readonly tunnel: string | null; readonly number: number | null }[];
+  readonly attributes?: RuleAttributes | null;
+  readonly limit?: RuleLimit | null;
 }
 
 export interface NamedVip {
@@ -73,6 +127,8 @@ export function ruleInputs(
   };
   return rules.map((rule) => ({
     action: rule.action,
+    ...(rule.attributes === undefined || rule.attributes === null ? {} : { attributes: rule.attributes }),
+    ...(rule.limit === undefined || rule.limit === null ? {} : { limit: rule.limit }),
     from: rule.from.map(({ words, length }) => ({ words, length })),
     to: rule.to.map(({ words, length }) => ({ words, length })),
     vips: rule.vips.map((name) => {
@@ -100,9 +156,18 @@ const KIND_VIP_SERVICE = 4; // words, IP protocol, port
 const KIND_SERVICE = 5; // words, IP protocol, port
 const KIND_PROTOCOL = 6; // IP protocol
 
+/** Answers of `evaluate` and `evaluateRequest` beside an index. */
+export const NO_RULE = -1; // the default applies
+export const UNDECIDED = -2; // a rule that would decide asks for attributes that are not known
+
 export class RuleList {
   readonly count: number;
+  /** A rule asks for attributes of requests. */
+  readonly readsAttributes: boolean;
   readonly #denies: Uint8Array;
+  /** Rules for requests only. */
+  readonly #requestOnly: Uint8Array;
+  readonly #attributes: readonly (AttributeTests | null)[];
   /**
    * Tests of all rules end to end; rule r has #tests[#starts[r] … #starts[r + 1]). Neighbours of one group are
    * alternatives; every group of the rule must have one that holds.
@@ -113,6 +178,11 @@ export class RuleList {
   constructor(rules: readonly RuleInput[]) {
     this.count = rules.length;
     this.#denies = Uint8Array.from(rules, (rule) => (rule.action === 'deny' ? 1 : 0));
+    this.#requestOnly = Uint8Array.from(rules, (rule) => (isRequestRule(rule) ? 1 : 0));
+    this.#attributes = rules.map(({ attributes, action }) =>
+      attributes === undefined || attributes === null ? null : new AttributeTests(attributes, action !== 'allow'),
+    );
+    this.readsAttributes = this.#attributes.some((tests) => tests !== null);
     const starts = [0];
     const tests: number[] = [];
     const add = (...operands: number[]): void => {
@@ -147,8 +217,9 @@ export class RuleList {
   }
 
   /**
-   * Index of the first rule that matches a packet, −1 = none, the default applies. `port` is the destination port; −1
-   * when it cannot be seen (a later fragment): then a test of the port holds in a deny rule and fails in an allow rule.
+   * Index of the first rule that matches a packet which is no tunnel request, −1 = none, the default applies. `port` is
+   * the destination port; −1 when it cannot be seen (a later fragment): then a test of the port holds in a deny rule and
+   * fails in an allow rule.
    */
   evaluate(
     s0: number,
@@ -162,8 +233,55 @@ export class RuleList {
     ipProtocol: number,
     port: number,
   ): number {
+    return this.#evaluate(0, s0, s1, s2, s3, d0, d1, d2, d3, ipProtocol, port);
+  }
+
+  /**
+   * The same of a tunnel request: all rules are asked, and then the attributes. An attribute that cannot be read is what
+   * the rule fears: its test holds in rules that deny or limit and fails in those that allow. `attributes` null: they are
+   * not known any more; UNDECIDED when they would decide.
+   */
+  evaluateRequest(
+    s0: number,
+    s1: number,
+    s2: number,
+    s3: number,
+    d0: number,
+    d1: number,
+    d2: number,
+    d3: number,
+    ipProtocol: number,
+    port: number,
+    attributes: RequestAttributes | null,
+  ): number {
+    for (let from = 0; ; from++) {
+      from = this.#evaluate(from, s0, s1, s2, s3, d0, d1, d2, d3, ipProtocol, port, true);
+      if (from < 0) return NO_RULE;
+      const tests = this.#attributes[from];
+      if (tests === null) return from;
+      if (attributes === null) return UNDECIDED;
+      if (tests.match(attributes)) return from;
+    }
+  }
+
+  /** The first rule from `first` on that matches, attributes apart. */
+  #evaluate(
+    first: number,
+    s0: number,
+    s1: number,
+    s2: number,
+    s3: number,
+    d0: number,
+    d1: number,
+    d2: number,
+    d3: number,
+    ipProtocol: number,
+    port: number,
+    request = false,
+  ): number {
     const tests = this.#tests;
-    for (let rule = 0; rule < this.count; rule++) {
+    for (let rule = first; rule < this.count; rule++) {
+      if (!request && this.#requestOnly[rule] !== 0) continue;
       const end = this.#starts[rule + 1];
       let matches = true;
       let test = this.#starts[rule];
@@ -197,12 +315,64 @@ export class RuleList {
       }
       if (matches) return rule;
     }
-    return -1;
+    return NO_RULE;
   }
 
   #portMatches(wanted: number, port: number, rule: number): boolean {
     if (wanted === 0) return true;
     return port < 0 ? this.#denies[rule] !== 0 : port === wanted;
+  }
+}
+
+/** The attribute tests of one rule. */
+class AttributeTests {
+  readonly #hostName: readonly Glob[] | null;
+  readonly #vendorName: readonly Glob[] | null;
+  readonly #tests: RuleAttributes;
+
+  constructor(
+    tests: RuleAttributes,
+    /** What an unreadable attribute counts as. */
+    readonly unreadable: boolean,
+  ) {
+    this.#tests = tests;
+    this.#hostName = tests.hostName?.map((pattern) => new Glob(pattern)) ?? null;
+    this.#vendorName = tests.vendorName?.map((pattern) => new Glob(pattern)) ?? null;
+  }
+
+  match(a: RequestAttributes): boolean {
+    const { protocolVersion, framing, bearer, channel } = this.#tests;
+    return (
+      this.#text(this.#hostName, a.view, a.hostAt, a.hostLength) &&
+      this.#text(this.#vendorName, a.view, a.vendorAt, a.vendorLength) &&
+      (protocolVersion === undefined || this.#number(a.protocolVersion, protocolVersion)) &&
+      (framing === undefined || this.#bits(a.framing, framing)) &&
+      (bearer === undefined || this.#bits(a.bearer, bearer)) &&
+      (channel === undefined || this.#range(a.channel, channel))
+    );
+  }
+
+  #text(patterns: readonly Glob[] | null, view: DataView, at: number, length: number): boolean {
+    if (patterns === null) return true;
+    if (length < 0) return this.unreadable;
+    for (const pattern of patterns) if (pattern.matches(view, at, length)) return true;
+    return false;
+  }
+
+  #number(value: number, wanted: readonly number[]): boolean {
+    return value < 0 ? this.unreadable : wanted.includes(value);
+  }
+
+  #bits(value: number, wanted: readonly number[]): boolean {
+    if (value < 0) return this.unreadable;
+    for (const bits of wanted) if (bits === 0 ? value === 0 : (value & bits) !== 0) return true;
+    return false;
+  }
+
+  #range(value: number, wanted: readonly (readonly [number, number])[]): boolean {
+    if (value < 0) return this.unreadable;
+    for (const [least, greatest] of wanted) if (value >= least && value <= greatest) return true;
+    return false;
   }
 }
 

@@ -3,7 +3,7 @@
  * deterministic. What each rule is for: docs/decisions/0004. nft 1.0.6 wants a line break after every statement, knows
  * no `destroy` and no `icmpv6 taddr`, hence the raw payload expressions.
  */
-import type { RuleInput, RulePrefix, RuleService } from '../flow/rule-list.js';
+import { isRequestRule, type RuleInput, type RulePrefix, type RuleService } from '../flow/rule-list.js';
 import { formatIpv4, formatIpv6, isIpv4, parseAddress } from '../wire/address.js';
 
 /** An address in canonical text and a UDP port. */
@@ -253,7 +253,10 @@ function firewall(input: HostFilterInput, oneArm: boolean): string[] {
   return [
     `${NEIGHBOUR_DISCOVERY} accept`,
     ...exempt,
-    ...input.rules.flatMap((rule) => FAMILIES.flatMap((family) => firewallRule(rule, family))),
+    // Tunnel requests never reach the host, so rules for them alone have nothing to say here.
+    ...input.rules
+      .filter((rule) => !isRequestRule(rule))
+      .flatMap((rule) => FAMILIES.flatMap((family) => firewallRule(rule, family))),
     ...(input.denyByDefault ? ['meta protocol { ip, ip6 } drop'] : []),
   ];
 }

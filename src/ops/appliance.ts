@@ -90,6 +90,21 @@ export interface DropRow {
   packets: number;
   description: string;
 }
+/** One rule of the firewall, or what stands behind the rules: the default, and the XDP program's deny list. */
+export interface FirewallRow {
+  /** As in the file: firewall.rules[0] is 0; null for what is no rule. */
+  rule: number | null;
+  name: string;
+  action: 'allow' | 'deny' | 'limit';
+  /** In words. */
+  match: string;
+  /** The rates of a limit, in words; null for other actions. */
+  limit: string | null;
+  /** Packets and tunnel requests that it decided about; not those of a tunnel whose request it has let through. */
+  matched: number;
+  /** Tunnel requests over its rates. */
+  refused: number;
+}
 export interface ExplainRow {
   server: string | null;
   reason: string;
@@ -170,6 +185,8 @@ export interface Appliance {
   tunnelSlices?(filter: TunnelFilter): Iterable<readonly TunnelRow[]>;
   workers(): WorkerRow[];
   drops(): DropRow[];
+  /** In the order of the rules. */
+  firewall(): FirewallRow[];
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */

@@ -122,6 +122,8 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
   app.get('/v1/workers', { schema: ROUTES.workers }, async () => appliance.workers());
   app.get('/v1/drops', { schema: ROUTES.drops }, async () => appliance.drops());
 
+  app.get('/v1/firewall', { schema: ROUTES.firewall }, async () => appliance.firewall());
+
   app.get<{ Querystring: TunnelFilter }>('/v1/tunnels', { schema: ROUTES.tunnels }, (request, reply) => {
     const slices = tunnelSlices(appliance, withClient(request.query));
     void reply.type('application/json; charset=utf-8').send(Readable.from(jsonArray(slices)));

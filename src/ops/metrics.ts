@@ -5,7 +5,7 @@
  * version would need a label of its own, so `designator_build_info` carries it in its HELP text.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { Appliance, DropRow, ServerRow, Totals, VipRow, WorkerRow } from './appliance.js';
+import type { Appliance, DropRow, FirewallRow, ServerRow, Totals, VipRow, WorkerRow } from './appliance.js';
 import { readProcessFacts } from './process-facts.js';
 
 export type MetricLabel = 'vip' | 'server' | 'reason' | 'shard' | 'protocol';
@@ -19,6 +19,7 @@ interface Reading {
   readonly servers: readonly ServerRow[];
   readonly workers: readonly WorkerRow[];
   readonly drops: readonly DropRow[];
+  readonly firewall: readonly FirewallRow[];
 }
 
 export class Metrics {
@@ -31,6 +32,7 @@ export class Metrics {
     this.#shards();
     this.#vips();
     this.#servers();
+    this.#firewall();
     this.#table();
     this.#process(build);
   }
@@ -49,6 +51,7 @@ export class Metrics {
       servers: this.#appliance.servers(),
       workers: this.#appliance.workers(),
       drops: this.#appliance.drops(),
+      firewall: this.#appliance.firewall(),
     };
     for (const fill of this.#fillers) fill(reading);
     return this.#registry.metrics();
@@ -172,6 +175,26 @@ export class Metrics {
         tunnels.set(of, row.tunnels);
         sessions.set(of, row.sessions);
         if (row.load !== null) load.set(of, row.load);
+      }
+    });
+  }
+
+  /** The reason of a decision is the rule's name; as many as the configuration has. */
+  #firewall(): void {
+    const matched = this.#counter(
+      'firewall_matched_total',
+      'Packets and tunnel requests that a firewall rule decided about; reason is the rule’s name.',
+      ['reason'],
+    );
+    const refused = this.#counter(
+      'firewall_over_limit_total',
+      'Tunnel requests over the rates of a limit rule; reason is the rule’s name.',
+      ['reason'],
+    );
+    this.#fillers.push((reading) => {
+      for (const row of reading.firewall) {
+        matched.inc({ reason: row.name }, row.matched);
+        if (row.action === 'limit') refused.inc({ reason: row.name }, row.refused);
       }
     });
   }

@@ -97,6 +97,15 @@ export const SHARED_SCHEMAS = [
     reason: { ...textOrNull, description: 'why io is not a better one' },
   }),
   row('Drop', { reason: text, packets: integer, description: text }),
+  row('FirewallRule', {
+    rule: { ...integerOrNull, description: 'as in the file, from 0; null for what is no rule' },
+    name: text,
+    action: { type: 'string', enum: ['allow', 'deny', 'limit'] },
+    match: text,
+    limit: textOrNull,
+    matched: { ...integer, description: 'packets and tunnel requests that it decided about' },
+    refused: { ...integer, description: 'tunnel requests over its rates' },
+  }),
   row('Explanation', {
     server: textOrNull,
     reason: text,
@@ -180,6 +189,7 @@ export const ROUTES = {
   servers: list('Servers', 'Server', 'One row a server.'),
   workers: list('Shards', 'Worker', 'One row a shard.'),
   drops: list('Packets that ended here', 'Drop', 'One row a reason.'),
+  firewall: list('Firewall rules and what they matched', 'FirewallRule', 'One row a rule, then the default.'),
   tunnels: {
     summary: 'Tunnels',
     description: 'Sent while it is made, one row a line; tunnels that come or go meanwhile may be listed or not.',

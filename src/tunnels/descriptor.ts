@@ -77,6 +77,41 @@ export function newControlEvent(): ControlEvent {
   };
 }
 
+/** An attribute that is there and cannot be read: hidden, of a wrong length, or twice with different values. */
+export const UNREADABLE = -1;
+
+/** What a tunnel request says of who asks, for the firewall. Texts stay where they are in `view`. */
+export interface TunnelAttributes {
+  view: DataView;
+  /** Byte offset and length of the host name; length 0 = none, UNREADABLE. */
+  hostAt: number;
+  hostLength: number;
+  vendorAt: number;
+  vendorLength: number;
+  /** version << 8 | revision; 0 none, UNREADABLE. */
+  protocolVersion: number;
+  /** Bits 1 synchronous, 2 asynchronous; UNREADABLE. */
+  framing: number;
+  /** Bits 1 digital, 2 analog; UNREADABLE. */
+  bearer: number;
+  /** Id that the asker assigned; 0 none, UNREADABLE. */
+  channel: number;
+}
+
+export function newTunnelAttributes(): TunnelAttributes {
+  return {
+    view: new DataView(new ArrayBuffer(0)),
+    hostAt: 0,
+    hostLength: 0,
+    vendorAt: 0,
+    vendorLength: 0,
+    protocolVersion: 0,
+    framing: 0,
+    bearer: 0,
+    channel: 0,
+  };
+}
+
 export interface TunnelDescriptor {
   /** As in the configuration: 'l2tp'. */
   readonly name: string;
@@ -133,6 +168,11 @@ export interface TunnelDescriptor {
   endMessage?(channel: number, assigned: number, ns: number, nr: number, result: number, error: number): Uint8Array;
   /** The payload of a message that only acknowledges. Allocates. */
   ackMessage?(channel: number, ns: number, nr: number): Uint8Array;
+  /**
+   * Reads what the firewall may ask of a request that `read` accepted (offsets as there) into `attributes`. Allocates
+   * nothing; may not throw on any bytes. Absent: the protocol's requests tell nothing.
+   */
+  attributes?(view: DataView, offset: number, end: number, attributes: TunnelAttributes): void;
   /** One line of text for logs and captures, of any packet, malformed ones too. Allocates; never throws. */
   describe?(view: DataView, offset: number, end: number): string;
 }

@@ -48,6 +48,7 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     macs: [task.ports[0].mac, (task.ports[1] ?? task.ports[0]).mac],
     oneArm: task.oneArm,
     filterNeeded: task.io.kind === 'packet',
+    policy: task.policy,
     offload: task.io.kind === 'xdp' && task.io.offload,
   });
   try {

@@ -29,6 +29,8 @@ export interface ShardTask {
   readonly handOver: SharedArrayBuffer;
   readonly capture: SharedArrayBuffer;
   readonly events: SharedArrayBuffer;
+  /** Rates that all shards share (POLICY_WORD). */
+  readonly policy: Int32Array;
   /** Event descriptors of all shards, to wake them; every thread of the process may use them. */
   readonly wakeFds: readonly number[];
   readonly table: { readonly fd: number; readonly length: number; readonly connections: number };

@@ -45,7 +45,21 @@ describe('a valid file', () => {
           ],
         },
       ],
-      firewall: { default: 'allow', rules: [], requestsPerSecond: null, burst: null, halfOpen: null },
+      firewall: {
+        default: 'allow',
+        rules: [],
+        requestsPerSecond: null,
+        burst: null,
+        halfOpen: null,
+        policy: {
+          totalPerSecond: null,
+          totalBurst: 1,
+          prefixIpv4: 32,
+          prefixIpv6: 64,
+          unknownSources: 'repeat',
+          duplicatesMs: 100,
+        },
+      },
       timeouts: { halfOpen: 60, idle: 600, closing: 35 },
       health: {
         passive: true,
@@ -309,11 +323,15 @@ describe('refused, with a reason', () => {
     ['workers by name', withTop({ workers: 'all' }), 'workers: it must be auto or a whole number, not "all"'],
     ['table', withTop({ table: { connections: 15 } }), 'table.connections: it must be at least 16, not 15'],
     ['large table', withTop({ table: { connections: 16_000_001 } }), 'table.connections: it must be at most 16000000'],
-    ['no rule', withTop({ firewall: { rules: [{ name: 'x' }] } }), 'firewall.rules.0: a rule needs allow or deny'],
+    [
+      'no rule',
+      withTop({ firewall: { rules: [{ name: 'x' }] } }),
+      'firewall.rules.0: a rule needs allow, deny or limit',
+    ],
     [
       'both',
       withTop({ firewall: { rules: [{ allow: {}, deny: {} }] } }),
-      'firewall.rules.0: a rule has either allow or deny, not both',
+      'firewall.rules.0: a rule has only one of allow, deny or limit',
     ],
     [
       'unknown test',

@@ -21,6 +21,7 @@ vips:
     servers: [${SERVERS.map((address, n) => `{ name: s${n}, address: ${address}, weight: ${WEIGHTS[address]} }`).join(', ')}]
 timeouts: { halfOpen: 60s, idle: 600s, closing: 35s }
 table: { connections: ${CONNECTIONS} }
+firewall: { tunnelRequestRate: { duplicates: 0ms } }
 `);
 const CLIENTS = ['192.128.10.5:1701', '192.128.10.5:4000', '192.128.10.6:1701'];
 

@@ -5,6 +5,7 @@ import type {
   CaptureStream,
   DropRow,
   ExplainRow,
+  FirewallRow,
   ReloadResult,
   ServerCommand,
   ServerRow,
@@ -209,6 +210,22 @@ export class FakeAppliance implements Appliance {
       table: { entries: 9, slots: 1024, tunnels: 3, limit: 512, sessions: 4 },
       reloads: { ok: 2, failed: 1, lastOkSeconds: 1_893_553_445 },
     };
+  }
+
+  firewall(): FirewallRow[] {
+    const nothing = { limit: null, matched: 0, refused: 0 };
+    return [
+      {
+        rule: 0,
+        name: 'cpe',
+        action: 'limit',
+        match: 'hostName cpe-*',
+        limit: '100/s (burst 200)',
+        matched: 12,
+        refused: 5,
+      },
+      { rule: null, name: 'default', action: 'allow', match: 'everything else', ...nothing },
+    ];
   }
 
   explain({ client, vip, tunnel }: { client: string; vip: string; tunnel?: number }): ExplainRow {

@@ -108,7 +108,11 @@ export const GOLDEN: readonly GoldenCase[] = [
   },
   {
     name: 'sccrq-copy-after-the-answer',
-    frames: timed(...open(S2, 7, 99), up(sccrq({ assigned: 7 })), up(sccrq({ assigned: 8 }))),
+    frames: timed(...open(S2, 7, 99), 1, up(sccrq({ assigned: 7 })), up(sccrq({ assigned: 8 }))),
+  },
+  {
+    name: 'sccrq-copies-at-once-pass-once',
+    frames: timed(up(sccrq({ assigned: 7 })), up(sccrq({ assigned: 7 })), 0.2, up(sccrq({ assigned: 7 }))),
   },
   {
     name: 'stopccn-with-tunnel-id-0',

@@ -88,7 +88,10 @@ const typed = (type: number, options: Message, ...avps: Uint8Array[]): Uint8Arra
 const assignedId = (type: number, { assigned, hidden }: Assigning): Uint8Array =>
   hidden ? avp(type, [0xde, 0xad, 0xbe, 0xef], { hidden: true }) : avp(type, assigned);
 
-const start = (type: number, options: Assigning & { host?: string }): Uint8Array =>
+/** `more`: AVPs behind the usual ones. */
+type Starting = Assigning & { host?: string; more?: readonly Uint8Array[] };
+
+const start = (type: number, options: Starting): Uint8Array =>
   typed(
     type,
     options,
@@ -97,10 +100,11 @@ const start = (type: number, options: Assigning & { host?: string }): Uint8Array
     avp(7, text(options.host ?? 'test')),
     assignedId(9, options),
     avp(10, 4), // receive window
+    ...(options.more ?? []),
   );
 
 /** Header ids 0, Ns 0, Nr 0 unless told otherwise. */
-export const sccrq = (options: Assigning & { host?: string }): Uint8Array => start(MESSAGE.SCCRQ, options);
+export const sccrq = (options: Starting): Uint8Array => start(MESSAGE.SCCRQ, options);
 export const sccrp = (options: Assigning & { tunnel: number; host?: string }): Uint8Array =>
   start(MESSAGE.SCCRP, { nr: 1, ...options });
 export const scccn = (options: Message & { tunnel: number }): Uint8Array =>

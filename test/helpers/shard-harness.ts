@@ -5,7 +5,8 @@
 import { COUNTER, DROP_BASE, ALL_DROP_REASONS, newStatistics } from '../../src/dataplane/counters.js';
 import { CAPTURE_SLOTS } from '../../src/dataplane/capture-tap.js';
 import { HandOver, handOverLength } from '../../src/dataplane/hand-over.js';
-import type { Plan, ShardMessage } from '../../src/dataplane/plan.js';
+import type { Plan, PlanPolicy, ShardMessage } from '../../src/dataplane/plan.js';
+import { newPolicyWords } from '../../src/dataplane/policy-words.js';
 import { Shard } from '../../src/dataplane/shard.js';
 import type { CompiledConfig, CompiledRule } from '../../src/config/compiled.js';
 import {
@@ -166,6 +167,7 @@ export interface HarnessOptions {
   requestsPerSecond?: number | null;
   burst?: number | null;
   halfOpen?: number | null;
+  policy?: Partial<PlanPolicy>;
   filterNeeded?: boolean;
   routes?: RouteSnapshot;
   descriptors?: ReadonlyMap<string, TunnelDescriptor>;
@@ -176,6 +178,16 @@ export interface HarnessOptions {
   /** Slots of every shard's event ring (a power of two); absent: nobody is told. */
   eventSlots?: number;
 }
+
+/** The defaults of the configuration, but no copy of a request is dropped. */
+export const NO_POLICY: PlanPolicy = {
+  totalPerSecond: null,
+  totalBurst: 1,
+  prefixIpv4: 32,
+  prefixIpv6: 64,
+  unknownSources: 'repeat',
+  duplicatesMs: 0,
+};
 
 export const VIP = '200.200.100.1';
 export const CLIENT = '192.128.10.5';
@@ -258,6 +270,7 @@ export class Harness {
     this.config = this.configOf(options);
     this.plan = this.bind();
     const handOver = new SharedArrayBuffer(handOverLength(count));
+    const policy = newPolicyWords();
     this.ports = Array.from({ length: count }, () => new TestPort(this.memory, options.kind));
     this.statistics = Array.from({ length: count }, newStatistics);
     const captureLength = FrameRing.byteLength(CAPTURE_SLOTS);
@@ -279,6 +292,7 @@ export class Harness {
           oneArm: false,
           filterNeeded: options.filterNeeded ?? false,
           offload: options.offload ?? false,
+          policy,
           ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
         }),
     );
@@ -304,6 +318,7 @@ export class Harness {
         requestsPerSecond: options.requestsPerSecond ?? null,
         burst: options.burst ?? null,
         halfOpen: options.halfOpen ?? null,
+        policy: { ...NO_POLICY, ...options.policy },
       },
       timeouts: { halfOpen: 60, idle: 600, closing: 35 },
       health: {

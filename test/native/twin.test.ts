@@ -15,6 +15,7 @@ import { BATCH_CAPACITY, type PacketPort, PORT_NONE, VERDICT_DROP, VERDICT_PASS 
 import { type AddressWords, parseAddress } from '../../src/wire/address.js';
 import { newMemory, numbers } from '../flow/memory.js';
 import { FUZZ_RUNS } from '../helpers/fuzz.js';
+import { NO_POLICY } from '../helpers/shard-harness.js';
 import { frame, l2tpData, sccrq, udpFrame, zlb } from '../helpers/packet-builder.js';
 import { newColumns } from './rig.js';
 
@@ -84,6 +85,8 @@ class Pair {
       rules: [],
       denyByDefault: false,
       requestsPerSecond: null,
+      policy: NO_POLICY,
+      health: { passive: true, farewell: { close: true, result: 2, error: 7, pace: 1000 } },
       burst: null,
       halfOpenLimit: null,
       timeouts: { halfOpen: 60, idle: 600, closing: 35 },

@@ -33,6 +33,7 @@ describe('routes of the socket', () => {
     ['/v1/tunnels', () => appliance.tunnels()],
     ['/v1/workers', () => appliance.workers()],
     ['/v1/drops', () => appliance.drops()],
+    ['/v1/firewall', () => appliance.firewall()],
   ])('GET %s answers the rows of the appliance, unchanged', async (path, rows) => {
     const answer = await get(path);
     expect(answer.status).toBe(200);
@@ -204,6 +205,7 @@ describe('routes of the socket', () => {
       'get /v1/drops',
       'get /v1/events',
       'get /v1/explain',
+      'get /v1/firewall',
       'get /v1/servers',
       'get /v1/top',
       'get /v1/tunnels',

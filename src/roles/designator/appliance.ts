@@ -7,6 +7,7 @@ import type {
   CaptureStream,
   DropRow,
   ExplainRow,
+  FirewallRow,
   ReloadResult,
   ServerCommand,
   ServerRow,
@@ -103,6 +104,10 @@ export class DesignatorAppliance implements Appliance {
     return [...packets, ...this.process.load.drops()];
   }
 
+  firewall(): FirewallRow[] {
+    return this.process.policy.rows(this.process.config);
+  }
+
   #sum(counter: number): number {
     return this.process.statistics.reduce((sum, statistics) => sum + statistics[counter], 0);
   }
@@ -162,12 +167,10 @@ export class DesignatorAppliance implements Appliance {
   }
 
   explain(request: { client: string; vip: string; tunnel?: number }): ExplainRow {
-    const { table, binding, rows, designator, config } = this.process;
+    const { table, binding, rows, designator, config, policy } = this.process;
     const parts = { memory: table.memory, binding, rows, designator, config };
-    return explain(
-      { ...parts, refuses: (words, vip) => this.process.refuses(words, vip), doubts: () => null },
-      request,
-    );
+    const refuses = policy.refuses.bind(policy);
+    return explain({ ...parts, refuses, doubts: policy.doubts.bind(policy) }, request);
   }
 
   top(query: TopQuery): Promise<TopAnswer> {

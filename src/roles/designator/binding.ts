@@ -31,6 +31,8 @@ import { SpinLock } from '../../flow/spin-lock.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import { formatAddress } from '../../wire/address.js';
 
+import { RuleSlots } from './rule-slots.js';
+
 /** A VIP or server that may no longer be in the configuration. */
 export interface BoundServer extends PlanServer {
   readonly vip: number;
@@ -46,6 +48,7 @@ export class Binding {
   readonly #lock: SpinLock;
   readonly #addresses: AddressTable;
   #shards = 1;
+  readonly ruleSlots = new RuleSlots();
   vips: BoundVip[] = [];
   servers: BoundServer[] = [];
 
@@ -84,10 +87,13 @@ export class Binding {
       generation: Atomics.add(this.memory.header, HEADER.configGeneration, 1) + 1,
       vips: this.vips,
       servers: this.servers,
-      rules: ruleInputs(firewall.rules, config.vips, (name) => {
-        const descriptor = DESCRIPTORS.get(name);
-        return { ipProtocol: descriptor?.ipProtocol ?? 0, hasPorts: descriptor?.hasPorts ?? false };
-      }),
+      rules: this.ruleSlots.assign(
+        ruleInputs(firewall.rules, config.vips, (name) => {
+          const descriptor = DESCRIPTORS.get(name);
+          return { ipProtocol: descriptor?.ipProtocol ?? 0, hasPorts: descriptor?.hasPorts ?? false };
+        }),
+        firewall.rules.map(({ name }) => name),
+      ),
       denyByDefault: firewall.default === 'deny',
       requestsPerSecond: firewall.requestsPerSecond,
       burst: firewall.burst,
@@ -97,6 +103,7 @@ export class Binding {
         farewell: { ...config.health.onDown, pace: config.health.onDown.pace / Math.max(1, this.#shards) },
       },
       slowStartSeconds: config.health.slowStart,
+      policy: firewall.policy,
       timeouts: config.timeouts,
     };
   }

@@ -6,8 +6,6 @@ import { availableParallelism } from 'node:os';
 import type { CompiledConfig } from '../../config/compiled.js';
 import { CAPTURE_SLOTS } from '../../dataplane/capture-tap.js';
 import { COUNTER, newStatistics } from '../../dataplane/counters.js';
-import { Directory } from '../../dataplane/directory.js';
-import { Firewall } from '../../dataplane/firewall.js';
 import { handOverLength } from '../../dataplane/hand-over.js';
 import type { Plan, ShardNotice } from '../../dataplane/plan.js';
 import { Designator } from '../../designation/designate.js';
@@ -31,8 +29,7 @@ import { type AddressWords, parseAddress } from '../../wire/address.js';
 import { newControl } from '../../workers/control.js';
 import { ShardPool } from '../../workers/pool.js';
 import type { ShardTask } from '../../workers/shard-task.js';
-import { DESCRIPTORS } from '../../tunnels/index.js';
-import { Binding, type BoundVip } from './binding.js';
+import { Binding } from './binding.js';
 import { CapturePump } from './capture-pump.js';
 import type { Bound, Datapath } from './datapath.js';
 import { captureFilters } from './capture-filters.js';
@@ -44,6 +41,7 @@ import { HealthKeeper } from './health-keeper.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
 import { LoadKeeper } from './load-keeper.js';
 import { announcements, question } from './own-frames.js';
+import { PolicyDesk } from './policy-desk.js';
 import { Rows } from './rows.js';
 import type { OpenedTable } from './table-file.js';
 
@@ -86,6 +84,7 @@ export class DesignatorProcess {
   readonly commands: ServerCommands;
   readonly designator: Designator;
   readonly reloads = { ok: 0, failed: 0, lastOkSeconds: Date.now() / 1000 };
+  readonly policy: PolicyDesk;
   readonly ioOf: string[];
   config: CompiledConfig;
   #plan: Plan;
@@ -127,6 +126,15 @@ export class DesignatorProcess {
     this.designator.setPlan(this.#plan);
     this.rows = new Rows(memory, this.binding, now);
     this.statistics = Array.from({ length: shards }, newStatistics);
+    this.policy = new PolicyDesk({
+      memory,
+      plan: this.#plan,
+      slots: this.binding.ruleSlots,
+      statistics: this.statistics,
+      kernel: () => this.datapath.totals(),
+      now,
+      logger: options.logger,
+    });
     this.ioOf = new Array(shards).fill(this.datapath.words);
     this.#controls = Array.from({ length: shards }, newControl);
     this.#wakeFds = Array.from({ length: shards }, () => addon.eventFd());
@@ -301,6 +309,7 @@ export class DesignatorProcess {
       handOver: this.#handOver,
       capture: this.#captureMemory[shard],
       events: this.events.memory[shard],
+      policy: this.policy.words,
       wakeFds: this.#wakeFds,
       table: { fd: this.table.fd, length: this.table.length, connections: config.table.connections },
       io,
@@ -356,17 +365,6 @@ export class DesignatorProcess {
       throw new DesignatorError('TD_NOT_FOUND', `no running shard ${shard}`);
   }
 
-  /** Why a new tunnel of this client would be refused before any server is asked for, or null. */
-  refuses(words: readonly number[], vip: BoundVip): string | null {
-    const directory = new Directory(this.table.memory, this.#plan);
-    const firewall = new Firewall(false);
-    firewall.setPlan(this.#plan);
-    const protocol = DESCRIPTORS.get(vip.protocols[0])?.id ?? 0;
-    return firewall.deniesTunnel(words[0] | 0, words[1] | 0, words[2] | 0, words[3] | 0, vip, protocol, directory)
-      ? 'the firewall denies this client'
-      : null;
-  }
-
   shardStatus() {
     return this.#pool.status();
   }
@@ -405,6 +403,7 @@ export class DesignatorProcess {
     this.commands.tick();
     this.load.tick();
     if (++this.#ticks % 5 !== 0) return;
+    this.policy.tick();
     this.#neighbours.tick();
     for (const sentence of this.datapath.tick()) {
       this.#o.logger.warn({ io: this.datapath.words }, sentence);
@@ -469,6 +468,7 @@ export class DesignatorProcess {
     }
     this.config = config;
     this.#plan = plan;
+    this.policy.setPlan(plan);
     this.health.setConfig(config);
     this.datapath.update(this.#bound());
     this.#network.setServers(this.#serverAddresses());

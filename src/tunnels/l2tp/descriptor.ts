@@ -7,6 +7,7 @@
 import type { TunnelDescriptor } from '../descriptor.js';
 import { CLASS_CONTROL, CLASS_CONTROL_UNBOUND, CLASS_DATA } from '../descriptor.js';
 import { AVP_ASSIGNED_TUNNEL_ID, AVP_RESULT_CODE } from './avp-table.js';
+import { readAttributes } from './attributes.js';
 import { type AvpFields, avpVendor, checkAvp, isMessageType } from './avp.js';
 import {
   CONTROL_HEADER_LENGTH,
@@ -160,6 +161,11 @@ export const l2tp: TunnelDescriptor = {
 
   ackMessage(channel, ns, nr) {
     return buildMessage({ tunnel: channel, ns, nr });
+  },
+
+  attributes(view, offset, end, attributes) {
+    const last = payloadEnd(view, offset, end);
+    readAttributes(view, offset + UDP_HEADER_LENGTH, last < 0 ? offset + UDP_HEADER_LENGTH : last, attributes);
   },
 
   describe(view, offset, end) {
