@@ -160,6 +160,7 @@ export const IDENTITY_CASES: readonly GoldenCase[] = [
     config: vips(vip(TWO)),
     frames: timed(
       up(hiddenSccrq(7)),
+      1,
       up(hiddenSccrq(7)),
       up(hiddenSccrq(8)),
       down(S2, sccrp({ tunnel: 8, assigned: 102 })),
@@ -178,6 +179,7 @@ export const IDENTITY_CASES: readonly GoldenCase[] = [
       up(hiddenSccrq(7)),
       down(S1, hiddenSccrp(7, 2)),
       up(scccn({ tunnel: 2 })),
+      1,
       up(hiddenSccrq(7)),
       up(l2tpControl({ tunnel: 2, ns: 2, nr: 1, avps: [avp(0, 4), ...hiddenId(7), avp(1, 1)] })),
     ),
@@ -214,6 +216,7 @@ export const IDENTITY_CASES: readonly GoldenCase[] = [
     config: vips(vip(ONE)),
     frames: timed(
       ...open(S1, 7, 101),
+      1,
       up(sccrq({ assigned: 7 })), // a late copy
       up(sccrq({ assigned: 7, host: 'begun anew' })),
       down(S1, sccrp({ tunnel: 7, assigned: 102 }), `${CLIENT}:54583`),
