@@ -8,7 +8,7 @@ import type { AddressWords, ConfigProblem, Protocol } from './compiled.js';
 import { parseDuration } from './durations.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
-import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parsePrefix, parseUnicast } from './values.js';
+import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parseUnicast } from './values.js';
 
 /** RFC 2661 §5.7 and §5.8: 1 + 2 + 4 + 8 + 8 + 8 seconds of retransmission. */
 const RETRANSMISSION_CYCLE_SECONDS = 31;
@@ -129,23 +129,15 @@ function sayIfTaken(names: Map<string, Path>, { name, path }: Known, what: strin
 function checkRules(data: unknown, vips: readonly KnownVip[], say: Say): void {
   const names = vips.flatMap((vip) => (vip.name === null ? [] : [vip.name]));
   const rules = list(at(data, 'firewall', 'rules'));
-  let coveredBy = -1;
   rules.forEach((rule, index) => {
     const path: Path = ['firewall', 'rules', index];
-    if (coveredBy >= 0) say('warning', path, `never reached: rule ${coveredBy} already matches every packet`);
-    for (const action of ['allow', 'deny'] as const) {
+    for (const action of ['allow', 'deny', 'limit'] as const) {
       const match = at(rule, action);
       if (!isRecord(match)) continue;
-      if (coveredBy < 0 && Object.keys(match).length === 0) coveredBy = index;
       each(match.vip, [...path, action, 'vip'], (name, place) => {
         if (typeof name === 'string' && !names.includes(name))
           say('error', place, `no VIP is called ${name}${suggestion(name, names)}`);
       });
-      const from = families(match.from);
-      const to = families(match.to);
-      if (from.size === 1 && to.size === 1 && [...from][0] !== [...to][0]) {
-        say('warning', [...path, action], 'never matches: from and to are of different IP families');
-      }
     }
   });
 }
@@ -154,6 +146,9 @@ function checkLimits(data: unknown, say: Say): void {
   const rate = at(data, 'firewall', 'tunnelRequestRate');
   if (isRecord(rate) && rate.burst !== undefined && rate.perSource === undefined) {
     say('error', ['firewall', 'tunnelRequestRate', 'burst'], 'burst means nothing without perSource');
+  }
+  if (isRecord(rate) && rate.totalBurst !== undefined && rate.total === undefined) {
+    say('error', ['firewall', 'tunnelRequestRate', 'totalBurst'], 'totalBurst means nothing without total');
   }
   const closing = at(data, 'timeouts', 'closing');
   const seconds = typeof closing === 'string' ? parseDuration(closing) : null;
@@ -241,15 +236,6 @@ function survey(item: unknown, path: Path, ownPort: number | null): Known {
     port: typeof port === 'number' ? port : null,
     path,
   };
-}
-
-function families(prefixes: unknown): Set<4 | 6> {
-  const found = new Set<4 | 6>();
-  each(prefixes, [], (text) => {
-    const parsed = typeof text === 'string' ? parsePrefix(text) : null;
-    if (parsed !== null && 'value' in parsed) found.add(parsed.value.family);
-  });
-  return found;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

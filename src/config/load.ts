@@ -6,6 +6,7 @@ import { compile } from './compile.js';
 import type { CompiledConfig, ConfigProblem } from './compiled.js';
 import { checkOperatorAccess, type OperatorSession } from './operator-access.js';
 import { isError } from './problem.js';
+import { checkRuleReach } from './rule-reach.js';
 import { checkShape } from './shape.js';
 import { ConfigSource, type Path, type Place } from './source.js';
 
@@ -36,7 +37,10 @@ export function parseConfig(file: string, text: string, options: LoadOptions = {
   const problems = [...source.problems, ...shape, ...checkRelations(source)];
   const config = input === null || problems.some(isError) ? null : compile(file, input);
   if (config !== null) {
-    for (const { path, message } of checkOperatorAccess(config, options.session ?? null)) {
+    for (const { path, message } of [
+      ...checkRuleReach(config),
+      ...checkOperatorAccess(config, options.session ?? null),
+    ]) {
       problems.push(source.problem('warning', path, message));
     }
   }

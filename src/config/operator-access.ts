@@ -2,7 +2,7 @@
  * Warns of rules that cut the operator off. The firewall covers every packet that comes in outside, so a rule that is
  * meant for tunnels can also end the session over which it was written.
  */
-import { RuleList, ruleInputs } from '../flow/rule-list.js';
+import { isRequestRule, RuleList, ruleInputs } from '../flow/rule-list.js';
 import { formatEndpoint, formatWords, parseAddress } from '../wire/address.js';
 import type { AddressWords, CompiledConfig, CompiledRule } from './compiled.js';
 import { familyOf } from './values.js';
@@ -58,7 +58,7 @@ function checkOrdinaryTcp(config: CompiledConfig): AccessWarning | null {
   });
   for (let index = 0; index < rules.length; index++) {
     const rule = rules[index];
-    if (!coversTcp(rule) || !reachesHost(rule, config)) continue;
+    if (isRequestRule(rule) || !coversTcp(rule) || !reachesHost(rule, config)) continue;
     if (rule.action === 'allow') return null;
     if (fromEverywhere(rule)) return warning(index);
   }
