@@ -27,7 +27,6 @@ function sentence(event: ApplianceEvent): string {
   switch (event.type) {
     case 'tunnel-request':
     case 'tunnel-established':
-    case 'tunnel-moved':
       return tunnelWords(event);
     case 'tunnel-closed':
       return `${tunnelWords(event)}: by ${event.reason}${resultWords(event)} after ${briefDuration(Number(event.durationSeconds))}, ${event.packetsIn} packets in, ${event.packetsOut} out`;

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { DesignatorError } from '../errors.js';
 import type {
+  CounterRow,
   DropRow,
   FirewallRow,
   ServerChange,
@@ -16,6 +17,7 @@ import { brokenOff, ControlClient, type Query, type Target, withTarget } from '.
 import type { CliContext } from './context.js';
 import { copy, write } from './output.js';
 import { briefDuration, type Column, renderTable } from './table.js';
+import { rate } from './top-text.js';
 import { clientValue, countValue, tunnelId } from './values.js';
 
 /** Tunnels that a table for people shows when no limit is given; `--json` has no limit. */
@@ -70,9 +72,28 @@ const TUNNEL_COLUMNS: readonly Column<TunnelRow>[] = [
   { head: 'kernel', value: (row) => row.offloaded },
 ];
 
+const LOAD_COLUMNS: readonly Column<ServerRow>[] = [
+  { head: 'name', value: (row) => row.name },
+  { head: 'age', value: ({ loadStatus }) => briefDuration(loadStatus?.ageSeconds ?? 0), align: 'right' },
+  { head: 'accepting', value: ({ loadStatus }) => loadStatus?.accepting ?? null },
+  { head: 'tunnels', value: ({ loadStatus }) => loadStatus?.tunnels ?? null, align: 'right' },
+  { head: 'sessions', value: ({ loadStatus }) => loadStatus?.sessions ?? null, align: 'right' },
+  { head: 'cpu', value: ({ loadStatus }) => percent(loadStatus?.cpu), align: 'right' },
+  { head: 'memory', value: ({ loadStatus }) => percent(loadStatus?.memory), align: 'right' },
+  { head: 'pkt/s in', value: ({ loadStatus }) => figure(loadStatus?.packetsIn), align: 'right' },
+  { head: 'out', value: ({ loadStatus }) => figure(loadStatus?.packetsOut), align: 'right' },
+  { head: 'bit/s in', value: ({ loadStatus }) => figure(loadStatus?.bitsIn), align: 'right' },
+  { head: 'out', value: ({ loadStatus }) => figure(loadStatus?.bitsOut), align: 'right' },
+];
+
+const percent = (share: number | null | undefined): string | null =>
+  share === null || share === undefined ? null : `${Math.round(share * 100)}%`;
+const figure = (value: number | null | undefined): string | null =>
+  value === null || value === undefined ? null : rate(value);
+
 const HISTORY_COLUMNS: readonly Column<ServerChange>[] = [
   { head: 'at', value: ({ at }) => at.slice(0, 19).replace('T', ' ') },
-  { head: 'from', value: ({ from }) => from },
+  { head: 'from', value: ({ from }) => (from === 'free' ? '-' : from) },
   { head: '', value: () => '→' },
   { head: 'to', value: ({ to }) => to },
   { head: 'reason', value: ({ reason, detail }) => `${reason ?? 'configured'}${detail === null ? '' : `: ${detail}`}` },
@@ -86,6 +107,12 @@ const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
   { head: 'restarts', value: (row) => row.restarts },
   { head: 'heartbeat', value: (row) => `${row.heartbeatAgeSeconds.toFixed(1)}s ago`, align: 'right' },
   { head: 'reason', value: (row) => row.reason },
+];
+
+const COUNTER_COLUMNS: readonly Column<CounterRow>[] = [
+  { head: 'counter', value: (row) => row.counter },
+  { head: 'count', value: (row) => row.count },
+  { head: 'description', value: (row) => row.description },
 ];
 
 const DROP_COLUMNS: readonly Column<DropRow>[] = [
@@ -171,6 +198,7 @@ export function register(program: Command, context: CliContext): void {
   table('firewall', 'firewall rules, in their order, and what they matched', '/v1/firewall', FIREWALL_COLUMNS).alias(
     'rules',
   );
+  table('counters', 'what the shards did besides forwarding', '/v1/counters', COUNTER_COLUMNS);
 
   view(show, 'gateways', 'members of a gateway group (gateway role)').action(() => {
     throw new DesignatorError(
@@ -188,13 +216,15 @@ function view(show: Command, name: string, description: string): Command {
 export function wideServers(rows: readonly ServerRow[], style: boolean): string {
   const columns = [...SERVER_COLUMNS];
   columns.splice(9, 0, { head: 'requests', value: (row) => row.requests });
+  const reports = rows.filter(({ loadStatus }) => loadStatus !== null);
+  const loads = reports.length === 0 ? '' : `\nload status\n${renderTable(LOAD_COLUMNS, reports, style)}`;
   const histories = rows
     .filter(({ history }) => history.length > 0)
     .map(({ name, history }) => {
       const lines = renderTable(HISTORY_COLUMNS, history, style).split('\n').slice(1, -1);
       return `\n${name}\n${lines.map((line) => `  ${line}\n`).join('')}`;
     });
-  return renderTable(columns, rows, style) + histories.join('');
+  return renderTable(columns, rows, style) + loads + histories.join('');
 }
 
 /** Document 003's two tables: which servers stand behind the virtual address, and how each direction is forwarded. */

@@ -9,6 +9,7 @@ import { type Batch, KEY_STRIDE } from './batch.js';
 import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
+import { CLOSE_REASON } from './event-tap.js';
 import type { Following } from './following.js';
 import { HIDDEN_FULL, HIDDEN_MOVES, HIDDEN_WAITS, HiddenIds } from './hidden-ids.js';
 import { patchAssigned, patchWord } from './patch.js';
@@ -135,7 +136,7 @@ export class Answers {
     if (port === HIDDEN_MOVES) {
       statistics[COUNTER.hiddenMoved]++;
       wheel.cancel(record);
-      store.release(record, this.#nowMs);
+      store.release(record, this.#nowMs, CLOSE_REASON.moved);
       return DROP['hidden-channel-waits'];
     }
     if (port !== draft.vip.port) {

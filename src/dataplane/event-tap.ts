@@ -17,7 +17,6 @@ export const SHARD_EVENT = {
   sessionEstablished: 5,
   sessionClosed: 6,
   refused: 7,
-  moved: 8,
 } as const;
 
 /** Why a tunnel ended. */
@@ -28,7 +27,8 @@ export const CLOSE_REASON = {
   halfOpen: 3, // timeouts.halfOpen without an answer
   command: 4, // a drain whose deadline is over
   serverDown: 5, // taken down because its server is
-  other: 6,
+  moved: 6, // half open, to be asked for again: its client's next request goes to another server
+  other: 7,
 } as const;
 
 /** Word indices of an event. Addresses and ids as everywhere; `time` is CLOCK_MONOTONIC milliseconds modulo 2³². */
@@ -76,7 +76,7 @@ export class EventTap {
     this.#nowMs = Math.floor(seconds * 1000) | 0;
   }
 
-  /** SHARD_EVENT.request, established or moved. */
+  /** SHARD_EVENT.request or established. */
   tunnel(kind: number, record: number): void {
     if (this.#begin(kind, record) >= 0) this.ring.commit();
   }

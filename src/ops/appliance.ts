@@ -44,6 +44,20 @@ export interface ServerRow {
   requests: number;
   /** Its last changes of state, oldest first. */
   history: ServerChange[];
+  /** What its last load status message said; null: none came, or it is stale. */
+  loadStatus: ServerLoadStatus | null;
+}
+export interface ServerLoadStatus {
+  ageSeconds: number;
+  accepting: boolean;
+  tunnels: number | null;
+  sessions: number | null;
+  cpu: number | null;
+  memory: number | null;
+  packetsIn: number | null;
+  packetsOut: number | null;
+  bitsIn: number | null;
+  bitsOut: number | null;
 }
 export interface ServerChange {
   /** ISO 8601, UTC. */
@@ -104,6 +118,14 @@ export interface FirewallRow {
   matched: number;
   /** Tunnel requests over its rates. */
   refused: number;
+}
+/** Something that shards count besides packets and drops. */
+export interface CounterRow {
+  counter: string;
+  count: number;
+  /** The count goes down, too. */
+  level: boolean;
+  description: string;
 }
 export interface ExplainRow {
   server: string | null;
@@ -187,6 +209,7 @@ export interface Appliance {
   drops(): DropRow[];
   /** In the order of the rules. */
   firewall(): FirewallRow[];
+  counters(): CounterRow[];
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */

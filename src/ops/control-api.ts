@@ -121,6 +121,7 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
   app.get('/v1/servers', { schema: ROUTES.servers }, async () => appliance.servers());
   app.get('/v1/workers', { schema: ROUTES.workers }, async () => appliance.workers());
   app.get('/v1/drops', { schema: ROUTES.drops }, async () => appliance.drops());
+  app.get('/v1/counters', { schema: ROUTES.counters }, async () => appliance.counters());
 
   app.get('/v1/firewall', { schema: ROUTES.firewall }, async () => appliance.firewall());
 

@@ -12,7 +12,6 @@ import { DesignatorError } from '../errors.js';
 export const EVENT_TYPES = {
   'tunnel-request': 'a new tunnel was asked for and designated',
   'tunnel-established': 'a tunnel stands: both ends have said so',
-  'tunnel-moved': 'a tunnel that was asked for went to another server',
   'tunnel-closed': 'a tunnel ended; its reason, duration and counters',
   'session-requested': 'a session of a tunnel was asked for',
   'session-established': 'a session stands',
@@ -20,6 +19,7 @@ export const EVENT_TYPES = {
   'request-refused': 'a tunnel request was refused; at most so many a second, `suppressed` counts the others',
   'server-state': 'a server entered another state',
   'server-changed': 'a command changed a server',
+  'request-flood': 'a flood of tunnel requests began or ended',
   'load-status-rejected': 'a load status message was not believed',
   reload: 'the configuration was read again',
   'shard-crashed': 'a shard ended by an error and is started again',

@@ -5,7 +5,7 @@
  * version would need a label of its own, so `designator_build_info` carries it in its HELP text.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { Appliance, DropRow, FirewallRow, ServerRow, Totals, VipRow, WorkerRow } from './appliance.js';
+import type { Appliance, CounterRow, DropRow, FirewallRow, ServerRow, Totals, VipRow, WorkerRow } from './appliance.js';
 import { readProcessFacts } from './process-facts.js';
 
 export type MetricLabel = 'vip' | 'server' | 'reason' | 'shard' | 'protocol';
@@ -20,6 +20,7 @@ interface Reading {
   readonly workers: readonly WorkerRow[];
   readonly drops: readonly DropRow[];
   readonly firewall: readonly FirewallRow[];
+  readonly counters: readonly CounterRow[];
 }
 
 export class Metrics {
@@ -33,6 +34,7 @@ export class Metrics {
     this.#vips();
     this.#servers();
     this.#firewall();
+    this.#events();
     this.#table();
     this.#process(build);
   }
@@ -52,6 +54,7 @@ export class Metrics {
       workers: this.#appliance.workers(),
       drops: this.#appliance.drops(),
       firewall: this.#appliance.firewall(),
+      counters: this.#appliance.counters(),
     };
     for (const fill of this.#fillers) fill(reading);
     return this.#registry.metrics();
@@ -196,6 +199,27 @@ export class Metrics {
         matched.inc({ reason: row.name }, row.matched);
         if (row.action === 'limit') refused.inc({ reason: row.name }, row.refused);
       }
+    });
+  }
+
+  /** What is told by reason: the names are fixed, as many as the program has. */
+  #events(): void {
+    const happened = this.#counter('events_total', 'What happened; reason is the type of the event.', ['reason']);
+    const work = this.#counter(
+      'work_total',
+      'What shards did besides forwarding; reason names it (designator show counters).',
+      ['reason'],
+    );
+    const level = this.#gauge('work_waiting', 'What waits in shards now; reason names it.', ['reason']);
+    const streams = this.#gauge('event_streams', 'Event streams that are open.');
+    this.#fillers.push((reading) => {
+      const events = this.#appliance.events.totals();
+      for (const { type, count } of events.byType) happened.inc({ reason: type }, count);
+      for (const row of reading.counters) {
+        if (row.level) level.set({ reason: row.counter }, row.count);
+        else work.inc({ reason: row.counter }, row.count);
+      }
+      streams.set(events.streams);
     });
   }
 

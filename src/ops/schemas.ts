@@ -65,6 +65,7 @@ export const SHARED_SCHEMAS = [
         properties: { at: text, from: text, to: text, reason: textOrNull, detail: textOrNull },
       },
     },
+    loadStatus: { type: ['object', 'null'], additionalProperties: true, description: 'what its last load status said' },
   }),
   row('Tunnel', {
     vip: text,
@@ -95,6 +96,12 @@ export const SHARED_SCHEMAS = [
     restarts: integer,
     heartbeatAgeSeconds: number,
     reason: { ...textOrNull, description: 'why io is not a better one' },
+  }),
+  row('Counter', {
+    counter: text,
+    count: integer,
+    level: { ...boolean, description: 'the count goes down, too' },
+    description: text,
   }),
   row('Drop', { reason: text, packets: integer, description: text }),
   row('FirewallRule', {
@@ -190,6 +197,7 @@ export const ROUTES = {
   workers: list('Shards', 'Worker', 'One row a shard.'),
   drops: list('Packets that ended here', 'Drop', 'One row a reason.'),
   firewall: list('Firewall rules and what they matched', 'FirewallRule', 'One row a rule, then the default.'),
+  counters: list('What shards count besides packets and drops', 'Counter', 'One row a counter.'),
   tunnels: {
     summary: 'Tunnels',
     description: 'Sent while it is made, one row a line; tunnels that come or go meanwhile may be listed or not.',

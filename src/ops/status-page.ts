@@ -1,7 +1,11 @@
-/** The page at `/` of the HTTP address: four tables, no script, nothing loaded from elsewhere. It changes nothing. */
+/** The page at `/` of the HTTP address: some tables, no script, nothing loaded from elsewhere. It changes nothing. */
 import type { Appliance, ServerRow } from './appliance.js';
+import type { ApplianceEvent } from './events.js';
 
 const REFRESH_SECONDS = 5;
+const EVENTS_SHOWN = 20;
+/** Changes of state of all servers. */
+const CHANGES_SHOWN = 20;
 
 /** Content-Security-Policy of the page: its own style and the empty icon, nothing else. */
 export const PAGE_POLICY =
@@ -37,6 +41,12 @@ export function statusPage(appliance: Appliance, version: string, now = new Date
   const state =
     trouble !== null ? cell(trouble, 'bad') : appliance.ready() ? cell('ready', 'good') : cell('starting', 'warn');
   const { table } = appliance.totals();
+  const changes = appliance
+    .servers()
+    .flatMap(({ name, history }) => history.map((change) => ({ name, ...change })))
+    .sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
+    .slice(0, CHANGES_SHOWN);
+  const events = appliance.events.recent({}, EVENTS_SHOWN).reverse();
   const drops = appliance.drops().filter((row) => row.packets > 0);
   return `<!doctype html>
 <html lang="en">
@@ -104,6 +114,24 @@ ${section(
     ]),
 )}
 ${section(
+  'Changes of servers',
+  ['at (UTC)', 'server', 'from', 'to', 'reason'],
+  changes.map(({ at, name, from, to, reason, detail }) => [
+    plain(at.slice(0, 19).replace('T', ' ')),
+    plain(name),
+    plain(from === 'free' ? '–' : from),
+    cell(to, gradeOf(to as ServerRow['state'])),
+    { text: `${reason ?? 'configured'}${detail === null ? '' : `: ${detail}`}`, kind: 'wrap' },
+  ]),
+  'No server has changed its state.',
+)}
+${section(
+  'Last events',
+  ['at (UTC)', 'event', 'about'],
+  events.map((event) => [plain(event.time.slice(11, 23)), plain(event.type), { text: about(event), kind: 'wrap' }]),
+  'Nothing has happened yet.',
+)}
+${section(
   'Workers',
   ['#shard', 'state', 'io', '#packets', '#restarts', '#heartbeat'],
   appliance
@@ -151,6 +179,17 @@ function cellHtml(of: Cell): string {
 
 function plain(text: string): Cell {
   return { text };
+}
+
+/** The fields of an event in one line. */
+function about(event: ApplianceEvent): string {
+  return Object.entries(event)
+    .filter(
+      ([name, value]) =>
+        !['seq', 'time', 'type'].includes(name) && value !== null && value !== undefined && value !== '',
+    )
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
 }
 
 function figure(value: number): Cell {

@@ -3,6 +3,7 @@ import { DesignatorError } from '../../src/errors.js';
 import type {
   Appliance,
   CaptureStream,
+  CounterRow,
   DropRow,
   ExplainRow,
   FirewallRow,
@@ -85,6 +86,7 @@ export class FakeAppliance implements Appliance {
       sinceSeconds: 3600,
       requests: 7,
       history: [],
+      loadStatus: null,
     },
     {
       name: 'lns2',
@@ -109,6 +111,18 @@ export class FakeAppliance implements Appliance {
         },
         { at: '2030-01-02T04:01:00.000Z', from: 'down', to: 'up', reason: 'heard from again', detail: null },
       ],
+      loadStatus: {
+        ageSeconds: 1.5,
+        accepting: true,
+        tunnels: 1,
+        sessions: null,
+        cpu: 0.253,
+        memory: 0.5,
+        packetsIn: 1200,
+        packetsOut: 900,
+        bitsIn: 1_500_000,
+        bitsOut: null,
+      },
     },
   ];
   reloadResult: ReloadResult = { ok: true, problems: [], changes: ['server lns3 added'] };
@@ -188,6 +202,13 @@ export class FakeAppliance implements Appliance {
     return [
       { reason: 'truncated', packets: 3, description: 'the frame is shorter than a header that it claims to carry' },
       { reason: 'no-server', packets: 0, description: 'no server of the VIP may take a new tunnel' },
+    ];
+  }
+
+  counters(): CounterRow[] {
+    return [
+      { counter: 'requests-repeated', count: 4, level: false, description: 'retransmitted tunnel requests' },
+      { counter: 'fragments-waiting', count: 2, level: true, description: 'fragments that wait now' },
     ];
   }
 

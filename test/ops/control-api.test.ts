@@ -34,6 +34,7 @@ describe('routes of the socket', () => {
     ['/v1/workers', () => appliance.workers()],
     ['/v1/drops', () => appliance.drops()],
     ['/v1/firewall', () => appliance.firewall()],
+    ['/v1/counters', () => appliance.counters()],
   ])('GET %s answers the rows of the appliance, unchanged', async (path, rows) => {
     const answer = await get(path);
     expect(answer.status).toBe(200);
@@ -202,6 +203,7 @@ describe('routes of the socket', () => {
       'get /metrics',
       'get /readyz',
       'get /v1/capture',
+      'get /v1/counters',
       'get /v1/drops',
       'get /v1/events',
       'get /v1/explain',

@@ -44,3 +44,27 @@ test('without a drop it says so', () => {
   appliance.drops = () => [];
   expect(textOf(statusPage(appliance, '1.2.3', now))).toContain('No packet was dropped.');
 });
+
+test('tells what servers went through and what happened last, newest first, in bounds', () => {
+  const appliance = new FakeAppliance();
+  for (let n = 1; n <= 50; n++)
+    appliance.events.emit('tunnel-request', { client: `192.0.2.${n}:1701`, server: '<i>lns1' });
+  appliance.serverRows[0].history = Array.from({ length: 32 }, (_, n) => ({
+    at: `2029-01-01T00:00:${String(n).padStart(2, '0')}.000Z`,
+    from: 'free',
+    to: 'up',
+    reason: null,
+    detail: null,
+  }));
+  const html = statusPage(appliance, '1.2.3', now);
+  const text = textOf(html);
+  expect(text).toMatch(
+    /2030-01-02 04:01:00 lns2 down up heard from again 2030-01-02 04:00:00 lns2 up down silent while tunnels ask: 3 tunnels/,
+  );
+  expect(text).toContain('2029-01-01 00:00:31 lns1 – up configured');
+  expect(text).not.toContain('2029-01-01 00:00:05');
+  expect(text.match(/tunnel-request client/g)).toHaveLength(20);
+  expect(text.indexOf('192.0.2.50:1701')).toBeLessThan(text.indexOf('192.0.2.31:1701'));
+  expect(text).not.toContain('192.0.2.30:1701');
+  expect(html).not.toContain('<i>');
+});

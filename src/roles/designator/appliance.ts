@@ -1,10 +1,18 @@
 /** The running designator as the control API, metrics and commands see it. */
 import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
+import {
+  COUNTER_WORDS,
+  type CounterName,
+  counterLabel,
+  LEVELS,
+  TRAFFIC_COUNTERS,
+} from '../../dataplane/counter-words.js';
 import { DesignatorError } from '../../errors.js';
 import { CELL_WORDS, SERVER_CELL } from '../../flow/layout.js';
 import type {
   Appliance,
   CaptureStream,
+  CounterRow,
   DropRow,
   ExplainRow,
   FirewallRow,
@@ -39,6 +47,7 @@ export class DesignatorAppliance implements Appliance {
   ) {
     this.startedAt = process.startedAt;
     this.events = process.events.log;
+    this.process.rows.loadStatus = (server) => this.process.load.said(server);
     this.#rates = new RateBoard({
       memory: this.process.table.memory,
       binding: this.process.binding,
@@ -106,6 +115,29 @@ export class DesignatorAppliance implements Appliance {
 
   firewall(): FirewallRow[] {
     return this.process.policy.rows(this.process.config);
+  }
+
+  counters(): CounterRow[] {
+    const names = (Object.keys(COUNTER) as CounterName[]).filter((name) => !TRAFFIC_COUNTERS.has(name));
+    const rows = names.map((name) => ({
+      counter: counterLabel(name),
+      count: this.#sum(COUNTER[name]),
+      level: LEVELS.has(name),
+      description: COUNTER_WORDS[name],
+    }));
+    const { lostBefore, lostInStreams } = this.events.totals();
+    const row = (counter: string, count: number, description: string): CounterRow => ({
+      counter,
+      count,
+      level: false,
+      description,
+    });
+    return [
+      ...rows,
+      row('load-status-accepted', this.process.load.accepted, 'load status messages that were believed'),
+      row('events-lost', lostBefore, 'events of shards that found no room in their ring'),
+      row('events-unread', lostInStreams, 'events that streams did not get, because their readers were too slow'),
+    ];
   }
 
   #sum(counter: number): number {

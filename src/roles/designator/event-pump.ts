@@ -22,7 +22,6 @@ const TYPES: readonly (EventType | undefined)[] = (() => {
   const types: EventType[] = [];
   types[SHARD_EVENT.request] = 'tunnel-request';
   types[SHARD_EVENT.established] = 'tunnel-established';
-  types[SHARD_EVENT.moved] = 'tunnel-moved';
   types[SHARD_EVENT.closed] = 'tunnel-closed';
   types[SHARD_EVENT.sessionRequested] = 'session-requested';
   types[SHARD_EVENT.sessionEstablished] = 'session-established';
@@ -39,6 +38,7 @@ const CLOSE_WORDS: readonly string[] = (() => {
   words[CLOSE_REASON.halfOpen] = 'half-open-timeout';
   words[CLOSE_REASON.command] = 'command';
   words[CLOSE_REASON.serverDown] = 'server-down';
+  words[CLOSE_REASON.moved] = 'moved';
   words[CLOSE_REASON.other] = 'other';
   return words;
 })();

@@ -11,7 +11,7 @@ import { loadOf } from '../../designation/load-formula.js';
 import { LOAD_FULL, LOAD_MOST } from '../../designation/least-load.js';
 import { DesignatorError } from '../../errors.js';
 import { SERVER_CELL, SERVER_FLAG, SERVER_STATE } from '../../flow/layout.js';
-import type { DropRow } from '../../ops/appliance.js';
+import type { DropRow, ServerLoadStatus } from '../../ops/appliance.js';
 import type { EventLog } from '../../ops/events.js';
 import { limited, type LimitedLogger, type Logger } from '../../ops/log.js';
 import { formatEndpoint, parseAddress } from '../../wire/address.js';
@@ -50,6 +50,7 @@ export class LoadKeeper {
   readonly #log: LimitedLogger;
   /** Server index → CLOCK_MONOTONIC seconds of its last message. */
   readonly #heard = new Map<number, number>();
+  readonly #said = new Map<number, LoadStatus>();
   #servers = new Map<string, Known>();
   #config: CompiledConfig['loadStatus'] | null = null;
   #socket: Socket | null = null;
@@ -111,6 +112,16 @@ export class LoadKeeper {
     }
   }
 
+  /** What a server said last, for `show servers`; null: nothing, or too long ago. */
+  said(index: number): ServerLoadStatus | null {
+    const status = this.#said.get(index);
+    const heard = this.#heard.get(index);
+    if (status === undefined || heard === undefined) return null;
+    const { accepting, tunnels, sessions, cpu, memory, packetsIn, packetsOut, bitsIn, bitsOut } = status;
+    const ageSeconds = Math.max(0, Math.round((this.#o.now() - heard) * 10) / 10);
+    return { ageSeconds, accepting, tunnels, sessions, cpu, memory, packetsIn, packetsOut, bitsIn, bitsOut };
+  }
+
   /** Rows for `show drops`. */
   drops(): DropRow[] {
     return LOAD_FAULTS.map(([fault, description]) => ({
@@ -132,6 +143,7 @@ export class LoadKeeper {
     if (load === null) this.#reject('incomplete', status.server, from);
     this.#write(known.index, status, load);
     this.#heard.set(known.index, this.#o.now());
+    this.#said.set(known.index, status);
     this.#o.onHeard?.(known.index);
   }
 
@@ -156,6 +168,7 @@ export class LoadKeeper {
   #forget(index: number): void {
     const { designator } = this.#o;
     this.#heard.delete(index);
+    this.#said.delete(index);
     designator.lock.acquire(designator.shard);
     designator.cells.set(index, SERVER_CELL.load, -1);
     designator.cells.setFlag(index, SERVER_FLAG.reported | SERVER_FLAG.notAccepting, false);

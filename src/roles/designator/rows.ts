@@ -64,6 +64,7 @@ export class Rows {
       sinceSeconds: Math.max(0, Math.floor(this.now()) - cell(SERVER_CELL.since)),
       requests: cell(SERVER_CELL.designated) >>> 0,
       history: this.#history(bound.index),
+      loadStatus: this.loadStatus(bound.index),
     };
   }
 
@@ -73,6 +74,9 @@ export class Rows {
     if (takesNone && cell(SERVER_CELL.state) === SERVER_STATE.up) return 'its load status says: not accepting';
     return serverReasonWords(cell(SERVER_CELL.reason));
   }
+
+  /** What a server's last load status said; whoever takes these messages says how to ask. */
+  loadStatus: (server: number) => ServerRow['loadStatus'] = () => null;
 
   /** Oldest first, in wall-clock time. */
   #history(server: number): ServerRow['history'] {

@@ -1,0 +1,66 @@
+/** What each counter of a shard counts, for people and for metrics: `designator show counters`, docs/observing.md. */
+import type { COUNTER } from './counters.js';
+
+export type CounterName = keyof typeof COUNTER;
+
+/** Shown elsewhere: in `show workers`, `top`, and metrics of their own. */
+export const TRAFFIC_COUNTERS: ReadonlySet<CounterName> = new Set<CounterName>([
+  'framesReceived',
+  'framesSent',
+  'bytesSent',
+  'packetsIn',
+  'packetsOut',
+  'bytesIn',
+  'bytesOut',
+  'passed',
+  'handedOver',
+  'answered',
+]);
+
+/** These go down, too. */
+export const LEVELS: ReadonlySet<CounterName> = new Set<CounterName>(['fragmentsWaiting']);
+
+export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
+  framesReceived: 'frames received',
+  framesSent: 'frames sent',
+  bytesSent: 'bytes sent',
+  packetsIn: 'IP packets forwarded from clients to servers',
+  packetsOut: 'IP packets forwarded from servers to clients',
+  bytesIn: 'their bytes, from the outer IP header on, to servers',
+  bytesOut: 'their bytes, from the outer IP header on, to clients',
+  passed: 'frames that are no tunnel traffic, left to the host',
+  handedOver: 'control messages given to the shard that owns the tunnel',
+  handedIn: 'control messages received from other shards',
+  answered: 'ARP, neighbour discovery and echo requests for a VIP that were answered',
+  requests: 'tunnel requests that made a new tunnel',
+  requestsRepeated: 'retransmitted tunnel requests that followed the first to its server',
+  sessionsUnlisted: 'sessions that are forwarded but not listed: the session table is full',
+  held: 'messages held until a floating port was registered with the host’s filter',
+  virtualChannels: 'messages in which a virtual tunnel id was shown instead of the server’s',
+  batches: 'turns of the shard with frames',
+  captureLost: 'frames that a capture did not get: the ring to the main thread was full',
+  offloaded: 'tunnels given to the XDP program, each time that they were',
+  withdrawn: 'tunnels taken back from the XDP program',
+  offloadDeferred: 'tunnels that were to be given to the XDP program and found too many waiting; a review does it',
+  fragments: 'IP fragments of tunnel traffic sent on',
+  fragmentsHeld: 'fragments that came before their first one and had to wait',
+  fragmentsWaiting: 'fragments that wait now',
+  icmpTranslated: 'ICMP errors about packets of tunnels, translated and sent on',
+  heard: 'neighbours’ answers on a side where the host has no device',
+  virtualPorts: 'tunnels whose server sees another client port',
+  hiddenLearnt: 'hidden ids learnt from the other end’s messages',
+  hiddenRead: 'hidden ids that the configured secret made readable',
+  secretsWrong: 'hidden ids that the configured secret did not make readable',
+  hiddenMoved: 'half-open tunnels sent to the server of their client’s other tunnels, because their ids are hidden',
+  followed: 'requests that followed an older tunnel’s server: recovery (RFC 4951), tie breaker, hidden ids',
+  recoveriesUnknown: 'requests that recover a tunnel which is not in the table',
+  idsReused: 'ids given again while a living tunnel still had them',
+  requestsMoved: 'requests that went to another server because theirs did not answer',
+  tunnelsEnded: 'tunnels ended in their ends’ name: the server is down, or its drain is over',
+  proxyAnswered: 'messages of such a tunnel’s ends that were acknowledged here',
+};
+
+/** `hiddenLearnt` → `hidden-learnt`, as reasons are written. */
+export function counterLabel(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
