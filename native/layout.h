@@ -79,6 +79,7 @@
 #define TD_XDP_FLAG_HEAR_INSIDE 32
 #define TD_XDP_FLAG_SAME_DEVICE 64
 #define TD_XDP_FLAG_REDIRECT_BACK 128
+#define TD_XDP_FLAG_CLAMP 256
 
 /* directory; an item's address comes first */
 #define TD_DIRECTORY_SLOTS 8192

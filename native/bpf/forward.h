@@ -7,6 +7,43 @@
 
 #define NANOSECONDS 1000000000ULL
 
+#define PPP_IPV4 0x21
+#define PPP_IPV6 0x57
+#define TCP_FLAGS 13
+#define TCP_SYN 0x02
+
+/* May the packet hold a TCP SYN inside PPP? Then a shard looks at its MSS: src/dataplane/mss-clamp.ts. What is seldom
+ * (an offset field, IPv6 extension headers) a shard looks at as well. */
+INLINE int proposes_mss(const struct frame* f, int v6) {
+  td_u32 at = (f->l3 & L3_MASK) + (v6 ? 40 : 20) + 8;
+  td_u8 h[10];
+  if (bpf_xdp_load_bytes(f->ctx, at, h, 6) != 0) return 0;
+  if ((h[0] & 0x02) != 0) return 1;
+  at += 6 + ((h[0] & 0x40) != 0 ? 2 : 0) + ((h[0] & 0x08) != 0 ? 4 : 0);
+  if (bpf_xdp_load_bytes(f->ctx, at, h, 4) != 0) return 0;
+  td_u32 ppp = 0;
+  if (h[0] == 0xff && h[1] == 0x03) ppp = 2;
+  td_u8 protocol = ppp ? h[2] : h[0];
+  at += ppp + 1;
+  if (protocol == 0) {
+    protocol = ppp ? h[3] : h[1];
+    at++;
+  }
+  if (protocol == PPP_IPV4) {
+    if (bpf_xdp_load_bytes(f->ctx, at, h, 10) != 0 || h[9] != 6) return 0;
+    at += (h[0] & 15U) << 2;
+  } else if (protocol == PPP_IPV6) {
+    if (bpf_xdp_load_bytes(f->ctx, at, h, 7) != 0) return 0;
+    if (h[6] == 0 || h[6] == 43 || h[6] == 60) return 1;
+    if (h[6] != 6) return 0;
+    at += 40;
+  } else {
+    return 0;
+  }
+  if (bpf_xdp_load_bytes(f->ctx, at + TCP_FLAGS, h, 1) != 0) return 0;
+  return (h[0] & TCP_SYN) != 0;
+}
+
 /* All that forwarding takes, read and found good before the first byte changes. */
 struct passage {
   td_u32 mac_high, mac_low; /* of the next hop, as NEXT_HOP has them */
@@ -21,7 +58,11 @@ INLINE int prepare(const struct frame* f, const struct flow* k, const struct ord
                    struct passage* p) {
   p->flags = o->record & 0xff;
   if ((p->flags & (TD_FLAG_OFFLOADED | TD_FLAG_DENIED | TD_FLAG_REWRITE_BOTH)) != TD_FLAG_OFFLOADED) return 0;
-  if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_OFFLOAD) == 0) return 0;
+  /* One comparison for two questions, so that clamping costs nothing where nobody wants it. */
+  const td_u32 switches = FIRST(f, TD_XDP_FLAGS) & (TD_XDP_FLAG_OFFLOAD | TD_XDP_FLAG_CLAMP);
+  if (__builtin_expect(switches != TD_XDP_FLAG_OFFLOAD, 0) &&
+      ((switches & TD_XDP_FLAG_OFFLOAD) == 0 || proposes_mss(f, v6)))
+    return 0;
   if ((p->flags & TD_FLAG_DECREMENT_TTL) != 0 && ttl <= 1) return 0;
   td_u32* hop = element(FIRST(f, TD_XDP_NEXT_HOPS) + ((o->target & 0xffff) >> 1));
   if (!hop) return 0;

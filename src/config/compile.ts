@@ -111,6 +111,7 @@ function compileVip(vip: VipInput): CompiledVip {
     algorithm: vip.algorithm,
     leakyBucket: { rate: parseRate(vip.leakyBucket?.rate ?? '50/s') ?? 50, burst: vip.leakyBucket?.burst ?? 50 },
     serverPort: vip.serverPort,
+    clampMss: vip.clampMss ?? null,
     tunnelSecret: vip.tunnelSecret ?? null,
     hiddenIds: vip.hiddenIds,
     clientPort: vip.clientPort,

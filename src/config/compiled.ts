@@ -84,6 +84,8 @@ export interface CompiledVip {
   /** leaky-bucket: tunnels a second and at once, for each unit of weight. */
   readonly leakyBucket: { readonly rate: number; readonly burst: number };
   readonly serverPort: 'expose' | 'hide';
+  /** Largest MSS of TCP over IPv4 inside its tunnels, null = any. */
+  readonly clampMss?: number | null;
   /** null: ids that are hidden stay hidden. */
   readonly tunnelSecret: string | null;
   readonly hiddenIds: 'affinity' | 'port';

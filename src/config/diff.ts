@@ -68,6 +68,7 @@ function vipChanges(old: readonly CompiledVip[], next: readonly CompiledVip[]): 
     changed('leakyBucket.rate', before.leakyBucket.rate, vip.leakyBucket.rate);
     changed('leakyBucket.burst', before.leakyBucket.burst, vip.leakyBucket.burst);
     changed('serverPort', before.serverPort, vip.serverPort);
+    changed('clampMss', before.clampMss ?? 'none', vip.clampMss ?? 'none');
     if (before.tunnelSecret !== vip.tunnelSecret) changes.push(`VIP ${vip.name}: tunnelSecret changed`);
     changed('hiddenIds', before.hiddenIds, vip.hiddenIds);
     changed('clientPort', before.clientPort, vip.clientPort);

@@ -139,6 +139,14 @@ const vip = z
       .enum(['expose', 'hide'])
       .default('expose')
       .describe('What the client sees when a server answers from another port: that port, or always the VIP’s.'),
+    clampMss: z
+      .int()
+      .min(536)
+      .max(9000)
+      .optional()
+      .describe(
+        'Largest TCP MSS that users’ connections inside the tunnels may agree on, over IPv4; over IPv6 it is 20 less. In both directions, in every SYN. For paths of 1,500 bytes 1400 keeps TCP out of fragments. Absent: none is changed.',
+      ),
     tunnelSecret: z
       .string()
       .min(1)

@@ -29,6 +29,7 @@ export const COUNTER = {
   offloadDeferred: 20, // tunnels that were to be given to it and found too many waiting: a review does it
   fragments: 26, // fragments sent on
   fragmentsHeld: 27, // fragments that came before their first one and had to wait
+  mssClamped: 31, // MSS of TCP connections inside tunnels that were made smaller
   icmpTranslated: 29, // ICMP errors about packets of tunnels, sent on
   fragmentsWaiting: 28, // … of which so many wait now
   heard: 21, // neighbours' answers that the host has no device for (xdp)

@@ -194,6 +194,7 @@ export class Fragments {
     // A capture of one client looks here.
     const row = i * KEY_STRIDE;
     for (let w = 0; w <= 4; w++) batch.keys[row + w] = connections.keyWord(slot, w);
+    batch.protocol[i] = (table.entryTag[d] >>> 8) & 0xff;
     this.statistics[COUNTER.fragments]++;
     batch.kind[i] = KIND_DONE;
     batch.columns.verdict[i] = slot;

@@ -23,6 +23,8 @@ export interface PlanVip {
   readonly loadFallback?: LoadFallback;
   /** The client always sees the VIP's own port. */
   readonly hideServerPort: boolean;
+  /** Largest MSS of TCP over IPv4 inside its tunnels, 0 = any. */
+  readonly clampMss?: number;
   /** Tunnel secret that its clients and servers share: what they hide of ids can be read. */
   readonly secret?: Uint8Array;
   /** A tunnel whose server hides its id is shown at a port of its own, instead of following the client's other tunnels. */

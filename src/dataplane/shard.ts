@@ -32,6 +32,7 @@ import { Fragments } from './fragments.js';
 import type { HandOver } from './hand-over.js';
 import { IcmpErrors } from './icmp-errors.js';
 import { Local } from './local.js';
+import { MssClamp } from './mss-clamp.js';
 import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
 import { countForwarded, recall } from './recall.js';
@@ -76,6 +77,7 @@ export class Shard {
   readonly #floating: FloatingPorts;
   readonly #fragments: Fragments;
   readonly #errors: IcmpErrors;
+  readonly #mss: MssClamp;
   readonly #tracker: Tracker;
   readonly #ageing: Ageing;
   readonly #offload: Offload;
@@ -120,6 +122,7 @@ export class Shard {
       statistics,
       close: (record, reason) => this.#tracker.close(record, reason),
     });
+    this.#mss = new MssClamp(this.store, statistics);
     this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp');
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
@@ -181,6 +184,7 @@ export class Shard {
         this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
       else if (what === KIND_LOCAL) this.#local.answer(batch, i, this.#firewall, directory);
     }
+    this.#mss.run(batch, from, to, directory);
     countForwarded(batch, from, to, this.#table, statistics); // 318: the addon maps addresses as it sends
   }
 
@@ -245,6 +249,7 @@ export class Shard {
     this.#directory = new Directory(this.#o.memory, plan, this.#o.descriptors ?? DESCRIPTORS);
     this.#designator.setPlan(plan);
     this.#policy.setPlan(plan);
+    this.#mss.setPlan(plan);
     this.#ageing.setPlan(plan);
     this.#watch.setPassive(plan.health.passive);
     this.#farewell.setSettings(plan.health.farewell);

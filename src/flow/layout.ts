@@ -92,6 +92,7 @@ export const XDP_FLAG = {
   hearOutside: 16, // ARP and ND answers on this side go to a shard: the host has no device there
   hearInside: 32,
   sameDevice: 64, // one interface for both sides
+  clamp: 256, // some VIP has `clampMss`: SYNs of TCP inside tunnels go to a shard
   redirectBack: 128, // what leaves where it came in is redirected too: XDP_TX of a veth needs a program at its far end
 } as const;
 

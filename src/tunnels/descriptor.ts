@@ -137,6 +137,8 @@ export interface TunnelDescriptor {
   read(view: DataView, offset: number, end: number, event: ControlEvent): number;
   /** Byte offset, from the L4 header, of the channel in a packet that `classify` accepted, for the rewriter's tests. */
   channelOffset(view: DataView, offset: number, end: number): number;
+  /** Byte offset in `view` of the PPP frame in a data packet that `classify` accepted, −1 when it has none; for MSS clamping. */
+  payload?(view: DataView, offset: number, end: number): number;
   /**
    * Where the assigned channel stands inside a control message, for replacing it (virtual ids): byte offset in `view` (as
    * `offset` is) of the 16-bit field, or −1 when it cannot be changed (hidden, absent). The caller writes it and repairs

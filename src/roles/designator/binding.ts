@@ -130,6 +130,7 @@ export class Binding {
       bucket: vip.leakyBucket,
       loadFallback: config.loadStatus.fallback,
       hideServerPort: vip.serverPort === 'hide',
+      clampMss: vip.clampMss ?? 0,
       ...(vip.tunnelSecret === null ? {} : { secret: new TextEncoder().encode(vip.tunnelSecret) }),
       hiddenByPort: vip.hiddenIds === 'port',
       distinctClientPorts: vip.clientPort === 'distinct',

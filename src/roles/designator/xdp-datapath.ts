@@ -130,6 +130,7 @@ export class XdpDatapath implements Datapath {
       (config.outside.name === config.inside.name ? XDP_FLAG.oneArm : 0) |
       (same ? XDP_FLAG.sameDevice : 0) |
       (this.#p.abilities.transmits ? 0 : XDP_FLAG.redirectBack) |
+      (config.vips.some(({ clampMss }) => (clampMss ?? 0) > 0) ? XDP_FLAG.clamp : 0) |
       (denies ? XDP_FLAG.denyList : 0) |
       (byDefault ? XDP_FLAG.denyByDefault : 0) |
       (ownResolution[0] ? XDP_FLAG.hearOutside : 0) |
@@ -148,6 +149,8 @@ export class XdpDatapath implements Datapath {
     const { memory } = this.table;
     const lists = this.#tell(bound, () => setXdpFlags(memory, XDP_FLAG.denyByDefault, false));
     setXdpFlags(memory, XDP_FLAG.denyList, lists.denies);
+    const clamps = bound.config.vips.some(({ clampMss }) => (clampMss ?? 0) > 0);
+    setXdpFlags(memory, XDP_FLAG.clamp, clamps);
     if (lists.byDefault) setXdpFlags(memory, XDP_FLAG.denyByDefault, true);
   }
 

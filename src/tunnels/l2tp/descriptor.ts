@@ -111,6 +111,21 @@ export const l2tp: TunnelDescriptor = {
     return UDP_HEADER_LENGTH + tunnelIdOffset(view, offset + UDP_HEADER_LENGTH);
   },
 
+  payload(view, offset, end) {
+    // A first fragment's datagram ends beyond what is here, so the length in the header is not held against it.
+    const message = offset + UDP_HEADER_LENGTH;
+    if (end - message < DATA_HEADER_MIN || isControl(view, message)) return -1;
+    const flags = view.getUint8(message);
+    let at = message + DATA_HEADER_MIN;
+    if ((flags & L_BIT) !== 0) at += 2;
+    if ((flags & S_BIT) !== 0) at += 4;
+    if ((flags & O_BIT) !== 0) {
+      if (end - at < 2) return -1;
+      at += 2 + view.getUint16(at);
+    }
+    return at < end ? at : -1;
+  },
+
   assignedOffset(view, offset, end) {
     const last = payloadEnd(view, offset, end);
     if (last < 0) return -1;
