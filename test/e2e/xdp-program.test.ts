@@ -209,6 +209,27 @@ describe.skipIf(reason !== null)(`an established tunnel${need}`, () => {
       expect(made.both(dataIn(more)).run.counted).toEqual({ noSocket: 1 });
   });
 
+  test('where a VIP clamps, SYNs of TCP inside PPP are for a shard, and nothing else is', () => {
+    const made = established();
+    const inside = (v6: boolean, flags: number): string => {
+      const [src, dst] = v6 ? ['2001:db8:a::1', '2001:db8:a::2'] : ['10.1.1.1', '10.1.1.2'];
+      return hex(frame({ ip: { src, dst }, tcp: { src: 5000, dst: 80, flags } }).subarray(14));
+    };
+    const segments = [false, true].flatMap((v6) =>
+      ['ff0300', 'ff03', '00', ''].map((ppp) => (flags: number) => `${ppp}${v6 ? '57' : '21'}${inside(v6, flags)}`),
+    );
+    const by = (payload: string) => made.program(dataIn({}, { payload })).counted;
+    for (const segment of segments) expect(by(segment(0x02))).toMatchObject({ inToInside: 1 });
+    made.rig.sides({ flags: XDP_FLAG.offload | XDP_FLAG.clamp });
+    for (const segment of segments) {
+      expect(by(segment(0x02))).toEqual({ noSocket: 1 });
+      expect(by(segment(0x12))).toEqual({ noSocket: 1 });
+      expect(by(segment(0x10))).toMatchObject({ inToInside: 1 });
+    }
+    for (const other of ['ff03c02101010004', '2100000000', 'ff00000000', '0045000000'])
+      expect(by(other)).toMatchObject({ inToInside: 1 });
+  });
+
   test('entries beyond their second bucket are found, too', () => {
     const made = established();
     const { memory } = made.rig;
