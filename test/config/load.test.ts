@@ -29,6 +29,7 @@ describe('a valid file', () => {
           algorithm: 'weighted-round-robin',
           leakyBucket: { rate: 50, burst: 50 },
           serverPort: 'expose',
+          clampMss: null,
           tunnelSecret: null,
           hiddenIds: 'affinity',
           clientPort: 'shared',
