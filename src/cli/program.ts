@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { formatProblem } from '../config/problem.js';
 import { DesignatorError, EXIT } from '../errors.js';
+import * as agent from './agent.js';
 import * as bench from './bench.js';
 import * as capture from './capture.js';
 import * as check from './check.js';
@@ -35,6 +36,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   reload,
   unpin,
   capture,
+  agent,
   demo,
   bench,
   tune,

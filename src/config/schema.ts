@@ -53,9 +53,9 @@ function available<const T extends readonly [string, ...string[]]>(
 }
 
 const port = z.int().min(1).max(65_535);
-const name = text(parseName);
+export const name = text(parseName);
 
-const bandwidth = z
+export const bandwidth = z
   .string({ error: 'it must be a bandwidth: write 100Mbit/s or 10Gbit/s' })
   .superRefine((value, context) => {
     const bits = parseBandwidth(value);
@@ -65,13 +65,13 @@ const bandwidth = z
     }
   });
 
-const secret = z
+export const secret = z
   .string()
   .min(SECRET_LENGTH.min)
   .max(SECRET_LENGTH.max)
   .optional()
   .describe('Secret for the authentication of load status messages, 16 to 256 characters.');
-const secretFile = text(parsePath)
+export const secretFile = text(parsePath)
   .optional()
   .describe(
     'File that holds the secret instead, read at the start and at a reload; white space at its end is ignored.',

@@ -9,18 +9,26 @@ type Issue = z.core.$ZodIssue;
 
 /** The valid input, or null, and one problem for each thing that is wrong with its shape. */
 export function checkShape(source: ConfigSource): { input: ConfigInput | null; problems: ConfigProblem[] } {
+  return checkShapeOf(source, configSchema);
+}
+
+/** The same for a file of another schema. */
+export function checkShapeOf<T extends z.ZodType>(
+  source: ConfigSource,
+  schema: T,
+): { input: z.output<T> | null; problems: ConfigProblem[] } {
   if (source.data === null || source.data === undefined) {
     return { input: null, problems: [source.problem('error', [], 'the file is empty')] };
   }
-  const result = configSchema.safeParse(source.data, { reportInput: true });
+  const result = schema.safeParse(source.data, { reportInput: true });
   if (result.success) return { input: result.data, problems: [] };
-  return { input: null, problems: result.error.issues.flatMap((issue) => problemsOf(issue, [], source)) };
+  return { input: null, problems: result.error.issues.flatMap((issue) => problemsOf(issue, [], source, schema)) };
 }
 
-function problemsOf(issue: Issue, above: Path, source: ConfigSource): ConfigProblem[] {
+function problemsOf(issue: Issue, above: Path, source: ConfigSource, schema: z.core.$ZodType): ConfigProblem[] {
   const path = [...above, ...(issue.path as (string | number)[])];
   if (issue.code === 'unrecognized_keys') {
-    const valid = keysAt(path);
+    const valid = keysAt(path, schema);
     return issue.keys.map((key) => {
       const message = `unknown key${suggestion(key, valid)}${valid.length > 0 ? `: the keys here are ${valid.join(', ')}` : ''}`;
       return source.problem('error', [...path, key], message, source.placeOfKey([...path, key]));
@@ -28,7 +36,7 @@ function problemsOf(issue: Issue, above: Path, source: ConfigSource): ConfigProb
   }
   if (issue.code === 'invalid_union') {
     const branch = branchOf(issue);
-    if (branch !== undefined) return branch.flatMap((inner) => problemsOf(inner, path, source));
+    if (branch !== undefined) return branch.flatMap((inner) => problemsOf(inner, path, source, schema));
   }
   if (issue.code === 'invalid_type' && issue.input === undefined) {
     return [source.problem('error', path, 'is missing', source.placeOfKey(path))];
@@ -111,8 +119,8 @@ function shown(value: unknown): string {
 }
 
 /** Keys that the schema has at a place of the file. */
-function keysAt(path: Path): string[] {
-  let schema: z.core.$ZodType | undefined = configSchema;
+function keysAt(path: Path, top: z.core.$ZodType): string[] {
+  let schema: z.core.$ZodType | undefined = top;
   for (const key of path) schema = below(schema, key);
   return Object.keys(shapeOf(schema) ?? {});
 }

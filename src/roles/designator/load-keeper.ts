@@ -3,9 +3,7 @@
  * by it, and forgets what has become stale. The main thread's part of least-load.
  */
 import { createSocket, type Socket } from 'node:dgram';
-import { readFileSync } from 'node:fs';
 import type { CompiledConfig, CompiledServer, LoadFormula, Secret } from '../../config/compiled.js';
-import { SECRET_LENGTH } from '../../config/schema.js';
 import type { Designator } from '../../designation/designate.js';
 import { loadOf } from '../../designation/load-formula.js';
 import { LOAD_FULL, LOAD_MOST } from '../../designation/least-load.js';
@@ -16,6 +14,7 @@ import type { EventLog } from '../../ops/events.js';
 import { limited, type LimitedLogger, type Logger } from '../../ops/log.js';
 import { formatEndpoint, parseAddress } from '../../wire/address.js';
 import { LOAD_STATUS_LENGTH_LIMIT, type LoadStatus } from '../../wire/load-status.js';
+import { keyOf } from '../secret.js';
 import type { Binding } from './binding.js';
 import { LOAD_FAULT_PREFIX, LOAD_FAULTS, type LoadFault, LoadVerifier } from './load-verifier.js';
 
@@ -192,10 +191,12 @@ export class LoadKeeper {
     const { loadStatus } = config;
     const keys = new Map<string, Uint8Array>();
     const servers = new Map<string, Known>();
-    const common = loadStatus.listen === null ? null : keyOf(loadStatus.secret);
+    const read = (secret: Secret | null): Uint8Array | null =>
+      loadStatus.listen === null || secret === null ? null : keyOf(secret);
+    const common = read(loadStatus.secret);
     for (const server of config.vips.flatMap((vip) => vip.servers)) {
       const index = this.#o.binding.servers.find(({ name, removed }) => name === server.name && !removed)?.index;
-      const key = loadStatus.listen === null ? null : (keyOf(server.loadStatus.secret) ?? common);
+      const key = read(server.loadStatus.secret) ?? common;
       if (index === undefined || key === null) continue;
       keys.set(server.name, key);
       servers.set(server.name, { index, settings: server.loadStatus });
@@ -236,27 +237,4 @@ export class LoadKeeper {
     this.#socket = socket;
     this.#o.logger.info({ listen: where, servers: this.#servers.size }, 'load status messages are taken');
   }
-}
-
-/** The bytes of a secret. Errors: TD_CONFIG. */
-function keyOf(secret: Secret | null): Uint8Array | null {
-  if (secret === null) return null;
-  if ('text' in secret) return Buffer.from(secret.text, 'utf8');
-  return Buffer.from(readSecretFile(secret.file), 'utf8');
-}
-
-/** Errors: TD_CONFIG it cannot be read, or is too short or too long. */
-export function readSecretFile(file: string): string {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8').trimEnd();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new DesignatorError('TD_CONFIG', `the secret file ${file} cannot be read: ${code}`, { file }, error);
-  }
-  if (text.length >= SECRET_LENGTH.min && text.length <= SECRET_LENGTH.max) return text;
-  const limits = `${SECRET_LENGTH.min} to ${SECRET_LENGTH.max}`;
-  throw new DesignatorError('TD_CONFIG', `the secret in ${file} has ${text.length} characters, not ${limits}`, {
-    file,
-  });
 }
