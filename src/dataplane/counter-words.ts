@@ -46,6 +46,7 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   fragmentsHeld: 'fragments that came before their first one and had to wait',
   fragmentsWaiting: 'fragments that wait now',
   icmpTranslated: 'ICMP errors about packets of tunnels, translated and sent on',
+  mssClamped: 'MSS of TCP connections inside tunnels that were made smaller',
   heard: 'neighbours’ answers on a side where the host has no device',
   virtualPorts: 'tunnels whose server sees another client port',
   hiddenLearnt: 'hidden ids learnt from the other end’s messages',
