@@ -6,6 +6,7 @@ import type { LoadFallback } from '../designation/vip-servers.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
 import type { RuleInput } from '../flow/rule-list.js';
 import type { FarewellSettings } from './farewell.js';
+import type { ProbePlace } from './probe-ear.js';
 
 export interface PlanVip {
   /** Index of the VIP cell. */
@@ -92,6 +93,7 @@ export type ShardMessage =
   | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
   | { readonly type: 'release'; readonly server: number /* end every tunnel of this server cell */ }
   | { readonly type: 'server-down'; readonly server: number /* its clients are told, its requests go elsewhere */ }
+  | { readonly type: 'probe-place'; readonly place: ProbePlace | null /* answers to the active check come there */ }
   | { readonly type: 'server-back'; readonly server: number /* what has not been ended goes on */ }
   | { readonly type: 'review' /* a server entered another state: look at all tunnels anew */ }
   | { readonly type: 'crash' };
@@ -100,6 +102,7 @@ export type ShardMessage =
 export type ShardNotice =
   | { readonly type: 'up'; readonly shard: number; readonly description: string; readonly adopted: number }
   | { readonly type: 'floating'; readonly ports: readonly number[] /* a server answers from these: please register */ }
+  | { readonly type: 'probe-answers'; readonly payloads: readonly Uint8Array[] }
   | { readonly type: 'unresolved'; readonly nextHops: readonly number[] };
 
 /** Which tunnels a capture wants; absent = all. `slot` is the capture's bit in the mask that goes with a frame. */

@@ -35,6 +35,7 @@ import { Local } from './local.js';
 import { MssClamp } from './mss-clamp.js';
 import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
+import { ProbeEar } from './probe-ear.js';
 import { countForwarded, recall } from './recall.js';
 import { newPolicyWords } from './policy-words.js';
 import { RequestPolicy } from './request-policy.js';
@@ -85,6 +86,7 @@ export class Shard {
   readonly #local: Local;
   readonly #watch: ServerWatch;
   readonly #farewell: Farewell;
+  readonly #ear = new ProbeEar();
   readonly #capture: CaptureTap;
   readonly #events: EventTap | null;
   #directory: Directory | null = null;
@@ -139,6 +141,7 @@ export class Shard {
       watch: this.#watch,
       lending: new Lending(memory, servers),
       farewell: this.#farewell,
+      ear: this.#ear,
       statistics,
     });
   }
@@ -234,6 +237,8 @@ export class Shard {
         return this.#farewell.release(message.server);
       case 'server-down':
         return this.#farewell.serverDown(message.server);
+      case 'probe-place':
+        return this.#ear.setPlace(message.place);
       case 'server-back':
         return this.#farewell.serverBack(message.server);
       case 'review':
@@ -276,6 +281,8 @@ export class Shard {
   /** What the main thread should know; empties the lists. */
   takeNotices(): ShardNotice[] {
     const notices: ShardNotice[] = [];
+    const payloads = this.#ear.takeHeard();
+    if (payloads.length > 0) notices.push({ type: 'probe-answers', payloads });
     if (this.#floating.wanted.length > 0) {
       notices.push({ type: 'floating', ports: this.#floating.wanted });
       this.#floating.wanted = [];

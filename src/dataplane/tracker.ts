@@ -45,6 +45,7 @@ import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
 import { requestPrint } from './request-print.js';
 import { Sessions } from './sessions.js';
+import type { ProbeEar } from './probe-ear.js';
 import type { ServerWatch } from './server-watch.js';
 import { TunnelDraft } from './tunnel-draft.js';
 import type { TunnelStore } from './tunnel-store.js';
@@ -67,6 +68,7 @@ export interface TrackerParts {
   readonly watch: ServerWatch;
   readonly lending: Lending;
   readonly farewell: Farewell;
+  readonly ear: ProbeEar;
   readonly statistics: Float64Array;
 }
 
@@ -442,6 +444,7 @@ export class Tracker {
     const port = descriptor.hasPorts ? batch.view.getUint16(batch.l4[i]) : 0;
     const server = this.#directory.serverAt(batch.keys[i * KEY_STRIDE + 6] >>> 16, port);
     if (server !== null) this.#p.watch.heard(server.index);
+    if (this.#p.ear.take(batch, i)) return this.#finish(batch, i, VERDICT_HANDED);
     this.#drop(batch, i, DROP['unknown-server']);
   }
 

@@ -148,4 +148,30 @@ describeLab('servers that die', USER_SPACE, (open) => {
     figures.killedDialledAgain = Date.now() - killed;
     expect(figures.killedNoticed).toBeLessThan(4000);
   });
+  test('checked actively, an idle one is noticed within a second, and found again', async () => {
+    appliance.write(
+      exampleConfig({
+        weights: [1, 1],
+        more: {
+          timeouts: { closing: '2s' },
+          health: { slowStart: '0s', active: { every: '300ms', timeout: '250ms', failures: 2 } },
+        },
+      }),
+    );
+    expect(await appliance.hangUp()).toContain('"msg":"reloaded"');
+    const asked = servers[1].daemon.lines.length;
+    await waitFor('the check to ask lns2', () =>
+      servers[1].daemon.lines.slice(asked).some((line) => line.includes('Connection closed to 10.10.1.254')),
+    );
+    await net.servers[1].nft(BLACK_HOLE);
+    const died = Date.now();
+    await waitFor('lns2 to be down', () => changes('lns2').at(-1)?.to === 'down', 10_000);
+    const down = changes('lns2').at(-1) as StateLine;
+    expect(down.reason).toBe('the active check got no answer');
+    figures.activeNoticed = down.time - died;
+    expect(figures.activeNoticed).toBeLessThan(2000);
+    await net.servers[1].nft('delete table inet hole');
+    await waitFor('lns2 to be back', () => changes('lns2').at(-1)?.to === 'up', 10_000);
+    expect(changes('lns2').at(-1)?.reason).toMatch(/the active check got an answer|heard from again/);
+  });
 });

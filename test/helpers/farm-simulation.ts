@@ -5,9 +5,11 @@
 import type { ServerStateChange } from '../../src/designation/server-states.js';
 import type { ServerStates } from '../../src/designation/server-states.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../src/io/port.js';
+import type { ShardMessage } from '../../src/dataplane/plan.js';
 import { HealthKeeper } from '../../src/roles/designator/health-keeper.js';
+import type { ProbeHost } from '../../src/roles/designator/probe-host.js';
 import { type L2tpMessage, readMessage } from '../../src/tunnels/l2tp/message.js';
-import { MemoryAppliance } from './memory-appliance.js';
+import { INSIDE_MAC, MemoryAppliance } from './memory-appliance.js';
 import { hello, l2tpData, scccn, sccrp, sccrq, udpFrame, viewOf, zlb } from './packet-builder.js';
 
 const STEP = 0.02;
@@ -267,19 +269,28 @@ export class Farm {
     const { appliance } = this;
     this.states = appliance.binding.states;
     const log = { warn: () => {}, info: () => {} };
+    const mail = {
+      broadcast: (message: ShardMessage): void => appliance.tell(message),
+      message: (shard: number, message: ShardMessage): boolean => {
+        appliance.shards[shard].message(message);
+        return true;
+      },
+    };
+    const host: ProbeHost = {
+      addresses: () => [[0, 0, 0xffff, 0x0a0a01fe]],
+      mac: () => INSIDE_MAC,
+      echo: async () => null,
+      close: () => {},
+    };
     this.keeper = new HealthKeeper(
       appliance.binding,
       appliance.config,
       () => appliance.now,
       log,
-      () => ({
-        broadcast: (message) => appliance.tell(message),
-        message: (shard, message) => {
-          appliance.shards[shard].message(message);
-          return true;
-        },
-      }),
+      () => mail,
+      host,
     );
+    this.keeper.shardUp(0);
     this.states.listen((server, change) =>
       this.changes.push({ ...change, at: appliance.now, server: appliance.binding.servers[server].name }),
     );
@@ -330,6 +341,8 @@ export class Farm {
       for (const client of this.clients) client.step();
       for (const server of this.servers) if (!server.dead) server.step();
       this.#deliver();
+      for (const notice of this.appliance.shards[0].takeNotices())
+        if (notice.type === 'probe-answers') this.keeper.heard(notice.payloads);
       if (this.now >= this.#judgeAt) {
         this.#judgeAt = this.now + 0.1;
         this.keeper.tick();

@@ -39,7 +39,7 @@ interface Server {
   /** When the first of the unanswered questions was asked. */
   since: number;
   askedAt: number;
-  /** Under way: the connection's id, or −1 for an echo; 0: none. */
+  /** Under way: the connection's id, or below 0 an echo; 0: none. */
   asking: number;
 }
 
@@ -55,6 +55,7 @@ export class ActiveCheck {
   readonly #servers = new Map<number, Server>();
   readonly #known = new Map<number, Known>();
   #now = 0;
+  #echoes = 0;
   #closed = false;
 
   constructor(options: ActiveCheckOptions) {
@@ -147,13 +148,16 @@ export class ActiveCheck {
   }
 
   #askEcho(server: number, of: Server): boolean {
-    of.asking = -1;
-    const { askedAt } = of;
+    const question = --this.#echoes;
+    of.asking = question;
     void this.#o.echo(server, this.#o.settings.timeout).then((answered) => {
-      if (this.#closed || of.asking !== -1 || of.askedAt < askedAt) return;
+      if (this.#closed || of.asking !== question) return;
       if (answered === true) this.#answered(server, of);
       else if (answered === false) this.#unanswered(server, of);
-      else of.asking = 0;
+      else {
+        of.asking = 0;
+        this.counters.unsent++;
+      }
     });
     return true;
   }

@@ -340,6 +340,8 @@ export class DesignatorProcess {
         return;
       case 'floating':
         return this.#floating.register(notice.ports);
+      case 'probe-answers':
+        return this.health.heard(notice.payloads);
       case 'unresolved':
         return this.#neighbours.wanted(notice.nextHops);
     }

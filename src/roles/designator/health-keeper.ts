@@ -1,21 +1,31 @@
 /**
  * Health in the main thread: lets servers be judged several times a second, and tells shards and log what has come of it.
  */
+import { randomInt } from 'node:crypto';
 import type { CompiledConfig } from '../../config/compiled.js';
 import type { ShardMessage } from '../../dataplane/plan.js';
+import type { ProbePlace } from '../../dataplane/probe-ear.js';
+import { udpFrame } from '../../dataplane/tunnel-voice.js';
 import { Health } from '../../designation/health.js';
 import type { ServerStateChange, ServerStates } from '../../designation/server-states.js';
+import { AddressTable } from '../../flow/address-table.js';
 import { ConnectionTable } from '../../flow/connection-table.js';
 import {
+  CELL_WORDS,
   FLAG_REWRITE_SOURCE,
   RECORD,
   RECORD_STATE,
   RECORD_WORDS,
+  SERVER_CELL,
   SERVER_STATE,
   type TableMemory,
 } from '../../flow/layout.js';
+import { NextHopTable } from '../../flow/next-hop-table.js';
 import type { Logger } from '../../ops/log.js';
+import { type AddressWords, isIpv4 } from '../../wire/address.js';
+import { ActiveCheck } from './active-check.js';
 import type { Binding } from './binding.js';
+import { PROBE_PORT, type ProbeHost, probeHost } from './probe-host.js';
 
 const JUDGE_MS = 100;
 
@@ -32,13 +42,20 @@ export class HealthKeeper {
   readonly #table: ConnectionTable;
   #timer: NodeJS.Timeout | null = null;
 
+  #check: ActiveCheck | null = null;
+  #place: ProbePlace | null = null;
+  readonly #hops: NextHopTable;
+  readonly #addresses: AddressTable;
+  readonly #mac = new Uint8Array(6);
+
   /** `now`: CLOCK_MONOTONIC seconds. `shards` is asked for when something is to be said. */
   constructor(
     readonly binding: Binding,
     config: CompiledConfig,
-    now: () => number,
+    readonly now: () => number,
     readonly logger: Pick<Logger, 'info' | 'warn'>,
     readonly shards: () => ShardMail,
+    readonly host: ProbeHost = probeHost(config),
   ) {
     this.#memory = binding.memory;
     this.#states = binding.states;
@@ -49,7 +66,11 @@ export class HealthKeeper {
       settings: config.health,
       now,
       dataHeard: (server, second) => this.#dataHeard(server, second),
+      probe: (server) => this.#check?.ask(server) ?? false,
     });
+    this.#hops = new NextHopTable(this.#memory);
+    this.#addresses = new AddressTable(this.#memory);
+    this.#setCheck(config.health.active);
     this.#states.listen((server, change) => this.#changed(server, change));
   }
 
@@ -59,14 +80,19 @@ export class HealthKeeper {
 
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#setCheck(null);
+    this.host.close();
   }
 
   setConfig(config: CompiledConfig): void {
     this.health.setSettings(config.health);
+    this.#setCheck(config.health.active);
+    this.shards().broadcast({ type: 'probe-place', place: this.#place });
   }
 
   /** A shard has started: it does not know yet who is down. */
   shardUp(shard: number): void {
+    this.shards().message(shard, { type: 'probe-place', place: this.#place });
     for (const { index } of this.binding.servers) {
       if (this.#states.state(index) === SERVER_STATE.down)
         this.shards().message(shard, { type: 'server-down', server: index });
@@ -74,8 +100,77 @@ export class HealthKeeper {
   }
 
   tick(): void {
+    if (this.#check !== null) {
+      const asked = this.binding.servers.filter(
+        ({ index, removed }) => !removed && isWatched(this.#states.state(index)),
+      );
+      this.#check.tick(
+        this.now(),
+        asked.map(({ index }) => index),
+      );
+    }
     for (const { index } of this.binding.servers) this.health.judge(index);
   }
+
+  /** Answers to the active check. */
+  heard(payloads: readonly Uint8Array[]): void {
+    for (const payload of payloads) this.#check?.received(payload);
+  }
+
+  // ── active check ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #setCheck(settings: CompiledConfig['health']['active']): void {
+    this.#check?.close();
+    this.#check = null;
+    this.#place = null;
+    if (settings === null) return;
+    const addresses = this.host.addresses();
+    if (settings.type === 'l2tp') {
+      this.#place = { port: PROBE_PORT, addresses };
+      if (addresses.length === 0)
+        this.logger.warn({}, 'the active check needs an address of the host on the inside interface; it cannot ask');
+    }
+    this.#check = new ActiveCheck({
+      settings,
+      send: (server, payload) => this.#sendProbe(server, addresses, payload),
+      echo: (server, timeout) => this.#echo(server, timeout),
+      randomId: () => randomInt(1, 0x10000),
+      answered: (server) => this.health.probeAnswered(server),
+      failed: (server, since, detail) => this.health.probeFailed(server, since, detail),
+    });
+  }
+
+  #words(index: number): AddressWords {
+    const word = (w: number): number => this.#addresses.word(index, w) >>> 0;
+    return [word(0), word(1), word(2), word(3)];
+  }
+
+  /** Through a shard, which hears the answers too: the host's own stack has no part in it. */
+  #sendProbe(server: number, addresses: readonly AddressWords[], payload: Uint8Array): boolean {
+    const bound = this.binding.servers.find(({ index }) => index === server);
+    const hop = this.#memory.servers[server * CELL_WORDS + SERVER_CELL.nextHop];
+    if (bound === undefined || !this.#hops.mac(hop, this.#mac)) return false;
+    const words = this.#words(bound.address);
+    const source = nearest(addresses, words);
+    if (source === null) return false;
+    const port = this.#hops.port(hop);
+    const from = { words: source, port: PROBE_PORT };
+    const frame = udpFrame(this.host.mac(port), this.#mac, from, { words, port: bound.port }, payload);
+    return this.shards().message(0, { type: 'transmit', frames: [{ port, frame }] });
+  }
+
+  async #echo(server: number, timeout: number): Promise<boolean | null> {
+    const bound = this.binding.servers.find(({ index }) => index === server);
+    if (bound === undefined) return null;
+    try {
+      return await this.host.echo(this.#words(bound.address), timeout * 1000);
+    } catch (error) {
+      this.logger.warn({ err: error }, 'the active check cannot ask for an echo');
+      return null;
+    }
+  }
+
+  // ── what has come of it ───────────────────────────────────────────────────────────────────────────────────────────
 
   #changed(server: number, { from, to, reason, detail }: ServerStateChange): void {
     const { binding, logger } = this;
@@ -109,4 +204,29 @@ export class HealthKeeper {
 
 function mayForward(state: ServerStateChange['to']): boolean {
   return state === 'up' || state === 'slow-start' || state === 'suspect';
+}
+
+function isWatched(state: number): boolean {
+  return state !== SERVER_STATE.free && state !== SERVER_STATE.disabled && state !== SERVER_STATE.inactive;
+}
+
+/** The address of the destination's family that has the most leading bits in common with it. */
+function nearest(addresses: readonly AddressWords[], destination: AddressWords): AddressWords | null {
+  const v4 = isIpv4(destination[0], destination[1], destination[2]);
+  let best: AddressWords | null = null;
+  let most = -1;
+  for (const words of addresses) {
+    if (isIpv4(words[0], words[1], words[2]) !== v4) continue;
+    let common = 0;
+    for (let w = 0; w < 4; w++) {
+      const zeros = Math.clz32(words[w] ^ destination[w]);
+      common += zeros;
+      if (zeros < 32) break;
+    }
+    if (common > most) {
+      most = common;
+      best = words;
+    }
+  }
+  return best;
 }

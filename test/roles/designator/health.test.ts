@@ -207,3 +207,43 @@ describe('a drain with a deadline', () => {
     expect(farm.clients.filter((client) => client.told.length > 0)).toHaveLength(20);
   });
 });
+
+describe('the active check', () => {
+  const ACTIVE = '{ passive: false, active: { every: 500ms, timeout: 200ms, failures: 2 } }';
+
+  test('a dead server is noticed within a second though nobody asks it anything, and found again when it is back', () => {
+    const farm = new Farm({ servers: 3, tunnels: 0, seed: 1, health: ACTIVE });
+    farm.run(5);
+    expect(farm.changes).toEqual([]);
+    expect(farm.servers.every(({ requests }) => requests >= 8)).toBe(true);
+    // Every connection is taken back as soon as it is answered.
+    expect(farm.servers.every(({ requests, stopped }) => stopped.length >= requests - 1)).toBe(true);
+    farm.servers[1].dead = true;
+    expect(farm.runUntil(() => farm.state(1) === 'down', 5)).toBeLessThanOrEqual(1);
+    expect(farm.states.history(1).at(-1)).toMatchObject({
+      reason: 'the active check got no answer',
+      detail: 'tunnel request unanswered for 200 ms, 2 times',
+    });
+    farm.run(10);
+    farm.servers[1].reboot();
+    expect(farm.runUntil(() => farm.state(1) === 'slow-start', 5)).toBeLessThanOrEqual(1);
+    expect(story(farm, 'lns2')).toEqual(['up → down', 'down → slow-start']);
+    expect(farm.appliance.drops()).toEqual({});
+  });
+
+  test('asked seldom, it is asked at once when the traffic makes it doubtful', () => {
+    const farm = standing({ health: '{ active: { every: 60s, timeout: 200ms } }', helloEvery: 1 });
+    farm.servers[0].dead = true;
+    farm.runUntil(() => farm.appliance.memory.servers[25] !== 0, 5);
+    expect(farm.runUntil(() => farm.state(0) === 'down', 5)).toBeLessThanOrEqual(1.6);
+    farm.run(2);
+    expect(farm.established()).toBe(12);
+  });
+
+  test.each([41, 42, 43])('a healthy one is not down over bad lines (seed %i)', (seed) => {
+    const health = '{ active: { every: 1s, timeout: 300ms, failures: 6 } }';
+    const farm = new Farm({ servers: 2, tunnels: 8, seed, lossInside: 0.1, helloEvery: 2, health });
+    farm.run(120);
+    expect(farm.changes.filter(({ to }) => to === 'down')).toEqual([]);
+  });
+});
