@@ -13,6 +13,7 @@ const ADAPTERS = [
   'vlan',
   'kernel-ppp',
   'l2tpns',
+  'identities',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**

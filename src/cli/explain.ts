@@ -11,13 +11,15 @@ import type { CliContext } from './context.js';
 import { eventText } from './event-text.js';
 import { write, writeJson } from './output.js';
 import { briefDuration, type Column, renderTable } from './table.js';
-import { clientValue, tunnelId } from './values.js';
+import { clientValue, tunnelId, tunnelPair } from './values.js';
 
 interface ExplainOptions extends Target {
   readonly client?: string;
   readonly vip?: string;
   readonly tunnel?: number;
   readonly drop?: string;
+  readonly recover?: string;
+  readonly tie?: boolean;
   readonly json?: boolean;
 }
 
@@ -43,13 +45,15 @@ export function register(program: Command, context: CliContext): void {
     .option('--client <ip:port>', 'the client', clientValue)
     .option('--vip <name>', 'the virtual address that it asks')
     .option('--tunnel <id>', 'tunnel id that the client assigned', tunnelId)
+    .option('--recover <own:shown>', 'the request recovers the tunnel with these ids (RFC 4951)', tunnelPair)
+    .option('--tie', 'the request has a tie breaker')
     .option('--drop <reason>', 'a drop reason instead: what it means, how often, the last refusals with it')
     .option('--json', 'one JSON object')
     .action((options: ExplainOptions) => explain(options, context));
 }
 
 async function explain(
-  { client, vip, tunnel, drop, json, ...target }: ExplainOptions,
+  { client, vip, tunnel, recover, tie, drop, json, ...target }: ExplainOptions,
   context: CliContext,
 ): Promise<void> {
   const control = new ControlClient(target, context);
@@ -63,7 +67,13 @@ async function explain(
       'TD_USAGE',
       'say whose request: --client IP:PORT and --vip NAME, or a reason with --drop',
     );
-  const row = await control.get<ExplainRow>('/v1/explain', { client, vip, tunnel });
+  const row = await control.get<ExplainRow>('/v1/explain', {
+    client,
+    vip,
+    tunnel,
+    recover,
+    tie: tie === true ? 'true' : undefined,
+  });
   if (json === true) return void (await writeJson(context.stdout, row));
   await write(context.stdout, explainText(row, context.color));
 }

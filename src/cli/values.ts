@@ -17,6 +17,14 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 export const countValue = wholeNumber(1, 1_000_000_000);
 /** L2TPv2 ids have 16 bits, L2TPv3's have 32. */
 export const tunnelId = wholeNumber(0, 0xffffffff);
+/** `OWN:PEER`: two 16-bit tunnel ids. */
+export function tunnelPair(text: string): string {
+  const ids = /^(\d{1,5}):(\d{1,5})$/.exec(text);
+  if (ids === null || [ids[1], ids[2]].some((id) => Number(id) < 1 || Number(id) > 65_535))
+    throw new InvalidArgumentError('Write two tunnel ids from 1 to 65535, as 7:40505.');
+  return text;
+}
+
 export const weightValue = wholeNumber(0, 1000);
 
 /** `250ms`, `30s`, `2m`, `1h` → seconds. */

@@ -127,6 +127,17 @@ export interface CounterRow {
   level: boolean;
   description: string;
 }
+/** A tunnel request that might come. */
+export interface ExplainRequest {
+  readonly client: string;
+  readonly vip: string;
+  readonly tunnel?: number;
+  /** The ids of the tunnel that it recovers, the client's own and the one that it was shown, as `7:40505`. */
+  readonly recover?: string;
+  /** It has a tie breaker. */
+  readonly tie?: boolean;
+}
+
 export interface ExplainRow {
   server: string | null;
   reason: string;
@@ -213,7 +224,7 @@ export interface Appliance {
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */
-  explain(request: { client: string; vip: string; tunnel?: number }): ExplainRow;
+  explain(request: ExplainRequest): ExplainRow;
   /** Rates, the first rows by one of them. A look costs about the same however often and by how many it is asked for. */
   top(query: TopQuery): Promise<TopAnswer>;
   /** Errors: TD_NOT_FOUND unknown server name (nothing is changed then). */

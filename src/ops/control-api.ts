@@ -11,7 +11,7 @@ import { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { DesignatorError, type ErrorCode } from '../errors.js';
-import type { Appliance, ServerCommand, TunnelFilter } from './appliance.js';
+import type { Appliance, ExplainRequest, ServerCommand, TunnelFilter } from './appliance.js';
 import type { CaptureFormat } from './capture.js';
 import { sendCapture } from './capture-route.js';
 import { canonicalClient } from './client-address.js';
@@ -135,12 +135,7 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
     return appliance.top({ ...rest, view, limit, sort: sort ?? TOP_SORTS[view][0] });
   });
 
-  interface ExplainQuery {
-    client: string;
-    vip: string;
-    tunnel?: number;
-  }
-  app.get<{ Querystring: ExplainQuery }>('/v1/explain', { schema: ROUTES.explain }, async (request) =>
+  app.get<{ Querystring: ExplainRequest }>('/v1/explain', { schema: ROUTES.explain }, async (request) =>
     appliance.explain(withClient(request.query)),
   );
 

@@ -230,7 +230,20 @@ export const ROUTES = {
   explain: {
     summary: 'Which server a tunnel request would get, and why; nothing is sent and no turn is used up',
     tags: ['tables'],
-    querystring: query({ client: CLIENT, vip: text, tunnel: TUNNEL_ID }, ['client', 'vip']),
+    querystring: query(
+      {
+        client: CLIENT,
+        vip: text,
+        tunnel: TUNNEL_ID,
+        recover: {
+          type: 'string',
+          pattern: '^[0-9]{1,5}:[0-9]{1,5}$',
+          description: 'ids of the tunnel that the request recovers: the client’s own, and the one that it was shown',
+        },
+        tie: { type: 'boolean', description: 'the request has a tie breaker' },
+      },
+      ['client', 'vip'],
+    ),
     response: answers({ $ref: 'Explanation#' }),
   },
   command: {

@@ -8,7 +8,7 @@ import { L2TPNS, USER_SPACE } from '../../src/demo/lab/packages.js';
 import { buildTopology, exampleConfig, SERVERS, VIP } from '../../src/demo/lab/topology.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
 import { Xl2tpdClient } from '../../src/demo/lab/xl2tpd.js';
-import { describeLab, startAppliance } from '../helpers/lab.js';
+import { describeLab, startAppliance, untilForwarded } from '../helpers/lab.js';
 import { Watch } from '../helpers/lab-watch.js';
 
 describeLab('l2tpns servers with colliding tunnel ids', [...USER_SPACE, ...L2TPNS], (open) => {
@@ -45,6 +45,7 @@ describeLab('l2tpns servers with colliding tunnel ids', [...USER_SPACE, ...L2TPN
     const seen = rows.map((row) => row.virtualTunnelId ?? row.serverTunnelId);
     expect(new Set(seen).size).toBe(4);
     expect(client.established().map(({ remote }) => remote)).toEqual(seen);
+    await untilForwarded(appliance, 4);
     // slirp cannot do the CHAP that l2tpns asks for, so PPP ends there; until then each side's LCP reaches the other.
     await waitFor(
       'data frames at the client and at both servers',

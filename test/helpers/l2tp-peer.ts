@@ -4,6 +4,7 @@
  */
 import { waitFor } from '../../src/demo/lab/wait.js';
 import { hasSequence, isControl, sessionId, tunnelId, writeDataHeader } from '../../src/tunnels/l2tp/header.js';
+import { hideValue, unhideValue } from '../../src/tunnels/l2tp/hidden.js';
 import { buildMessage, type L2tpMessage, type L2tpMessageInput, readMessage } from '../../src/tunnels/l2tp/message.js';
 import type { AgentSocket, Datagram } from './udp-agent.js';
 
@@ -19,6 +20,7 @@ const AVP = {
   serial: 15,
   connectSpeed: 24,
   frame: 19,
+  vector: 36,
 };
 /** Address and control, LCP, then the number. */
 const COUNTER_OFFSET = 4;
@@ -74,14 +76,37 @@ function parse(data: Uint8Array): L2tpMessage | null {
 const assigned = (message: L2tpMessage, type: number): number =>
   Number(message.avps.find((avp) => avp.vendor === 0 && avp.type === type)?.value ?? 0);
 
-const start = (type: number, tunnel: number, local: number, host: string): L2tpMessageInput => ({
+const VECTOR = Uint8Array.from({ length: 16 }, (_, index) => 0x11 * index);
+
+/** The Assigned Tunnel ID, in the clear or hidden behind a Random Vector (RFC 2661 §4.3). */
+function tunnelAvps(local: number, secret?: string): NonNullable<L2tpMessageInput['avps']> {
+  if (secret === undefined) return [{ type: AVP.tunnel, value: local }];
+  const plain = Uint8Array.of(0, 2, local >> 8, local & 0xff, 0xaa);
+  const value = hideValue(AVP.tunnel, new TextEncoder().encode(secret), VECTOR, plain);
+  return [
+    { type: AVP.vector, value: VECTOR },
+    { type: AVP.tunnel, value, hidden: true },
+  ];
+}
+
+/** What `tunnelAvps` has put there. */
+function tunnelOf(message: L2tpMessage, secret: string): number {
+  const avp = message.avps.find(({ type }) => type === AVP.tunnel);
+  if (avp?.hidden !== true) return assigned(message, AVP.tunnel);
+  const vector = message.avps.find(({ type }) => type === AVP.vector)?.value as Uint8Array;
+  const plain = unhideValue(AVP.tunnel, new TextEncoder().encode(secret), vector, avp.value as Uint8Array);
+  if (plain[0] !== 0 || plain[1] !== 2) throw new Error('the hidden tunnel id is none');
+  return (plain[2] << 8) | plain[3];
+}
+
+const start = (type: number, tunnel: number, local: number, host: string, secret?: string): L2tpMessageInput => ({
   type,
   tunnel,
   avps: [
     { type: AVP.version, value: Uint8Array.of(1, 0) },
     { type: AVP.framing, value: 3 },
     { type: AVP.host, value: host },
-    { type: AVP.tunnel, value: local },
+    ...tunnelAvps(local, secret),
     { type: AVP.window, value: 4 },
   ],
 });
@@ -94,6 +119,8 @@ export interface ServerScript {
   /** The first so many SCCRQs get no answer. */
   readonly silentFor?: number;
   readonly host?: string;
+  /** The secret with which it hides its id from this tunnel of a client's; undefined: it does not. */
+  readonly hide?: (clientTunnel: number) => string | undefined;
   /** Sends numbered data back. Default true. */
   readonly echo?: boolean;
 }
@@ -151,7 +178,11 @@ export class ScriptedServer {
     }
     this.#reply(
       end,
-      buildMessage({ ...start(TYPE.SCCRP, clientTunnel, end.local, this.script.host ?? 'scripted'), ns: 0, nr: 1 }),
+      buildMessage({
+        ...start(TYPE.SCCRP, clientTunnel, end.local, this.script.host ?? 'scripted', this.script.hide?.(clientTunnel)),
+        ns: 0,
+        nr: 1,
+      }),
     );
   }
 
@@ -201,6 +232,8 @@ export class ScriptedClient {
     readonly socket: AgentSocket,
     readonly vip: string,
     readonly port = 1701,
+    /** Shared with servers that hide their ids. */
+    readonly secret = '',
   ) {
     socket.onDatagram = (datagram) => {
       this.sources.add(`${datagram.address}:${datagram.port}`);
@@ -222,7 +255,7 @@ export class ScriptedClient {
     const { address, port } = sccrp.from;
     const end: End = {
       local,
-      remote: assigned(sccrp.message, AVP.tunnel),
+      remote: tunnelOf(sccrp.message, this.secret),
       ns: 1,
       nr: 1,
       localSession: local + 1,

@@ -5,6 +5,8 @@ import { afterAll, afterEach, describe, test } from 'vitest';
 import { LabAppliance, type ReadyLine } from '../../src/demo/lab/appliance.js';
 import { Lab, labProblem } from '../../src/demo/lab/lab.js';
 import type { Namespace } from '../../src/demo/lab/namespace.js';
+import { waitFor } from '../../src/demo/lab/wait.js';
+import type { TunnelRow } from '../../src/ops/appliance.js';
 import { BASE, missingPackages, type Program } from '../../src/demo/lab/packages.js';
 import { ScriptedClient, ScriptedServer, type ServerScript } from './l2tp-peer.js';
 import { UdpAgent } from './udp-agent.js';
@@ -88,6 +90,15 @@ export async function scriptedClient(
   vip: string,
   port = 1701,
   vipPort = 1701,
+  secret = '',
 ): Promise<ScriptedClient> {
-  return new ScriptedClient(await new UdpAgent(namespace).bind(address, port), vip, vipPort);
+  return new ScriptedClient(await new UdpAgent(namespace).bind(address, port), vip, vipPort, secret);
+}
+
+/** With XDP: waits until so many tunnels are forwarded by the kernel. With another adapter there is nothing to wait for. */
+export async function untilForwarded(appliance: LabAppliance, tunnels: number): Promise<void> {
+  if (process.env.TD_TEST_IO !== 'xdp') return;
+  const rows = async (): Promise<TunnelRow[]> => (await appliance.established()).filter((row) => row.offloaded);
+  const words = async (): Promise<string> => JSON.stringify(await appliance.tunnels());
+  await waitFor(`${tunnels} tunnels in the kernel`, async () => (await rows()).length === tunnels, 10_000, words);
 }

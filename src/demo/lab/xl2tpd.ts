@@ -156,9 +156,9 @@ export class Xl2tpdServer extends Xl2tpd {
 
 /**
  * The server then answers from another port, and takes packets on both, as RFC 2661 §8.1 allows: stateless rewriting in
- * its own namespace.
+ * its own namespace. With `only` it hears no more than requests at the port that it was dialled at: tunnel id 0.
  */
-export function floatPort(namespace: Namespace, port: number): Promise<string> {
+export function floatPort(namespace: Namespace, port: number, { only = false } = {}): Promise<string> {
   return namespace.nft(`table ip floating {
   chain out {
     type filter hook output priority raw;
@@ -168,6 +168,7 @@ export function floatPort(namespace: Namespace, port: number): Promise<string> {
   chain in {
     type filter hook prerouting priority raw;
     udp dport { 1701, ${port} } notrack
+    ${only ? 'udp dport 1701 @th,96,16 != 0 drop' : ''}
     udp dport ${port} udp dport set 1701 udp checksum set 0
   }
 }

@@ -14,6 +14,7 @@ import type {
   CaptureStream,
   CounterRow,
   DropRow,
+  ExplainRequest,
   ExplainRow,
   FirewallRow,
   ReloadResult,
@@ -198,9 +199,9 @@ export class DesignatorAppliance implements Appliance {
     ];
   }
 
-  explain(request: { client: string; vip: string; tunnel?: number }): ExplainRow {
-    const { table, binding, rows, designator, config, policy } = this.process;
-    const parts = { memory: table.memory, binding, rows, designator, config };
+  explain(request: ExplainRequest): ExplainRow {
+    const { table, binding, rows, designator, config, policy, followForecast } = this.process;
+    const parts = { memory: table.memory, binding, rows, designator, config, followForecast };
     const refuses = policy.refuses.bind(policy);
     return explain({ ...parts, refuses, doubts: policy.doubts.bind(policy) }, request);
   }

@@ -36,6 +36,7 @@ import { captureFilters } from './capture-filters.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
 import { FloatingKeeper } from './floating-keeper.js';
+import { FollowForecast } from './follow-forecast.js';
 import { filterInput } from './filter-input.js';
 import { HealthKeeper } from './health-keeper.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
@@ -83,6 +84,7 @@ export class DesignatorProcess {
   readonly events: EventDesk;
   readonly commands: ServerCommands;
   readonly designator: Designator;
+  readonly followForecast: FollowForecast;
   readonly reloads = { ok: 0, failed: 0, lastOkSeconds: Date.now() / 1000 };
   readonly policy: PolicyDesk;
   readonly ioOf: string[];
@@ -124,6 +126,7 @@ export class DesignatorProcess {
     servers.recount();
     this.designator = new Designator(memory, servers);
     this.designator.setPlan(this.#plan);
+    this.followForecast = new FollowForecast(memory, servers);
     this.rows = new Rows(memory, this.binding, now);
     this.statistics = Array.from({ length: shards }, newStatistics);
     this.policy = new PolicyDesk({

@@ -4,22 +4,14 @@
  */
 import type { CompiledConfig } from '../../config/compiled.js';
 import type { DropReason } from '../../dataplane/drop-reasons.js';
-import { HIDDEN_SECONDS } from '../../dataplane/following.js';
 import { type Designator, NO_ROOM } from '../../designation/designate.js';
 import { DesignatorError } from '../../errors.js';
-import {
-  CELL_WORDS,
-  HEADER,
-  NEXT_HOP_STATE,
-  SERVER_CELL,
-  SERVER_FLAG,
-  type TableMemory,
-  VIP_CELL,
-} from '../../flow/layout.js';
+import { CELL_WORDS, HEADER, NEXT_HOP_STATE, SERVER_CELL, SERVER_FLAG, type TableMemory } from '../../flow/layout.js';
 import { NextHopTable } from '../../flow/next-hop-table.js';
-import type { ExplainCandidate, ExplainRow, TunnelRow } from '../../ops/appliance.js';
+import type { ExplainCandidate, ExplainRequest, ExplainRow, TunnelRow } from '../../ops/appliance.js';
 import { parseEndpoint } from '../../wire/address.js';
 import type { Binding, BoundServer, BoundVip } from './binding.js';
+import type { FollowForecast } from './follow-forecast.js';
 import type { Rows } from './rows.js';
 
 export interface ExplainParts {
@@ -27,17 +19,12 @@ export interface ExplainParts {
   readonly binding: Binding;
   readonly rows: Rows;
   readonly designator: Designator;
+  readonly followForecast: FollowForecast;
   readonly config: CompiledConfig;
   /** Why the firewall would refuse a new tunnel of this client, or null. */
   readonly refuses: (words: readonly number[], vip: BoundVip) => string | null;
   /** What the firewall can only say of a request that it has seen, or null. */
   readonly doubts: (words: readonly number[], vip: BoundVip) => string | null;
-}
-
-export interface ExplainRequest {
-  readonly client: string;
-  readonly vip: string;
-  readonly tunnel?: number;
 }
 
 /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */
@@ -77,16 +64,18 @@ export function explain(parts: ExplainParts, request: ExplainRequest): ExplainRo
   if (refused !== null) return answer(null, refused, 'firewall-denied');
   const full = capacity(parts);
   if (full !== null) return answer(null, full.reason, full.refusal);
-  const followed = hiding(parts, vip, own);
-  if (followed !== null) {
-    const reason = `the servers of the VIP hide their ids: all tunnels of one client port go to one server, as tunnel ${followed.clientTunnelId} does`;
-    return answer(followed.server, reason, null);
+  const [recoverOwn, recoverPeer] = (request.recover ?? '0:0').split(':').map(Number);
+  const wish = { recoverOwn, recoverPeer, tie: request.tie === true };
+  const followed = parts.followForecast.of(vip, wish, endpoint.words, endpoint.port, rows.now());
+  if (followed.server >= 0) {
+    const older = binding.servers.find(({ index }) => index === followed.server);
+    return answer(older?.name ?? null, followed.reason, null);
   }
   const [a0, a1, a2, a3] = endpoint.words;
   const { server, reason } = parts.designator.peek(vip.index, a0 | 0, a1 | 0, a2 | 0, a3 | 0, tunnel ?? 0);
   const name = binding.servers.find(({ index }) => index === server)?.name ?? null;
-  if (name === null) return answer(null, reason, server === NO_ROOM ? 'server-pace' : 'no-server');
-  return answer(name, reason, null);
+  if (name === null) return answer(null, followed.reason + reason, server === NO_ROOM ? 'server-pace' : 'no-server');
+  return answer(name, followed.reason + reason, null);
 }
 
 function capacity({ memory, config }: ExplainParts): { reason: string; refusal: DropReason } | null {
@@ -100,14 +89,6 @@ function capacity({ memory, config }: ExplainParts): { reason: string; refusal: 
   if (header[HEADER.recordsUsed] < layout.recordCount) return null;
   const reason = `the connection table is full: ${layout.recordCount} tunnels (table.connections)`;
   return { reason, refusal: 'table-full' };
-}
-
-/** The newest tunnel of this client port that decides where the next one goes. */
-function hiding({ memory, rows }: ExplainParts, vip: BoundVip, own: readonly TunnelRow[]): TunnelRow | null {
-  const seen = memory.vips[vip.index * CELL_WORDS + VIP_CELL.hiddenSeen];
-  if (vip.hiddenByPort || seen === 0 || rows.now() - seen >= HIDDEN_SECONDS) return null;
-  const newest = [...own].sort((a, b) => a.ageSeconds - b.ageSeconds);
-  return newest.find(({ state }) => state !== 'closing') ?? null;
 }
 
 function candidate({ memory, rows, designator }: ExplainParts, bound: BoundServer): ExplainCandidate {

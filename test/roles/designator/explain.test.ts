@@ -11,6 +11,7 @@ import {
 } from '../../../src/flow/layout.js';
 import { NextHopTable } from '../../../src/flow/next-hop-table.js';
 import { PORT_INSIDE } from '../../../src/io/port.js';
+import { FollowForecast } from '../../../src/roles/designator/follow-forecast.js';
 import { type ExplainParts, explain } from '../../../src/roles/designator/explain.js';
 import { scccn, sccrp, sccrq, stopccn, udpFrame } from '../../helpers/packet-builder.js';
 import { CLIENT, Harness, type HarnessOptions, SERVER_2, VIP } from '../../helpers/shard-harness.js';
@@ -24,7 +25,18 @@ function scene(options: HarnessOptions = {}, more: Partial<ExplainParts> = {}): 
   const designator = new Designator(h.memory);
   designator.setPlan(h.plan);
   const { memory, binding, rows, config } = h;
-  parts = { memory, binding, rows, designator, config, refuses: () => null, doubts: () => null, ...more };
+  const followForecast = new FollowForecast(memory, designator.cells);
+  parts = {
+    memory,
+    binding,
+    rows,
+    designator,
+    followForecast,
+    config,
+    refuses: () => null,
+    doubts: () => null,
+    ...more,
+  };
 }
 
 const ask = (tunnel?: number, client = WHO) =>
@@ -105,9 +117,39 @@ describe('explain', () => {
     up(sccrq({ assigned: 7 }));
     h.memory.vips[h.binding.vips[0].index * CELL_WORDS + VIP_CELL.hiddenSeen] = 1000;
     for (let n = 0; n < 3; n++) {
-      expect(ask()).toMatchObject({ server: 'lns2', reason: expect.stringMatching(/hide their ids.*tunnel 7/) });
+      expect(ask()).toMatchObject({
+        server: 'lns2',
+        reason: expect.stringMatching(/affinity.*hide their tunnel ids.*tunnel 7/),
+      });
     }
     expect(ask(undefined, '192.0.2.77:1701').reason).not.toContain('hide');
+  });
+
+  it('says which tunnel a recovering request follows, and when there is none to follow', () => {
+    up(sccrq({ assigned: 7 }));
+    h.send(udpFrame(`${SERVER_2}:1701`, WHO, sccrp({ tunnel: 7, assigned: 99 })), PORT_INSIDE);
+    up(scccn({ tunnel: 99 }));
+    const recovers = (recover: string) => explain(parts, { client: WHO, vip: 'access', recover });
+    for (let n = 0; n < 3; n++) {
+      expect(recovers('7:99')).toMatchObject({
+        server: 'lns2',
+        reason: expect.stringMatching(/^recovery: .*tunnel 7/),
+      });
+      up(sccrq({ assigned: 50 + n })); // whosever turn it is
+    }
+    expect(recovers('7:98').reason).toMatch(/^tunnel 7\/98 to be recovered is not in the table.*; weighted/);
+    cell(1, SERVER_CELL.state, SERVER_STATE.down);
+    expect(recovers('7:99')).toMatchObject({ server: 'lns1' });
+  });
+
+  it('says that a request with a tie breaker meets the server that dials', () => {
+    h.send(udpFrame(`${SERVER_2}:1701`, WHO, sccrq({ assigned: 40 })), PORT_INSIDE);
+    cell(1, SERVER_CELL.weight, 0);
+    expect(ask().server).toBe('lns1');
+    expect(explain(parts, { client: WHO, vip: 'access', tie: true })).toMatchObject({
+      server: 'lns2',
+      reason: expect.stringMatching(/^tie breaker/),
+    });
   });
 
   it('notes rates, doubts and neighbours that do not answer', () => {
