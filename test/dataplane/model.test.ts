@@ -240,7 +240,15 @@ function agrees(model: Model, { appliance }: World): void {
   const rows = appliance.rows
     .tunnels()
     .map((row) => `${row.client}/${row.clientTunnelId} ${row.serverAddress} ${row.serverTunnelId ?? 0} ${row.state}`);
-  const should = [...model.tunnels].map(([key, t]) => `${key.split('#')[0]} ${t.server} ${t.serverId} ${t.state}`);
+  const all = [...model.tunnels.values()];
+  // A closing tunnel that has given up both ways to the one that came after it waits unseen for its end.
+  const unseen = (t: Tunnel): boolean =>
+    t.replaced &&
+    t.shownId === 0 &&
+    all.some((o) => o !== t && o.client === t.client && o.id === t.id && o.server === t.server);
+  const should = [...model.tunnels]
+    .filter(([, t]) => !unseen(t))
+    .map(([key, t]) => `${key.split('#')[0]} ${t.server} ${t.serverId} ${t.state}`);
   expect(rows.sort()).toEqual(should.sort());
   expect(brokenInvariants(appliance.memory)).toEqual([]);
 }
