@@ -50,7 +50,7 @@ interface End {
   port: number;
 }
 
-function numbered(end: End, number: number, size: number): Uint8Array {
+export function numbered(end: End, number: number, size: number): Uint8Array {
   const bytes = new Uint8Array(8 + size);
   const view = new DataView(bytes.buffer);
   const at = writeDataHeader(view, 0, end.remote, end.remoteSession, { payloadLength: size });

@@ -1,8 +1,19 @@
 // A child process in a network namespace that owns UDP sockets for its parent: messages in, messages out. It knows
 // nothing of what it carries. Started by udp-agent.ts; ends when the parent goes.
 import dgram from 'node:dgram';
+import { createRequire } from 'node:module';
 
 const sockets = new Map();
+const raw = new Map();
+
+/** Sends whole IP packets (IPPROTO_RAW). */
+function rawSocket(v6) {
+  if (!raw.has(v6)) {
+    const { createSocket } = createRequire(import.meta.url)('raw-socket');
+    raw.set(v6, createSocket({ protocol: 255, addressFamily: v6 ? 2 : 1 }));
+  }
+  return raw.get(v6);
+}
 
 process.on('message', (order) => {
   switch (order.type) {
@@ -19,6 +30,10 @@ process.on('message', (order) => {
       });
       break;
     }
+    case 'raw':
+      for (const { packet, address } of order.packets)
+        rawSocket(address.includes(':')).send(Buffer.from(packet), 0, packet.length, address, () => {});
+      break;
     case 'send':
       for (const { data, address, port } of order.datagrams) sockets.get(order.id)?.send(data, port, address, () => {});
       break;

@@ -35,6 +35,11 @@ export class UdpAgent {
   readonly #waiting = new Map<number, { resolve: (port: number) => void; reject: (error: Error) => void }>();
   #ids = 0;
 
+  /** Whole IP packets, in this order, towards their destinations. */
+  sendRaw(packets: readonly { readonly packet: Uint8Array; readonly address: string }[]): void {
+    if (this.#child.connected) this.#child.send({ type: 'raw', packets });
+  }
+
   /** The child is in the namespace, so the lab ends it at the latest. */
   constructor(namespace: Namespace) {
     const agent = join(import.meta.dirname, 'udp-agent.mjs');
