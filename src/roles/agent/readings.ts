@@ -7,7 +7,7 @@ export interface TunnelCounts {
   readonly accepting?: boolean;
 }
 
-/** `show tunnels` of l2tpns: TID, Hostname, IP, State, Sessions; the host name may be empty. */
+/** `show tunnels` of l2tpns: TID, Hostname, IP, State, Sessions, and what kind of tunnel it is. */
 export function readL2tpnsTunnels(text: string): TunnelCounts | null {
   const lines = text.split(/\r?\n/);
   const head = lines.findIndex((line) => /^\s*TID\s+Hostname\s+IP\s+State\s+Sessions\s*$/.test(line));
@@ -15,7 +15,7 @@ export function readL2tpnsTunnels(text: string): TunnelCounts | null {
   let tunnels = 0;
   let sessions = 0;
   for (const line of lines.slice(head + 1)) {
-    const row = /^\s*\d+\s.*\s(\w+)\s+(\d+)\s*$/.exec(line);
+    const row = /^\s*\d+\s.*\s(\w+)\s+(\d+)(?:\s+Tunnel\b.*)?\s*$/.exec(line);
     if (row === null || !/^open/i.test(row[1])) continue;
     tunnels++;
     sessions += Number(row[2]);

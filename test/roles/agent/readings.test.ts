@@ -15,8 +15,8 @@ describe('l2tpns', () => {
     const text = [
       'vm> show tunnels',
       ' TID             Hostname                   IP  State Sessions',
-      '   2                  lac         192.128.10.5   Open        3',
-      '   3                              192.128.10.6   Open        1',
+      '   2                  lac         192.128.10.5   Open      3 Tunnel To LAC',
+      '   3                              192.128.10.6   Open      1 Tunnel To LAC',
       '   4             opening         192.128.10.7 Opening       0',
       '',
       'vm> ',
