@@ -37,7 +37,8 @@ function sentence(event: ApplianceEvent): string {
       return `${tunnelWords(event)} session ${ids(event.clientSessionId, event.serverSessionId)}${resultWords(event)}`;
     case 'request-refused': {
       const more = Number(event.suppressed) > 0 ? ` (${event.suppressed} more since the last that was told)` : '';
-      return `${event.client} → ${event.vip ?? '?'}: ${event.reason}${more}`;
+      const rule = typeof event.rule === 'string' ? ` by rule "${event.rule}"` : '';
+      return `${event.client} → ${event.vip ?? '?'}: ${event.reason}${rule}${more}`;
     }
     case 'server-state': {
       const why = event.reason === null ? 'configuration' : event.reason;

@@ -51,6 +51,7 @@ export const SHARD_EVENT_WORD = {
   bytesOut: 19,
   sessions: 21, // closed: sessions that it had at the end
   suppressed: 12, // refused: refusals since the last one that was told
+  rule: 13, // refused: place of the firewall rule that had to do with it, −1 none
 } as const;
 
 const W = SHARD_EVENT_WORD;
@@ -123,7 +124,7 @@ export class EventTap {
   }
 
   /** A request in column i of a batch, whose keys are filled, ends here for a drop reason. */
-  refused(batch: Batch, i: number, vip: number, channel: number, reason: number): void {
+  refused(batch: Batch, i: number, vip: number, channel: number, reason: number, rule = -1): void {
     if (this.#refusalSecond !== this.#nowSeconds) {
       this.#refusalSecond = this.#nowSeconds;
       this.#refusalsLeft = REFUSALS_PER_SECOND;
@@ -148,6 +149,7 @@ export class EventTap {
     words[at + W.virtualChannel] = 0;
     words[at + W.protocol] = batch.protocol[i];
     words[at + W.suppressed] = this.#suppressed;
+    words[at + W.rule] = rule;
     this.#suppressed = 0;
     this.ring.commit();
   }

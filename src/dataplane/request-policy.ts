@@ -38,6 +38,9 @@ export class RequestPolicy {
   readonly #attributes: TunnelAttributes = newTunnelAttributes();
   #attributesRead = false;
 
+  /** Place of the rule that refused the request judged last, −1 none did. */
+  refusingRule = -1;
+
   /** `words`: POLICY_WORD. */
   constructor(
     readonly memory: TableMemory,
@@ -87,12 +90,16 @@ export class RequestPolicy {
   ): number {
     const { firewall, admission } = this;
     this.#attributesRead = false;
+    this.refusingRule = -1;
     if (moved) return -1;
     let limiter: Limiter | null = null;
     if (!firewall.trivial) {
       if (firewall.readsAttributes) this.#read(batch, i, descriptor);
       const rule = firewall.requestRule(batch, i, directory, this.#attributes);
-      if (firewall.deniesRule(rule)) return DROP['firewall-denied'];
+      if (firewall.deniesRule(rule)) {
+        this.refusingRule = rule;
+        return DROP['firewall-denied'];
+      }
       limiter = rule < 0 ? null : this.#limiters[rule];
     }
     const row = i * KEY_STRIDE;
@@ -102,6 +109,7 @@ export class RequestPolicy {
     if (refused >= 0) return refused;
     if (limiter !== null && !this.#take(limiter, a0, a1, a2, a3, now)) {
       this.statistics[ruleCounter(limiter.slot, RULE_COUNTER.refused)]++;
+      this.refusingRule = this.#limiters.indexOf(limiter);
       return DROP['rule-rate'];
     }
     return admission.take(a0, a1, a2, a3, now);

@@ -211,7 +211,7 @@ export class Tracker {
     const refused = policy.judge(batch, i, descriptor, this.#directory, requestKey, moved, this.#now);
     // A flood is not told request by request.
     if (refused === DROP['request-unproven']) return this.#drop(batch, i, refused);
-    if (refused >= 0) return this.#refuse(batch, i, refused);
+    if (refused >= 0) return this.#refuse(batch, i, refused, policy.refusingRule);
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
     const draft = this.#draft;
     draft.vip = vip;
@@ -433,9 +433,9 @@ export class Tracker {
   }
 
   /** A request for a new tunnel ends here. */
-  #refuse(batch: Batch, i: number, reason: number): void {
+  #refuse(batch: Batch, i: number, reason: number, rule = -1): void {
     const vip = this.#directory.vip(batch.local[i]);
-    this.#p.store.events?.refused(batch, i, vip?.index ?? 0xffff, this.#event.assigned, reason);
+    this.#p.store.events?.refused(batch, i, vip?.index ?? 0xffff, this.#event.assigned, reason, rule);
     this.#drop(batch, i, reason);
   }
 

@@ -60,6 +60,11 @@ export class EventRing {
     return copy;
   }
 
+  /** Drops what waits, unread. */
+  discard(): void {
+    Atomics.store(this.#words, HEAD, Atomics.load(this.#words, TAIL));
+  }
+
   /** Events that wait. */
   pending(): number {
     return (Atomics.load(this.#words, TAIL) - Atomics.load(this.#words, HEAD)) | 0;

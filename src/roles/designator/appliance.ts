@@ -48,6 +48,9 @@ export class DesignatorAppliance implements Appliance {
   ) {
     this.startedAt = process.startedAt;
     this.events = process.events.log;
+    this.process.policy.onFlood = (seconds) =>
+      this.events.emit('request-flood', { flood: seconds === null, seconds: seconds ?? undefined });
+    this.process.events.ruleName = (rule) => this.process.policy.ruleName(rule, this.process.config);
     this.process.rows.loadStatus = (server) => this.process.load.said(server);
     this.#rates = new RateBoard({
       memory: this.process.table.memory,
@@ -201,9 +204,20 @@ export class DesignatorAppliance implements Appliance {
 
   explain(request: ExplainRequest): ExplainRow {
     const { table, binding, rows, designator, config, policy, followForecast } = this.process;
-    const parts = { memory: table.memory, binding, rows, designator, config, followForecast };
-    const refuses = policy.refuses.bind(policy);
-    return explain({ ...parts, refuses, doubts: policy.doubts.bind(policy) }, request);
+    return explain(
+      {
+        memory: table.memory,
+        binding,
+        rows,
+        designator,
+        config,
+        followForecast,
+        refuses: (words, vip) => policy.refuses(words, vip, config),
+        doubts: (words, vip) => policy.doubts(words, vip),
+        flooded: policy.flooded,
+      },
+      request,
+    );
   }
 
   top(query: TopQuery): Promise<TopAnswer> {

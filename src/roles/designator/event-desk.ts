@@ -13,12 +13,14 @@ export class EventDesk {
   /** One a shard, for its task. */
   readonly memory: readonly SharedArrayBuffer[];
   readonly #pump: EventPump;
+  /** The name of a firewall rule, by its place in the configuration. */
+  ruleName: (rule: number) => string | null = () => null;
 
   /** `now`: CLOCK_MONOTONIC seconds. */
   constructor(shards: number, binding: Binding, states: ServerStates, now: () => number) {
     this.memory = Array.from({ length: shards }, () => new SharedArrayBuffer(EventRing.byteLength(EVENT_RING_SLOTS)));
     const rings = this.memory.map((buffer) => new EventRing(buffer));
-    this.#pump = new EventPump(this.log, rings, binding, now);
+    this.#pump = new EventPump(this.log, rings, binding, now, (rule) => this.ruleName(rule));
     states.listen((index, { from, to, reason, detail }) => {
       const server = binding.servers.find((bound) => bound.index === index);
       const vip = binding.vips.find((bound) => bound.index === server?.vip);

@@ -48,7 +48,7 @@ const PROTOCOLS = new Map([...DESCRIPTORS.values()].map(({ id, name }) => [id, n
 export class EventPump {
   readonly #refused: number[];
   #timer: NodeJS.Timeout | null = null;
-  readonly #teller = (words: Int32Array): EventFields => tell(words, this.binding);
+  readonly #teller = (words: Int32Array): EventFields => tell(words, this.binding, this.ruleName);
 
   /** `monotonic`: CLOCK_MONOTONIC seconds, the clock of the shards. */
   constructor(
@@ -56,6 +56,7 @@ export class EventPump {
     readonly rings: readonly EventRing[],
     readonly binding: Binding,
     readonly monotonic: () => number,
+    readonly ruleName: (rule: number) => string | null = () => null,
   ) {
     this.#refused = rings.map((ring) => ring.refused());
   }
@@ -102,7 +103,11 @@ export class EventPump {
 }
 
 /** The fields of an event of a shard. */
-export function tell(words: Int32Array, binding: Pick<Binding, 'vips' | 'servers'>): EventFields {
+export function tell(
+  words: Int32Array,
+  binding: Pick<Binding, 'vips' | 'servers'>,
+  ruleName: (rule: number) => string | null,
+): EventFields {
   const kind = words[W.kind] & 0xff;
   const reason = (words[W.kind] >>> 8) & 0xff;
   const result = (words[W.kind] >>> 16) - 1;
@@ -115,7 +120,8 @@ export function tell(words: Int32Array, binding: Pick<Binding, 'vips' | 'servers
     clientTunnelId: words[W.clientChannel] >>> 0 || null,
   };
   if (kind === SHARD_EVENT.refused) {
-    return { ...about, reason: ALL_DROP_REASONS[reason]?.[0] ?? null, suppressed: words[W.suppressed] >>> 0 };
+    const rule = words[W.rule] < 0 ? null : ruleName(words[W.rule]);
+    return { ...about, reason: ALL_DROP_REASONS[reason]?.[0] ?? null, rule, suppressed: words[W.suppressed] >>> 0 };
   }
   const tunnel = {
     ...about,

@@ -25,6 +25,8 @@ export interface ExplainParts {
   readonly refuses: (words: readonly number[], vip: BoundVip) => string | null;
   /** What the firewall can only say of a request that it has seen, or null. */
   readonly doubts: (words: readonly number[], vip: BoundVip) => string | null;
+  /** A flood of requests is on. */
+  readonly flooded: boolean;
 }
 
 /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */
@@ -128,6 +130,8 @@ function notes(
       `${others.length} other tunnel${others.length === 1 ? '' : 's'} of this client, at ${at}: a request that recovers one (RFC 4951) or ties with one follows it`,
     );
   }
+  if (!existing && server !== null && parts.flooded)
+    found.push('a flood of tunnel requests is on: a source without a tunnel must ask twice (request-unproven)');
   const { requestsPerSecond, burst } = config.firewall;
   if (!existing && server !== null && requestsPerSecond !== null) {
     const many = burst === null ? '' : `, ${burst} at once`;

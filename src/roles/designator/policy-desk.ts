@@ -1,15 +1,16 @@
 /** The main thread's part of the policy: what is shared by all shards, what they have counted, and what would happen. */
 import type { CompiledConfig } from '../../config/compiled.js';
 import { Directory } from '../../dataplane/directory.js';
-import { Firewall, TUNNEL_DENIED, TUNNEL_UNDECIDED } from '../../dataplane/firewall.js';
+import { Firewall } from '../../dataplane/firewall.js';
 import type { Plan } from '../../dataplane/plan.js';
 import { newPolicyWords, POLICY_WORD } from '../../dataplane/policy-words.js';
 import type { TableMemory } from '../../flow/layout.js';
+import { UNDECIDED } from '../../flow/rule-list.js';
 import type { FirewallRow } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import type { BoundVip } from './binding.js';
-import { FirewallRows, type KernelDrops } from './firewall-rows.js';
+import { FirewallRows, type KernelDrops, ruleName } from './firewall-rows.js';
 import type { RuleSlots } from './rule-slots.js';
 
 export interface PolicyDeskParts {
@@ -30,6 +31,8 @@ export class PolicyDesk {
   readonly #rows: FirewallRows;
   #plan: Plan;
   #floodSince: number | null = null;
+  /** Told when a flood begins, and, with its seconds, when it ends. */
+  onFlood: (seconds: number | null) => void = () => {};
 
   constructor(parts: PolicyDeskParts) {
     this.#p = parts;
@@ -57,30 +60,47 @@ export class PolicyDesk {
     const { logger, now } = this.#p;
     if (this.flooded && this.#floodSince === null) {
       this.#floodSince = now();
+      this.onFlood(null);
       logger.warn({}, 'a flood of tunnel requests: sources without a tunnel so far must repeat theirs');
     } else if (!this.flooded && this.#floodSince !== null) {
-      logger.info({ seconds: Math.round(now() - this.#floodSince) }, 'the flood of tunnel requests is over');
+      const seconds = Math.round(now() - this.#floodSince);
+      this.onFlood(seconds);
+      logger.info({ seconds }, 'the flood of tunnel requests is over');
       this.#floodSince = null;
     }
   }
 
   /** Why a new tunnel of this client would be refused before any server is asked for, or null. */
-  refuses(words: readonly number[], vip: BoundVip): string | null {
-    return this.#judge(words, vip) === TUNNEL_DENIED ? 'the firewall denies this client' : null;
+  refuses(words: readonly number[], vip: BoundVip, config: CompiledConfig): string | null {
+    const rule = this.#rule(words, vip);
+    if (rule === UNDECIDED || !this.#firewall().deniesRule(rule)) return null;
+    const name = this.ruleName(rule, config);
+    return name === null ? 'the firewall denies what no rule allows' : `firewall rule "${name}" denies this client`;
+  }
+
+  /** The name of a rule of this configuration, by its place; null: there is none. */
+  ruleName(rule: number, config: CompiledConfig): string | null {
+    const found = config.firewall.rules[rule];
+    return found === undefined ? null : ruleName(found, rule);
   }
 
   /** What `explain` cannot know of a request that nobody has sent, or null. */
   doubts(words: readonly number[], vip: BoundVip): string | null {
-    return this.#judge(words, vip) === TUNNEL_UNDECIDED
+    return this.#rule(words, vip) === UNDECIDED
       ? 'unless a firewall rule refuses what the request says of itself'
       : null;
   }
 
-  #judge([a0, a1, a2, a3]: readonly number[], vip: BoundVip): number {
+  /** The rule that decides, UNDECIDED where it would have to see the request. */
+  #rule([a0, a1, a2, a3]: readonly number[], vip: BoundVip): number {
     const directory = new Directory(this.#p.memory, this.#plan);
+    const protocol = DESCRIPTORS.get(vip.protocols[0])?.id ?? 0;
+    return this.#firewall().tunnelRule(a0 | 0, a1 | 0, a2 | 0, a3 | 0, vip, protocol, directory, null);
+  }
+
+  #firewall(): Firewall {
     const firewall = new Firewall();
     firewall.setPlan(this.#plan);
-    const protocol = DESCRIPTORS.get(vip.protocols[0])?.id ?? 0;
-    return firewall.judgeTunnel(a0 | 0, a1 | 0, a2 | 0, a3 | 0, vip, protocol, directory, null);
+    return firewall;
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { REFUSALS_PER_SECOND } from '../../../src/dataplane/event-tap.js';
+import type { CompiledRule } from '../../../src/config/compiled.js';
 import { PORT_INSIDE } from '../../../src/io/port.js';
 import { EventLog } from '../../../src/ops/events.js';
 import { EventPump } from '../../../src/roles/designator/event-pump.js';
@@ -119,9 +120,34 @@ describe('events of a shard', () => {
       client: `${CLIENT}:1701`,
       clientTunnelId: 2,
       reason: 'half-open-limit',
+      rule: null,
       suppressed: 0,
     });
     expect(refusals.at(-1)).toMatchObject({ clientTunnelId: 5000, suppressed: 25 });
+  });
+
+  it('names the rule that refused', () => {
+    const rule = {
+      action: 'deny',
+      name: 'strangers',
+      from: [],
+      to: [],
+      vips: [],
+      protocols: [],
+      attributes: null,
+      limit: null,
+    };
+    const s = scene({ rules: [rule as unknown as CompiledRule] });
+    const named = new EventPump(
+      s.log,
+      s.harness.eventRings,
+      s.harness.binding,
+      () => s.harness.now,
+      (n) => `rule ${n}`,
+    );
+    s.up(sccrq({ assigned: 7 }));
+    named.poll();
+    expect(s.log.recent()).toMatchObject([{ type: 'request-refused', reason: 'firewall-denied', rule: 'rule 0' }]);
   });
 
   it('loses events before it waits, and says how many', () => {

@@ -35,6 +35,7 @@ function scene(options: HarnessOptions = {}, more: Partial<ExplainParts> = {}): 
     config,
     refuses: () => null,
     doubts: () => null,
+    flooded: false,
     ...more,
   };
 }
@@ -153,12 +154,13 @@ describe('explain', () => {
   });
 
   it('notes rates, doubts and neighbours that do not answer', () => {
-    scene({ requestsPerSecond: 5, burst: 9 }, { doubts: () => 'unless a rule refuses it' });
+    scene({ requestsPerSecond: 5, burst: 9 }, { doubts: () => 'unless a rule refuses it', flooded: true });
     new NextHopTable(h.memory).setUnresolved(
       h.memory.servers[h.binding.servers[1].index * CELL_WORDS + SERVER_CELL.nextHop],
     );
     expect(ask().notes).toEqual([
       'unless a rule refuses it',
+      expect.stringContaining('request-unproven'),
       'each source may ask for 5 new tunnels a second, 9 at once; beyond that: request-rate',
       expect.stringMatching(/way to lns2 is not known yet: neighbour-unresolved/),
     ]);
