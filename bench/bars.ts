@@ -24,6 +24,10 @@ export function barOf(ours: string, peer: string, flows: number): number | null 
       return 1 / 4;
     case 'designator nginx-stream':
       return 1 / 2.5;
+    case 'xdp-policy xdp':
+    case 'af-xdp-policy af-xdp':
+    case 'packet-policy designator':
+      return 1.03;
     default:
       return null;
   }

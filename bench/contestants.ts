@@ -25,10 +25,15 @@ export const PEERS = [
   'ip-forward',
   'nginx-stream',
   'node-dgram',
+  'xdp-policy',
+  'af-xdp-policy',
+  'packet-policy',
 ] as const;
 export type Peer = (typeof PEERS)[number];
 /** The product, by adapter: the kernel forwards, TypeScript forwards on AF_XDP, TypeScript forwards on AF_PACKET. */
-export const OURS: readonly Peer[] = ['xdp', 'af-xdp', 'designator'];
+export const OURS: readonly Peer[] = ['xdp', 'af-xdp', 'designator', 'xdp-policy', 'af-xdp-policy', 'packet-policy'];
+/** The product with a long list of rules and every limit, to be compared with itself; only when it is asked for. */
+export const isPolicy = (peer: Peer): boolean => peer.endsWith('-policy');
 
 /** More flows than this take sockets or patience that a relay does not have. */
 const RELAY_FLOWS = 2000;
@@ -56,6 +61,8 @@ export interface ContestantOptions {
   /** Of the product, where they are not the usual ones. */
   readonly timeouts?: Readonly<Record<string, string>>;
   readonly connections?: number;
+  /** Of the product: more sections of its configuration. */
+  readonly sections?: Readonly<Record<string, unknown>>;
 }
 
 interface Started {
@@ -141,11 +148,29 @@ const START: Record<Peer, Start> = {
   },
   'nginx-stream': startNginx,
   'node-dgram': startDgram,
+  'xdp-policy': (bed, options) => startDesignator(bed, withPolicy(options), { io: 'xdp' }),
+  'af-xdp-policy': (bed, options) => startDesignator(bed, withPolicy(options), { io: 'xdp', offload: false }),
+  'packet-policy': (bed, options) => startDesignator(bed, withPolicy(options), { io: 'packet' }),
+};
+
+const withPolicy = (options: ContestantOptions): ContestantOptions => ({ ...options, sections: { firewall: POLICY } });
+
+/** What a carrier may have: bad neighbourhoods, kinds of clients with rates of their own, the rest by default; limits. */
+const POLICY = {
+  default: 'deny',
+  rules: [
+    ...Array.from({ length: 200 }, (_, i) => ({ deny: { from: `203.${i}.0.0/16` }, name: `neighbourhood-${i}` })),
+    { deny: { hostName: ['test-*', '*.invalid'] }, name: 'tests' },
+    ...Array.from({ length: 20 }, (_, i) => ({ deny: { vendorName: `maker-${i} *`, protocolVersion: '1.0' } })),
+    { limit: { hostName: 'cpe-*', framing: 'synchronous' }, rate: '1000/s', perSource: '2/s', name: 'cpe' },
+    { allow: { from: '10.64.0.0/10', vip: 'access' }, name: 'clients' },
+  ],
+  tunnelRequestRate: { perSource: '200000/s', total: '200000/s', halfOpen: 500_000, duplicates: '100ms' },
 };
 
 async function startDesignator(
   bed: Testbed,
-  { lab, self, flows, workers = 1, timeouts, connections }: ContestantOptions,
+  { lab, self, flows, workers = 1, timeouts, connections, sections }: ContestantOptions,
   io: { readonly io: 'xdp' | 'packet'; readonly offload?: boolean },
 ): Promise<Required<Started>> {
   const appliance = new LabAppliance(lab, bed.middle, {
@@ -158,6 +183,7 @@ async function startDesignator(
       // Half as much again: a tunnel that is being set up has three entries.
       table: { connections: connections ?? Math.max(65536, Math.ceil(flows * 1.5)) },
       timeouts: timeouts ?? { idle: '1h', halfOpen: '10m' },
+      ...sections,
       vips: [{ name: 'access', address: '200.200.100.1', servers: [{ name: 'lns1', address: '10.10.1.1' }] }],
     },
   });

@@ -6,7 +6,7 @@
 import { Lab } from '#designator/demo/lab/lab.js';
 import { barOf, isClose, type Verdict, verdictOf } from './bars.js';
 import { benchObjectProblem } from './bpf-object.js';
-import { type Contestant, OURS, openContestant, type Peer, PEERS } from './contestants.js';
+import { type Contestant, isPolicy, OURS, openContestant, type Peer, PEERS } from './contestants.js';
 import { loadFrames, lossFreeRate, measure, PACKET_SOURCE_RATE, RATES, type Sample } from './measure.js';
 import { median, quartiles } from './statistics.js';
 import type { Direction } from './testbed.js';
@@ -125,7 +125,7 @@ async function enter(
   live: boolean,
   say: (line: string) => void,
 ): Promise<void> {
-  for (const peer of options.peers ?? PEERS) {
+  for (const peer of options.peers ?? PEERS.filter((name) => !isPolicy(name))) {
     for (const workers of OURS.includes(peer) ? (options.workers ?? [1]) : [null]) {
       say(`${flows} flows: starting ${peer}${workers === null ? '' : ` with ${workers} worker(s)`}`);
       const contestant = await openContestant(

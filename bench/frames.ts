@@ -128,6 +128,36 @@ export function requests(flows: Flows, macs: Macs): FrameSet {
   });
 }
 
+/** One frame of a flood's mixture: another tunnel's data, or a request of somebody who has no tunnel. */
+export type MixedFrame = { readonly flow: number } | { readonly client: number; readonly port: number };
+
+/** Id that every request of a mixture assigns: it stands behind the head, where all frames are alike. */
+const MIXED_ID = 4242;
+
+/**
+ * Data of standing tunnels and requests of strangers in one set: all frames have one length and one end, which is the end
+ * of a request; data does not mind what it carries.
+ */
+export function mixture(frames: readonly MixedFrame[], macs: Macs): FrameSet {
+  const request = buildMessage({ type: SCCRQ, avps: [...COMMON, { type: 9, value: MIXED_ID }] });
+  const payload = Uint8Array.from(request);
+  const set = frameSet(
+    frames.map((_, i) => i),
+    macs,
+    (i) => {
+      const frame = frames[i];
+      if (!('flow' in frame))
+        return { from: frame.client, fromPort: frame.port, to: VIP, toPort: L2TP_PORT, payload: request };
+      const { client, port, serverId } = flowOf(frame.flow);
+      payload.set([0, 2, serverId >> 8, serverId & 0xff, 0, 1]);
+      return { from: client, fromPort: port, to: VIP, toPort: L2TP_PORT, payload };
+    },
+    HEAD_LENGTH,
+    true,
+  );
+  return set;
+}
+
 export function replies(flows: Flows, macs: Macs): FrameSet {
   return frameSet(flows, macs, (i) => {
     const flow = flowOf(i);

@@ -4,6 +4,7 @@ import { type ChurnRow, churnBench } from './churn.js';
 import { type Peer, PEERS } from './contestants.js';
 import * as decision from './decision.js';
 import { type FailoverRow, failoverBench } from './failover.js';
+import { type FloodRow, floodBench } from './flood.js';
 import { type ForwardRow, forwardBench, type Load } from './forward.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
@@ -15,6 +16,7 @@ import {
   environment,
   environmentLine,
   failoverTable,
+  floodTable,
   forwardTable,
   hitsTable,
   latencyTable,
@@ -26,9 +28,9 @@ export { readRun, writeReport } from './report-file.js';
 import type { ScenarioOptions } from './scenario.js';
 import { type SetupRow, setupRateBench } from './setup-rate.js';
 
-export const BENCHMARKS = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover'] as const;
+export const BENCHMARKS = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover', 'flood'] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
-export type BenchRow = ForwardRow | Row | SetupRow | LatencyRow | HitRow | ChurnRow | FailoverRow;
+export type BenchRow = ForwardRow | Row | SetupRow | LatencyRow | HitRow | ChurnRow | FailoverRow | FloodRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -105,6 +107,13 @@ const RUN: Record<Benchmark, Run> = {
     const quick = request.quick ? { peers: ['xdp' as const], seconds: 2 } : {};
     const rows = await failoverBench({ ...scenario(request), ...quick });
     return { rows, parts: [failoverTable(rows)] };
+  },
+  flood: async (request) => {
+    const quick = request.quick ? { peers: ['xdp' as const], seconds: 2, rate: 20_000 } : {};
+    const chosen = request.peers === undefined ? {} : { peers: request.peers as Peer[] };
+    const length = request.seconds === undefined ? {} : { seconds: request.seconds };
+    const rows = await floodBench({ ...scenario(request), ...quick, ...chosen, ...length });
+    return { rows, parts: [floodTable(rows)] };
   },
 };
 

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { DesignatorError } from '#designator/errors.js';
 import type { ChurnRow } from './churn.js';
 import type { FailoverRow } from './failover.js';
+import type { FloodRow } from './flood.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
@@ -13,6 +14,7 @@ import {
   type Environment,
   environmentLine,
   failoverTable,
+  floodTable,
   forwardTable,
   hitsTable,
   latencyTable,
@@ -107,6 +109,11 @@ export function markdown(run: Run): string {
     'What an end of the process costs',
     'Packets of standing tunnels, sent less arrived.',
     some(failover, failoverTable),
+  );
+  section(
+    'A flood of requests from forged sources',
+    'Tunnels go on, and clients that dial meanwhile get in: strangers by their second request, known ones by their first.',
+    some(rowsOf<FloodRow>(run, 'flood'), floodTable),
   );
   section('Tunnel set-up', 'One shard, without a network.', some(setup, setupTable));
   section('Tables and decisions', 'Without a network.', some(micro, microTable));

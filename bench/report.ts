@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ChurnRow } from './churn.js';
 import type { FailoverRow } from './failover.js';
+import type { FloodRow } from './flood.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
@@ -168,6 +169,25 @@ export function churnTable(rows: readonly ChurnRow[]): string {
       figure(r.nsPerPacket),
       range(r.quartiles),
       percent(r.loss, 3),
+    ]),
+  ]);
+}
+
+export function floodTable(rows: readonly FloodRow[]): string {
+  return table([
+    ['peer', 'strangers', 'flood/s', 'admitted', 'data/s', 'lost', 'clients in', 'known in', 'dropped'],
+    ...rows.map((r) => [
+      r.peer,
+      r.unknownSources,
+      figure(r.floodPerSecond),
+      figure(r.forgedAdmitted),
+      figure(r.dataPerSecond),
+      `${figure(r.dataLost)} of ${figure(r.dataSent)}`,
+      `${r.strangersAdmitted} of ${r.strangers}`,
+      `${r.knownAdmitted} of ${r.known}`,
+      Object.entries(r.drops)
+        .map(([reason, count]) => `${reason} ${count}`)
+        .join(', '),
     ]),
   ]);
 }

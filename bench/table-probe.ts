@@ -16,6 +16,7 @@ import type { Testbed } from './testbed.js';
 export interface TableProbe {
   /** Read from the header: a hundred thousand rows need not be made for it. */
   established(): number;
+  halfOpen(): number;
   /** Entries that the kernel may forward by. */
   offloaded(): number;
   /** The whole of it, in the same memory. Null where it is a file: then it is nobody's business. */
@@ -23,18 +24,21 @@ export interface TableProbe {
   close(): void;
 }
 
+const asking = (header: Int32Array): number => header[HEADER.halfOpen];
 const standing = (header: Int32Array): number => header[HEADER.recordsUsed] - header[HEADER.halfOpen];
 
 export function fileTable(path: string): TableProbe {
+  const header = (): Int32Array => {
+    const words = new Int32Array(PAGE_LENGTH / 4);
+    const fd = openSync(path, 'r');
+    readSync(fd, words, 0, PAGE_LENGTH, 0);
+    closeSync(fd);
+    return words;
+  };
   return {
     memory: null,
-    established() {
-      const header = new Int32Array(PAGE_LENGTH / 4);
-      const fd = openSync(path, 'r');
-      readSync(fd, header, 0, PAGE_LENGTH, 0);
-      closeSync(fd);
-      return standing(header);
-    },
+    established: () => standing(header()),
+    halfOpen: () => asking(header()),
     offloaded: () => 0,
     close() {},
   };
@@ -48,6 +52,7 @@ export async function kernelTable(bed: Testbed): Promise<TableProbe> {
   return {
     memory,
     established: () => standing(memory.header),
+    halfOpen: () => asking(memory.header),
     offloaded: () => offloadedSlots(memory).length,
     close: () => addon.unmapTable(memory.buffer as ArrayBuffer),
   };

@@ -4,11 +4,12 @@ import { DesignatorError } from '../errors.js';
 import type { CliContext } from './context.js';
 import { write, writeJson } from './output.js';
 
-const NAMES = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover'];
+const NAMES = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover', 'flood'];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
 const MODERATE = { sizes: [64], directions: ['in', 'both'], seconds: 0.5 } as const;
-const PEERS = 'xdp,af-xdp,xdp-bare,af-xdp-twin,designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram';
+const PEERS =
+  'xdp,af-xdp,xdp-bare,af-xdp-twin,designator,c-twin,nft-dnat,ip-forward,nginx-stream,node-dgram,xdp-policy,af-xdp-policy,packet-policy';
 
 interface BenchOptions {
   readonly quick?: boolean;
@@ -61,7 +62,7 @@ export function register(program: Command, context: CliContext): void {
   program
     .command('bench')
     .description(
-      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover',
+      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods',
     )
     .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
     .option('--quick', 'small and short: everything runs, figures mean little')
