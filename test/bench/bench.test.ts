@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { run as runDecision } from '../../bench/decision.js';
 import type { ForwardRow } from '../../bench/forward.js';
-import { dataIn, dataOut, flowOf, interleaved } from '../../bench/frames.js';
+import { dataIn, dataOut, flowOf, interleaved, mixture } from '../../bench/frames.js';
 import { barOf, verdictOf } from '../../bench/bars.js';
 import { bench } from '../../bench/index.js';
 import { run as runMicro } from '../../bench/micro/index.js';
@@ -11,6 +11,8 @@ import { percentile } from '../../bench/latency.js';
 import { setupRateBench } from '../../bench/setup-rate.js';
 import { leastOf } from '../../bench/sink.js';
 import { median, quartiles } from '../../bench/statistics.js';
+import { CLASS_CONTROL_UNBOUND, CLASS_DATA, EVENT_REQUEST, newControlEvent } from '../../src/tunnels/descriptor.js';
+import { l2tp } from '../../src/tunnels/l2tp/descriptor.js';
 
 const REQUEST = {
   quick: true,
@@ -56,6 +58,24 @@ describe('frames', () => {
     expect(long.tail).toHaveLength(1400 - 64);
     // The IP header says how long the whole packet is.
     expect(new DataView(long.frames.buffer).getUint16(16)).toBe(1400 - 14);
+  });
+
+  test('a mixture of data and requests has one length and one end, and both are what they claim to be', () => {
+    const set = mixture([{ flow: 3 }, { client: 0x0a500001, port: 1700 }, { flow: 4 }], macs);
+    const whole = (i: number): DataView =>
+      new DataView(Uint8Array.from([...set.frames.subarray(i * 64, i * 64 + 64), ...(set.tail ?? [])]).buffer);
+    const classes = [0, 1, 2].map((i) => {
+      const channel = new Int32Array(2);
+      return [l2tp.classify(whole(i), 34, whole(i).byteLength, channel), channel[0]];
+    });
+    expect(classes).toEqual([
+      [CLASS_DATA, flowOf(3).serverId],
+      [CLASS_CONTROL_UNBOUND, 0],
+      [CLASS_DATA, flowOf(4).serverId],
+    ]);
+    const event = newControlEvent();
+    expect(l2tp.read(whole(1), 34, whole(1).byteLength, event)).toBe(EVENT_REQUEST);
+    expect(event.assigned).toBeGreaterThan(0);
   });
 
   test('both directions turn about', () => {
