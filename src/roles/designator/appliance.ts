@@ -234,7 +234,7 @@ export class DesignatorAppliance implements Appliance {
 
   capture({ tunnel, client }: { tunnel?: number; client?: string }, format?: CaptureFormat): CaptureStream {
     const filter = { ...(tunnel === undefined ? {} : { tunnel }), ...(client === undefined ? {} : { client }) };
-    return this.process.hub.open(filter, format);
+    return this.process.captures.hub.open(filter, format);
   }
 
   crashShard(shard: number): void {

@@ -4,8 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { CompiledConfig } from '../../config/compiled.js';
-import { CAPTURE_SLOTS } from '../../dataplane/capture-tap.js';
-import { COUNTER, newStatistics } from '../../dataplane/counters.js';
+import { newStatistics } from '../../dataplane/counters.js';
 import { handOverLength } from '../../dataplane/hand-over.js';
 import type { Plan, ShardNotice } from '../../dataplane/plan.js';
 import { Designator } from '../../designation/designate.js';
@@ -14,14 +13,12 @@ import { ServerTable } from '../../designation/servers.js';
 import { DesignatorError } from '../../errors.js';
 import { HEADER, SHARD_LIMIT } from '../../flow/layout.js';
 import { RecordPool } from '../../flow/record-pool.js';
-import { FrameRing } from '../../flow/ring.js';
 import type { RouteSnapshot } from '../../flow/route-table.js';
 import { SpinLock } from '../../flow/spin-lock.js';
 import { HostFilter } from '../../io/host-filter.js';
 import { HostNetwork } from '../../io/host-network.js';
 import { type NativeAddon, native } from '../../io/native.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
-import { CaptureHub } from '../../ops/capture.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
@@ -30,9 +27,8 @@ import { newControl } from '../../workers/control.js';
 import { ShardPool } from '../../workers/pool.js';
 import type { ShardTask } from '../../workers/shard-task.js';
 import { Binding } from './binding.js';
-import { CapturePump } from './capture-pump.js';
+import { CaptureDesk } from './capture-desk.js';
 import type { Bound, Datapath } from './datapath.js';
-import { captureFilters } from './capture-filters.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
 import { FloatingKeeper } from './floating-keeper.js';
@@ -80,7 +76,7 @@ export class DesignatorProcess {
   readonly load: LoadKeeper;
   readonly binding: Binding;
   readonly rows: Rows;
-  readonly hub: CaptureHub;
+  readonly captures: CaptureDesk;
   readonly events: EventDesk;
   readonly commands: ServerCommands;
   readonly designator: Designator;
@@ -96,12 +92,10 @@ export class DesignatorProcess {
   readonly #filter: HostFilter;
   readonly #neighbours: NeighbourKeeper;
   readonly #floating: FloatingKeeper;
-  readonly #pump: CapturePump;
   readonly #pool: ShardPool;
   readonly #wakeFds: number[];
   readonly #controls: Int32Array[];
   readonly #handOver: SharedArrayBuffer;
-  readonly #captureMemory: SharedArrayBuffer[];
   readonly #up = new Set<number>();
   #upListener: (() => void) | null = null;
   #ticker: NodeJS.Timeout | null = null;
@@ -142,27 +136,13 @@ export class DesignatorProcess {
     this.#controls = Array.from({ length: shards }, newControl);
     this.#wakeFds = Array.from({ length: shards }, () => addon.eventFd());
     this.#handOver = new SharedArrayBuffer(handOverLength(shards));
-    this.#captureMemory = Array.from(
-      { length: shards },
-      () => new SharedArrayBuffer(FrameRing.byteLength(CAPTURE_SLOTS)),
-    );
-    this.hub = new CaptureHub({
-      interfaces: [
-        { name: options.config.outside.name, description: 'outside' },
-        { name: options.config.inside.name, description: 'inside' },
-      ],
-      onChange: (captures) => {
-        this.#pump.setActive(captures.length > 0);
-        this.#pool.broadcast({ type: 'capture', captures: captureFilters(captures) });
-      },
-    });
-    this.#pump = new CapturePump(
-      this.hub,
-      this.#captureMemory.map((buffer) => new FrameRing(buffer, 0, CAPTURE_SLOTS)),
+    this.captures = new CaptureDesk({
+      config: options.config,
+      binding: this.binding,
+      statistics: this.statistics,
       now,
-      (shard) => this.statistics[shard][COUNTER.captureLost],
-      this.binding,
-    );
+      onChange: (captures) => this.#pool.broadcast({ type: 'capture', captures }),
+    });
     this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
       this.#pool.broadcast({ type: 'release', server }),
     );
@@ -284,8 +264,7 @@ export class DesignatorProcess {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.health.stop();
     this.load.stop();
-    this.#pump.setActive(false);
-    this.hub.close();
+    this.captures.stop();
     await this.#pool.stop();
     this.events.stop();
     if (!stays) {
@@ -310,7 +289,7 @@ export class DesignatorProcess {
       control: this.#controls[shard],
       statistics: this.statistics[shard],
       handOver: this.#handOver,
-      capture: this.#captureMemory[shard],
+      capture: this.captures.memory[shard],
       events: this.events.memory[shard],
       policy: this.policy.words,
       wakeFds: this.#wakeFds,
@@ -327,7 +306,7 @@ export class DesignatorProcess {
       plan: this.#plan,
       routes: this.#routes as RouteSnapshot,
       floating: [...this.#floating.known],
-      captures: captureFilters(this.hub.captures()),
+      captures: this.captures.filters(),
     };
   }
 
