@@ -7,6 +7,7 @@ import type { CompiledConfig, CompiledServer, LoadFormula, Secret } from '../../
 import type { Designator } from '../../designation/designate.js';
 import { loadOf } from '../../designation/load-formula.js';
 import { LOAD_FULL, LOAD_MOST } from '../../designation/least-load.js';
+import { TunnelLoads } from '../../designation/tunnel-load.js';
 import { DesignatorError } from '../../errors.js';
 import { SERVER_CELL, SERVER_FLAG, SERVER_STATE } from '../../flow/layout.js';
 import type { DropRow, ServerLoadStatus } from '../../ops/appliance.js';
@@ -50,6 +51,7 @@ export class LoadKeeper {
   /** Server index → CLOCK_MONOTONIC seconds of its last message. */
   readonly #heard = new Map<number, number>();
   readonly #said = new Map<number, LoadStatus>();
+  readonly #tunnelLoads = new TunnelLoads();
   #servers = new Map<string, Known>();
   #config: CompiledConfig['loadStatus'] | null = null;
   #socket: Socket | null = null;
@@ -150,12 +152,14 @@ export class LoadKeeper {
     const { designator } = this.#o;
     const { cells } = designator;
     const exact = Math.min(LOAD_MOST, Math.round((load ?? 0) * LOAD_FULL));
-    const tunnels = Math.max(1, status.tunnels ?? cells.tunnels(index));
+    const tunnels = status.tunnels ?? cells.tunnels(index);
     const least = (this.#config?.tunnelLoad ?? 0) * LOAD_FULL;
+    const vip = cells.get(index, SERVER_CELL.vip);
+    const each = load === null ? least : this.#tunnelLoads.report(index, vip, exact, tunnels, least);
     designator.lock.acquire(designator.shard);
     cells.set(index, SERVER_CELL.load, load === null ? -1 : Math.round(exact / 1000));
     cells.set(index, SERVER_CELL.reportedLoad, exact);
-    cells.set(index, SERVER_CELL.tunnelLoad, Math.min(LOAD_FULL, Math.round(Math.max(least, exact / tunnels))));
+    cells.set(index, SERVER_CELL.tunnelLoad, Math.min(LOAD_FULL, Math.round(each)));
     cells.set(index, SERVER_CELL.predictedLoad, 0);
     cells.setFlag(index, SERVER_FLAG.reported, load !== null);
     cells.setFlag(index, SERVER_FLAG.notAccepting, !status.accepting);
