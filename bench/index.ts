@@ -1,5 +1,6 @@
 /** `designator bench`: which benchmarks there are, and how a command line becomes a run. */
 import { DesignatorError } from '#designator/errors.js';
+import { balanceBench, type BalanceRow } from './balance.js';
 import { type ChurnRow, churnBench } from './churn.js';
 import { type Peer, PEERS } from './contestants.js';
 import * as decision from './decision.js';
@@ -8,10 +9,12 @@ import { type FloodRow, floodBench } from './flood.js';
 import { type ForwardRow, forwardBench, type Load } from './forward.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
+import { run as runDesignation } from './micro/designation.js';
 import { run as runMicro } from './micro/index.js';
 import type { Row } from './micro/row.js';
 import type { Direction } from './testbed.js';
 import {
+  balanceTable,
   churnTable,
   environment,
   environmentLine,
@@ -28,9 +31,29 @@ export { readRun, writeReport } from './report-file.js';
 import type { ScenarioOptions } from './scenario.js';
 import { type SetupRow, setupRateBench } from './setup-rate.js';
 
-export const BENCHMARKS = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover', 'flood'] as const;
+export const BENCHMARKS = [
+  'micro',
+  'decision',
+  'balance',
+  'forward',
+  'setup-rate',
+  'latency',
+  'hits',
+  'churn',
+  'failover',
+  'flood',
+] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
-export type BenchRow = ForwardRow | Row | SetupRow | LatencyRow | HitRow | ChurnRow | FailoverRow | FloodRow;
+export type BenchRow =
+  | ForwardRow
+  | BalanceRow
+  | Row
+  | SetupRow
+  | LatencyRow
+  | HitRow
+  | ChurnRow
+  | FailoverRow
+  | FloodRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -80,6 +103,15 @@ const RUN: Record<Benchmark, Run> = {
   micro: async ({ quick }) => {
     const rows = [...decision.run({ smoke: quick }), ...(await runMicro({ smoke: quick }))];
     return { rows, parts: [microTable(rows)] };
+  },
+  decision: async ({ quick }) => {
+    const rows = await runDesignation({ smoke: quick });
+    return { rows, parts: [microTable(rows)] };
+  },
+  balance: async ({ quick }) => {
+    const farms = quick ? [{ tunnels: 1000 }] : [{ servers: 10 }, { servers: 20 }];
+    const rows = farms.flatMap((farm) => balanceBench(farm));
+    return { rows, parts: [balanceTable(rows)] };
   },
   'setup-rate': async ({ quick, progress }) => {
     const rows = setupRateBench(quick ? { tunnels: 2000, runs: 2 } : { progress });

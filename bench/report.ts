@@ -1,6 +1,7 @@
 /** One benchmark run as people and as programs read it: the machine, then rows. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { BalanceRow } from './balance.js';
 import type { ChurnRow } from './churn.js';
 import type { FailoverRow } from './failover.js';
 import type { FloodRow } from './flood.js';
@@ -105,6 +106,22 @@ export function microTable(rows: readonly Row[]): string {
       String(r.entries),
       `${r.value.toFixed(r.value < 100 ? 1 : 0)} ${r.unit}`,
       r.bar === null ? '' : `${r.bar} ${r.unit}`,
+      r.reached === null ? '' : r.reached ? 'yes' : 'no',
+    ]),
+  ]);
+}
+
+export function balanceTable(rows: readonly BalanceRow[]): string {
+  return table([
+    ['algorithm', 'servers', 'tunnels', 'max/mean at the end', 'on average', 'worst', 'bar', 'reached'],
+    ...rows.map((r) => [
+      r.algorithm,
+      String(r.servers),
+      String(r.tunnels),
+      r.atEnd.toFixed(3),
+      r.average.toFixed(3),
+      r.worst.toFixed(3),
+      r.bar === null ? '' : String(r.bar),
       r.reached === null ? '' : r.reached ? 'yes' : 'no',
     ]),
   ]);

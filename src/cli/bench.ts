@@ -4,7 +4,18 @@ import { DesignatorError } from '../errors.js';
 import type { CliContext } from './context.js';
 import { write, writeJson } from './output.js';
 
-const NAMES = ['micro', 'forward', 'setup-rate', 'latency', 'hits', 'churn', 'failover', 'flood'];
+const NAMES = [
+  'micro',
+  'decision',
+  'balance',
+  'forward',
+  'setup-rate',
+  'latency',
+  'hits',
+  'churn',
+  'failover',
+  'flood',
+];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
 const MODERATE = { sizes: [64], directions: ['in', 'both'], seconds: 0.5 } as const;

@@ -1,5 +1,6 @@
 /** The benchmarks in their smallest form: that they run and count rightly, never how fast. */
 import { describe, expect, test } from 'vitest';
+import { balanceBench } from '../../bench/balance.js';
 import { run as runDecision } from '../../bench/decision.js';
 import type { ForwardRow } from '../../bench/forward.js';
 import { dataIn, dataOut, flowOf, interleaved, mixture } from '../../bench/frames.js';
@@ -133,6 +134,21 @@ describe('smallest form', () => {
       new Set(['memory', 'look-up', 'churn', 'designation']),
     );
     expect(rows.find(({ benchmark }) => benchmark === 'memory')?.reached).toBe(true);
+  });
+});
+
+describe('balance', () => {
+  test('the same tunnels for every algorithm; by load it is more even than by turns or by chance', () => {
+    const rows = balanceBench({ tunnels: 3000, servers: 8, algorithms: ['least-load', 'round-robin', 'random'] });
+    const [load, turns, chance] = rows.map(({ average }) => average);
+    expect(load).toBeLessThan(turns);
+    expect(load).toBeLessThan(chance);
+    expect(balanceBench({ tunnels: 3000, servers: 8, algorithms: ['least-load'] })).toEqual([rows[0]]);
+  });
+
+  test('a server that has become empty does not get a whole interval’s requests', () => {
+    const [load, turns] = balanceBench({ servers: 1000, tunnels: 4000, algorithms: ['least-load', 'round-robin'] });
+    expect(load.worst).toBeLessThan(turns.worst * 1.05);
   });
 });
 

@@ -11,7 +11,7 @@ import { Designator } from '../../designation/designate.js';
 import { ServerStates } from '../../designation/server-states.js';
 import { ServerTable } from '../../designation/servers.js';
 import { DesignatorError } from '../../errors.js';
-import { HEADER, SHARD_LIMIT } from '../../flow/layout.js';
+import { SHARD_LIMIT } from '../../flow/layout.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import type { RouteSnapshot } from '../../flow/route-table.js';
 import { SpinLock } from '../../flow/spin-lock.js';
@@ -471,10 +471,5 @@ export class DesignatorProcess {
       plan: this.#plan,
       ownResolution: [asks(PORT_OUTSIDE), asks(PORT_INSIDE)],
     };
-  }
-
-  /** HEADER.generation: how many processes had this table. */
-  generation(): number {
-    return this.table.memory.header[HEADER.generation];
   }
 }
