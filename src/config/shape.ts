@@ -34,12 +34,12 @@ function problemsOf(issue: Issue, above: Path, source: ConfigSource, schema: z.c
       return source.problem('error', [...path, key], message, source.placeOfKey([...path, key]));
     });
   }
+  if ((issue.code === 'invalid_type' || issue.code === 'invalid_union') && issue.input === undefined) {
+    return [source.problem('error', path, 'is missing', source.placeOfKey(path))];
+  }
   if (issue.code === 'invalid_union') {
     const branch = branchOf(issue);
     if (branch !== undefined) return branch.flatMap((inner) => problemsOf(inner, path, source, schema));
-  }
-  if (issue.code === 'invalid_type' && issue.input === undefined) {
-    return [source.problem('error', path, 'is missing', source.placeOfKey(path))];
   }
   return [source.problem('error', path, sentenceOf(issue))];
 }
