@@ -160,11 +160,13 @@ export class IcmpErrors {
           if (failed < 0) return this.#toldCount > 0 ? this.#toldCount : failed;
         }
       }
-      return this.#toldCount;
+      if (this.#toldCount > 0) return this.#toldCount;
+      // The server of a tunnel with a virtual client port is found by going through the client's tunnels.
     }
     let steps = STEP_LIMIT;
     for (let r = store.clients.first(a0, a1, a2, a3); r >= 0 && steps-- > 0; r = store.clients.next(r)) {
-      if (!this.#isOf(r, clientPort) || !this.#isShownAs(r, vip, shown, directory)) continue;
+      if (!this.#isOf(r) || store.clientPort(r) !== clientPort || !this.#isShownAs(r, vip, shown, directory)) continue;
+      if (channel !== 0 && store.word(r, RECORD.clientChannel) !== channel) continue;
       const failed = this.#tellServer(batch, i, v6, r, directory);
       if (failed < 0) return this.#toldCount > 0 ? this.#toldCount : failed;
     }
@@ -185,7 +187,7 @@ export class IcmpErrors {
     const copy = this.#copy(batch, i, hop);
     if (copy < 0) return copy;
     const port = store.word(record, RECORD.ports) >>> 16 || server.port;
-    this.#rewrite(batch, i, copy, v6, true, server.address, port, 0, directory);
+    this.#rewrite(batch, i, copy, v6, true, server.address, port, store.portTowardsServer(record), 0, directory);
     this.#told[this.#toldCount++] = index;
     return 0;
   }
@@ -226,7 +228,7 @@ export class IcmpErrors {
     const [a0, a1, a2, a3] = this.#client;
     let r = record >= 0 ? -1 : store.clients.first(a0, a1, a2, a3);
     for (; r >= 0 && steps-- > 0; r = store.clients.next(r)) {
-      if (!this.#isOf(r, clientPort) || !isServers(r)) continue;
+      if (!this.#isOf(r) || store.portTowardsServer(r) !== clientPort || !isServers(r)) continue;
       record = r;
       if (channel === 0 || store.word(r, RECORD.serverChannel) === channel) break;
     }
@@ -240,8 +242,8 @@ export class IcmpErrors {
       store.word(record, RECORD.serverChannel) === channel ? store.word(record, RECORD.virtualChannel) : 0;
     if (virtual !== 0) {
       const at = this.#embedded.l4 + descriptor.channelOffset(batch.view, this.#embedded.l4, this.#embedded.end);
-      this.#rewrite(batch, i, copy, v6, false, vip.address, shown, at, directory, virtual);
-    } else this.#rewrite(batch, i, copy, v6, false, vip.address, shown, 0, directory);
+      this.#rewrite(batch, i, copy, v6, false, vip.address, shown, store.clientPort(record), at, directory, virtual);
+    } else this.#rewrite(batch, i, copy, v6, false, vip.address, shown, store.clientPort(record), 0, directory);
     return 1;
   }
 
@@ -268,13 +270,13 @@ export class IcmpErrors {
     return slot < 0 ? -1 : this.store.table.recordOf(slot);
   }
 
-  /** Is the tunnel one of this client's address and port? */
-  #isOf(record: number, port: number): boolean {
+  /** Is the tunnel one of this client's address? */
+  #isOf(record: number): boolean {
     const slot = this.store.anyEntry(record);
     if (slot < 0) return false;
     const { table } = this.store;
     for (let w = 0; w < 4; w++) if (table.keyWord(slot, w) !== this.#client[w]) return false;
-    return table.keyWord(slot, 4) >>> 16 === port;
+    return true;
   }
 
   /** Does the client see this tunnel at that VIP and port? */
@@ -305,7 +307,7 @@ export class IcmpErrors {
 
   /**
    * Gives the copy the other side's address: outwards as source, inwards as destination, and in the embedded packet, which
-   * went the other way, at the other end; with `port`, and with `virtual` in place of the tunnel id at `channelAt`.
+   * went the other way, at the other end; with `port` there, `clientPort` at the client's end, and with `virtual` in place of the tunnel id at `channelAt`.
    */
   #rewrite(
     batch: Batch,
@@ -315,6 +317,7 @@ export class IcmpErrors {
     inwards: boolean,
     address: number,
     port: number,
+    clientPort: number,
     channelAt: number,
     directory: Directory,
     virtual = 0,
@@ -343,6 +346,9 @@ export class IcmpErrors {
     const portField = udp + (inwards ? 0 : 2);
     sum = adjust16(sum, view.getUint16(portField), port);
     view.setUint16(portField, port);
+    const clientField = udp + (inwards ? 2 : 0);
+    sum = adjust16(sum, view.getUint16(clientField), clientPort);
+    view.setUint16(clientField, clientPort);
     if (channelAt !== 0) {
       sum = adjust16(sum, view.getUint16(channelAt + shift), virtual);
       view.setUint16(channelAt + shift, virtual);

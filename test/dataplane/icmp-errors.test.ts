@@ -161,6 +161,33 @@ describe.each([
     expect(hex(opened(side, back.sent[0].frame).subarray(side.l4))).toBe(hex(out.subarray(side.l4)));
   });
 
+  test('a virtual client port is undone, too', () => {
+    const a = new MemoryAppliance(CONFIG.replaceAll('algorithm:', 'clientPort: distinct, algorithm:'));
+    const servers: string[] = [];
+    for (const id of [7, 8, 9]) {
+      const request = a.send(udpFrame(side.client, side.vip, sccrq({ assigned: id }))).sent[0].frame;
+      const seenAt = viewOf(request).getUint16(side.l4);
+      const ip = side.v6 ? `[fd00::${request[53]}]` : `${request[30]}.${request[31]}.${request[32]}.${request[33]}`;
+      const client = side.client.replace(/\d+$/, String(seenAt));
+      a.send(udpFrame(`${ip}:1701`, client, sccrp({ tunnel: id, assigned: 90 + id })), PORT_INSIDE);
+      a.send(udpFrame(side.client, side.vip, scccn({ tunnel: 90 + id })));
+      servers.push(client);
+      const original = udpFrame(`${ip}:1701`, client, l2tpData({ tunnel: id, session: 1, payload: 'ab'.repeat(50) }));
+      const shown = a.send(original, PORT_INSIDE).sent[0].frame;
+      const back = a.send(errorAbout(side, shown, bare(side.vip), 'too-big'));
+      expect(hex(opened(side, back.sent[0].frame).subarray(side.l4))).toBe(hex(original.subarray(side.l4)));
+      const mine = udpFrame(side.client, side.vip, l2tpData({ tunnel: 90 + id, session: 1, payload: 'ab'.repeat(50) }));
+      const inside = a.send(mine).sent[0].frame;
+      const told = a.send(
+        errorAbout(side, inside, bare(side.client), 'unreachable', 1000, bare(ip + ':1')),
+        PORT_INSIDE,
+      );
+      expect(hex(opened(side, told.sent[0].frame).subarray(side.l4))).toBe(hex(mine.subarray(side.l4)));
+    }
+    expect(new Set(servers).size).toBeGreaterThan(1); // some tunnel has such a port
+    expect(a.drops()).toEqual({});
+  });
+
   test('what lies has a name', () => {
     const a = new MemoryAppliance(CONFIG);
     const server = connect(a, side, 7, 99);
