@@ -52,6 +52,8 @@ export class Batch {
   readonly keys = new Int32Array(COLUMN_LENGTH * KEY_STRIDE);
   /** Some received frame may have the key of a client that is not IPv4. */
   wide = true;
+  /** Some frame may be on its last hop. */
+  expiring = false;
   received = 0;
   /** Scratch frames in use. */
   scratch = 0;

@@ -36,6 +36,9 @@ const MAPPED = 0xffff; // third word of an IPv4-mapped address
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const EXTENSION_LIMIT = 8;
+/** Byte offsets in the IP header. */
+const TTL_IPV4 = 8;
+const HOP_LIMIT_IPV6 = 7;
 const ROLE_NONE = 0;
 const ROLE_CLIENT = 1; // the packet comes from a client: its destination is a VIP (FRAGMENT_FROM_CLIENT)
 const ROLE_SERVER = 2; // FRAGMENT_FROM_SERVER
@@ -48,6 +51,7 @@ export function classify(batch: Batch, from: number, to: number, directory: Dire
   const { view, columns, kind } = batch;
   const { plain } = directory;
   if (from === 0) batch.wide = false;
+  batch.expiring = false;
   if (plain !== null) classifyPlain(batch, from, to, plain);
   for (let i = from; i < to; i++) {
     if (plain !== null && kind[i] !== KIND_OPEN) continue;
@@ -340,6 +344,8 @@ function classifyPayload(
       keys[row + 4] = destination << 16;
       keys[row + 6] = (address << 16) | (descriptor.id << 8) | TABLE_REVERSE;
     }
+    const l3 = batch.l3[i];
+    if (view.getUint8(l3 + (view.getUint8(l3) >> 4 === 4 ? TTL_IPV4 : HOP_LIMIT_IPV6)) <= 1) batch.expiring = true;
     if (answer === CLASS_DATA) batch.kind[i] = fromClient ? KIND_DATA_IN : KIND_DATA_OUT;
     else if (answer === CLASS_CONTROL) batch.kind[i] = fromClient ? KIND_CONTROL_IN : KIND_CONTROL_OUT;
     else if (answer === CLASS_CONTROL_UNBOUND) batch.kind[i] = fromClient ? KIND_UNBOUND_IN : KIND_UNBOUND_OUT;

@@ -47,6 +47,8 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   fragmentsWaiting: 'fragments that wait now',
   icmpTranslated: 'ICMP errors about packets of tunnels, translated and sent on',
   mssClamped: 'MSS of TCP connections inside tunnels that were made smaller',
+  icmpMade: 'ICMP errors of our own: time exceeded, packet too big',
+  icmpWithheld: 'ICMP errors of our own that a limit did not allow',
   heard: 'neighbours’ answers on a side where the host has no device',
   virtualPorts: 'tunnels whose server sees another client port',
   hiddenLearnt: 'hidden ids learnt from the other end’s messages',

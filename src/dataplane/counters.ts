@@ -45,6 +45,10 @@ export const COUNTER = {
   recoveriesUnknown: 38, // requests that recover a tunnel which is not in the table
   idsReused: 39, // ids given again while a living tunnel still had them
 
+  // Fragments and errors: 48 … 59.
+  icmpMade: 48, // ICMP errors of our own, given to the main thread
+  icmpWithheld: 49, // … that a limit did not allow
+
   // Health: 60 … 75.
   requestsMoved: 60, // requests that went to another server because theirs did not answer
   tunnelsEnded: 61, // tunnels ended in their ends' name: server down, end of a drain

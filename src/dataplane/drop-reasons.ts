@@ -63,6 +63,7 @@ export const DROP_REASONS = [
   ['hand-over-full', 'the owner shard’s hand-over ring is full'],
   ['held-limit', 'too many messages wait for a floating port to be registered'],
   ['entry-changed', 'the table entry changed between decision and rewrite'],
+  ['too-big', 'the packet does not fit the link that it would leave by; its sender is told (RFC 1191, RFC 8201)'],
   ['ttl-expired', 'TTL or hop limit is used up'],
   ['neighbour-unresolved', 'the link-layer address of the next hop is not known yet'],
   ['rewrite-failed', 'the frame does not have the headers that its table entry promises'],

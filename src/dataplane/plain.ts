@@ -24,8 +24,11 @@ export const KIND_OPEN = OPEN;
 const IPPROTO_UDP = 17;
 /** EtherType 0x0800, version 4, header of 5 words: the first 3 bytes of the word at offset 12. */
 const PLAIN_IPV4 = 0x080045;
-/** Fragment offset and "more fragments", and the protocol, in the word at offset 20. */
-const FRAGMENT_AND_PROTOCOL = 0x3fff00ff;
+/** Fragment offset, "more fragments", TTL and protocol in the word at offset 20. */
+const FRAGMENT_TTL_PROTOCOL = 0x3fffffff;
+/** That word of a whole UDP packet with a TTL of 2. With a larger one the difference has bits of the TTL alone. */
+const LEAST = 0x0211;
+const NOT_TTL = ~0xff00;
 const L3 = 14;
 const L4 = 34;
 const UDP_HEADER_LENGTH = 8;
@@ -117,7 +120,8 @@ export function classifyPlain(batch: Batch, from: number, to: number, directory:
     const frameLength = length[i];
     if (frameLength < L4 + UDP_HEADER_LENGTH || ingress[i] === NO_PORT) continue;
     if (view.getInt32(frame + 12) >>> 8 !== PLAIN_IPV4) continue;
-    if ((view.getInt32(frame + 20) & FRAGMENT_AND_PROTOCOL) !== IPPROTO_UDP) continue;
+    // On its last hop it is the long way's: its sender is told.
+    if ((((view.getInt32(frame + 20) & FRAGMENT_TTL_PROTOCOL) - LEAST) & NOT_TTL) !== 0) continue;
     const totalLength = view.getUint16(frame + 16);
     const udpLength = view.getUint16(frame + 38);
     if (totalLength + L3 > frameLength || udpLength < UDP_HEADER_LENGTH || udpLength + 20 > totalLength) continue;

@@ -103,6 +103,7 @@ export type ShardNotice =
   | { readonly type: 'up'; readonly shard: number; readonly description: string; readonly adopted: number }
   | { readonly type: 'floating'; readonly ports: readonly number[] /* a server answers from these: please register */ }
   | { readonly type: 'probe-answers'; readonly payloads: readonly Uint8Array[] }
+  | { readonly type: 'icmp'; readonly packets: readonly Uint8Array[] /* whole IP packets of our own, please send */ }
   | { readonly type: 'unresolved'; readonly nextHops: readonly number[] };
 
 /** Which tunnels a capture wants; absent = all. `slot` is the capture's bit in the mask that goes with a frame. */

@@ -34,6 +34,7 @@ import { IcmpErrors } from './icmp-errors.js';
 import { Local } from './local.js';
 import { MssClamp } from './mss-clamp.js';
 import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
+import { OwnErrors } from './own-errors.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
 import { ProbeEar } from './probe-ear.js';
 import { countForwarded, recall } from './recall.js';
@@ -57,6 +58,8 @@ export interface ShardOptions {
   /** Link-layer addresses of outside and inside. */
   readonly macs: readonly [Uint8Array, Uint8Array];
   readonly oneArm: boolean;
+  /** MTUs of outside and inside; absent: both alike. */
+  readonly mtus?: readonly [number, number];
   /** The host's drop filter must learn floating ports before they are used (`packet`). */
   readonly filterNeeded: boolean;
   /** There is an XDP program that may forward by entries with FLAG_OFFLOADED; absent is false. */
@@ -79,6 +82,7 @@ export class Shard {
   readonly #fragments: Fragments;
   readonly #errors: IcmpErrors;
   readonly #mss: MssClamp;
+  readonly #own: OwnErrors;
   readonly #tracker: Tracker;
   readonly #ageing: Ageing;
   readonly #offload: Offload;
@@ -125,6 +129,7 @@ export class Shard {
       close: (record, reason) => this.#tracker.close(record, reason),
     });
     this.#mss = new MssClamp(this.store, statistics);
+    this.#own = new OwnErrors(this.store, this.#hops.table, options.mtus ?? [1500, 1500], statistics);
     this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp');
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
@@ -187,6 +192,7 @@ export class Shard {
         this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
       else if (what === KIND_LOCAL) this.#local.answer(batch, i, this.#firewall, directory);
     }
+    this.#own.run(batch, from, to, directory);
     this.#mss.run(batch, from, to, directory);
     countForwarded(batch, from, to, this.#table, statistics); // 318: the addon maps addresses as it sends
   }
@@ -201,6 +207,7 @@ export class Shard {
     if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);
     this.#fragments.setTime(seconds, this.batch);
     this.#errors.setTime(seconds);
+    this.#own.setTime(seconds);
     const second = Math.floor(seconds);
     if (second !== this.#lastSecond) {
       this.#lastSecond = second;
@@ -290,6 +297,10 @@ export class Shard {
     if (this.#hops.unresolved.length > 0) {
       notices.push({ type: 'unresolved', nextHops: this.#hops.unresolved });
       this.#hops.unresolved = [];
+    }
+    if (this.#own.pending.length > 0) {
+      notices.push({ type: 'icmp', packets: this.#own.pending });
+      this.#own.pending = [];
     }
     return notices;
   }

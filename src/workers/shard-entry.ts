@@ -47,6 +47,7 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     eventRing: new EventRing(task.events),
     macs: [task.ports[0].mac, (task.ports[1] ?? task.ports[0]).mac],
     oneArm: task.oneArm,
+    mtus: task.mtus,
     filterNeeded: task.io.kind === 'packet',
     policy: task.policy,
     offload: task.io.kind === 'xdp' && task.io.offload,

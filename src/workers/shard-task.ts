@@ -36,6 +36,8 @@ export interface ShardTask {
   readonly table: { readonly fd: number; readonly length: number; readonly connections: number };
   readonly io: ShardIo;
   readonly ports: readonly { readonly device: number; readonly vlan: number; readonly mac: Uint8Array }[];
+  /** MTUs of outside and inside. */
+  readonly mtus: readonly [number, number];
   readonly oneArm: boolean;
   /** CPU to stay on, −1 none. */
   readonly cpu: number;

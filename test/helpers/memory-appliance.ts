@@ -39,6 +39,8 @@ export interface MemoryApplianceOptions {
   readonly memory?: TableMemory;
   /** As with AF_PACKET: floating ports have to be registered before they are used. */
   readonly filterNeeded?: boolean;
+  /** MTUs of outside and inside, when they differ. */
+  readonly mtus?: readonly [number, number];
   /** Frames that a shard's capture ring holds. */
   readonly captureSlots?: number;
 }
@@ -88,6 +90,7 @@ export class MemoryAppliance {
           captureRing: this.captureRings[shard],
           macs: [OUTSIDE_MAC, INSIDE_MAC],
           oneArm: false,
+          mtus: options.mtus,
           filterNeeded,
         }),
     );

@@ -31,6 +31,7 @@ import { CaptureDesk } from './capture-desk.js';
 import type { Bound, Datapath } from './datapath.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
+import { ErrorSender } from './error-sender.js';
 import { FloatingKeeper } from './floating-keeper.js';
 import { FollowForecast } from './follow-forecast.js';
 import { filterInput } from './filter-input.js';
@@ -73,6 +74,7 @@ export class DesignatorProcess {
   readonly table: OpenedTable;
   readonly states: ServerStates;
   readonly health: HealthKeeper;
+  readonly #errors = new ErrorSender((err) => this.#o.logger.warn({ err }, 'no ICMP errors of our own'));
   readonly load: LoadKeeper;
   readonly binding: Binding;
   readonly rows: Rows;
@@ -271,6 +273,7 @@ export class DesignatorProcess {
       await this.datapath.stop();
       await this.#filter.remove();
     }
+    this.#errors.close();
     this.#network.stop();
     for (const fd of this.#wakeFds) this.addon.closeFd(fd);
   }
@@ -283,7 +286,11 @@ export class DesignatorProcess {
     const sameDevice = config.outside.device === config.inside.device;
     const io = this.datapath.shardIo();
     const mac = (name: string): Uint8Array => this.addon.interfaceInfo(name).mac;
+    const [{ mtu }, { mtu: mtuInside }] = [config.outside, config.inside].map((at) =>
+      this.addon.interfaceInfo(at.device),
+    );
     return {
+      mtus: [mtu, mtuInside],
       shard,
       shards: this.shards,
       control: this.#controls[shard],
@@ -324,6 +331,8 @@ export class DesignatorProcess {
         return this.#floating.register(notice.ports);
       case 'probe-answers':
         return this.health.heard(notice.payloads);
+      case 'icmp':
+        return this.#errors.send(notice.packets);
       case 'unresolved':
         return this.#neighbours.wanted(notice.nextHops);
     }
