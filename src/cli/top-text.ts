@@ -125,7 +125,7 @@ function status(state: TopState): string {
     value === undefined ? [] : [`${name}=${value}`],
   );
   const only = filters.length === 0 ? '' : `  only ${filters.join(' ')}`;
-  return `${view} by ${sort}${reverse ? ', smallest first' : ''}${only}   [t]unnels [s]ervers [w]orkers  ←→ sort  [r]everse  [f]ilter  [h]elp  [q]uit`;
+  return `${view} by ${sort}${reverse ? ', smallest first' : ''}${only}   h help, q quit, t s w view, ← → sort, r reverse, f filter`;
 }
 
 function cut(line: string, columns: number): string {

@@ -15,14 +15,12 @@ export const COUNTER = {
   bytesOut: 6,
   passed: 7, // not ours: the host's
   handedOver: 8, // given to the owner shard
-  handedIn: 9, // received from other shards
   answered: 10, // ARP, ND and echo for a VIP
   requests: 11, // tunnel requests that made a new tunnel
   requestsRepeated: 12, // retransmissions that followed the first
   sessionsUnlisted: 13, // sessions forwarded but not listed: session table full
   held: 14, // messages held until a floating port was registered
   virtualChannels: 15, // tunnels that got a virtual id
-  batches: 16,
   captureLost: 17, // frames that a capture did not get: its ring was full
   offloaded: 18, // tunnels given to the XDP program, each time that they were
   withdrawn: 19, // … and taken back

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { controlApp } from '../../src/ops/control-api.js';
+import { EVENT_TYPES } from '../../src/ops/events.js';
 import { createLogger } from '../../src/ops/log.js';
 import { Metrics } from '../../src/ops/metrics.js';
 import { FakeAppliance } from '../helpers/fake-appliance.js';
@@ -59,4 +60,9 @@ test('the example unit runs the command of the contract with the rights that pac
     expect(unit).toMatch(new RegExp(`^AmbientCapabilities=.*\\b${right}\\b`, 'm'));
     expect(unit).toMatch(new RegExp(`^CapabilityBoundingSet=.*\\b${right}\\b`, 'm'));
   }
+});
+
+test('docs/observing.md names every type of event', () => {
+  const text = readFileSync(new URL('../../docs/observing.md', import.meta.url), 'utf8');
+  for (const type of Object.keys(EVENT_TYPES)) expect(text, type).toContain(`\`${type}\``);
 });

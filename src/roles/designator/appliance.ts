@@ -225,7 +225,10 @@ export class DesignatorAppliance implements Appliance {
   }
 
   command(command: ServerCommand): ServerRow[] {
-    return this.process.commands.run(command).map((server) => this.process.rows.server(server));
+    const changed = this.process.commands.run(command);
+    const { action, names, weight, deadlineSeconds } = command;
+    this.events.emit('server-changed', { action, servers: names.join(', '), weight, deadlineSeconds });
+    return changed.map((server) => this.process.rows.server(server));
   }
 
   reload(): Promise<ReloadResult> {
