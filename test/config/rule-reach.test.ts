@@ -1,6 +1,11 @@
 /** Rules that can never match: `check` names them, with their place. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { linesOf, problemsOf } from './sample.js';
+import { checkRuleReach } from '../../src/config/rule-reach.js';
+import { RuleList, ruleInputs } from '../../src/flow/rule-list.js';
+import { type AddressWords, isIpv4, parseAddress } from '../../src/wire/address.js';
+import { FUZZ_RUNS } from '../helpers/fuzz.js';
+import { compiled, linesOf, problemsOf } from './sample.js';
 
 const VIPS = [
   { name: 'four', address: '192.0.2.1', servers: [{ name: 'a', address: '10.0.0.1' }] },
@@ -99,4 +104,68 @@ firewall:
     'd.yaml:7:7: firewall.rules.1: warning: never reached: rule 0 already matches all that it matches',
     'd.yaml:8:16: firewall.rules.2.limit: warning: never matches: from is not of the IP family of any VIP',
   ]);
+});
+
+const SOURCES = ['10.1.2.3', '10.200.0.1', '192.0.2.9', '2001:db8::7', '2001:db9::1'];
+const TARGETS = ['192.0.2.1', '198.51.100.1', '2001:db8::1', '2001:db8:ffff::1'];
+const HOSTS = ['cpe-1', 'CPE-22', 'lac', ''];
+const optional = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(value, { nil: undefined, freq: 2 });
+const someOf = (...values: string[]) => optional(fc.subarray(values, { minLength: 1, maxLength: 2 }));
+const match = fc.record({
+  from: someOf('10.0.0.0/8', '10.0.0.0/9', '10.128.0.0/9', '0.0.0.0/0', '::/0', '2001:db8::/32', '2001:db8::7'),
+  to: someOf('192.0.2.0/24', '0.0.0.0/0', '2001:db8::/32', '198.51.100.0/24'),
+  vip: someOf('four', 'six'),
+  protocol: someOf('l2tp', 'udp', 'tcp'),
+  hostName: someOf('*', 'cpe-*', 'cpe-?', 'lac', 'l*'),
+  clientTunnelId: someOf('1-100', '50-60', '7'),
+});
+const anyRule = fc.oneof(
+  match.map((allow) => ({ allow })),
+  match.map((deny) => ({ deny })),
+  match.map((limit) => ({ limit, rate: '5/s' })),
+);
+
+test('a rule of which it is said decides about nothing that can come', () => {
+  fc.assert(
+    fc.property(fc.array(anyRule, { minLength: 2, maxLength: 6 }), (rules) => {
+      const text = JSON.stringify({ interfaces: { outside: 'wan0', inside: 'lan0' }, vips: VIPS, firewall: { rules } });
+      const config = compiled(text);
+      const dead = new Set(checkRuleReach(config).map(({ path }) => path[2]));
+      fc.pre(dead.size > 0);
+      const udp = () => ({ ipProtocol: 17, hasPorts: true });
+      const list = new RuleList(ruleInputs(config.firewall.rules, config.vips, udp));
+      for (const source of SOURCES) {
+        for (const target of TARGETS) {
+          const [s, d] = [parseAddress(source), parseAddress(target)] as unknown as AddressWords[];
+          if (isIpv4(s[0], s[1], s[2]) !== isIpv4(d[0], d[1], d[2])) continue;
+          for (const [protocol, port] of [
+            [17, 1701],
+            [17, 53],
+            [6, 22],
+          ])
+            expect(dead).not.toContain(list.evaluate(...s, ...d, protocol, port));
+          if (!config.vips.some(({ address }) => address === target)) continue; // requests go to VIPs
+          for (const host of [...HOSTS, null]) {
+            const bytes = new TextEncoder().encode(host ?? '');
+            for (const channel of [7, 55, 4000, -1]) {
+              const attributes = {
+                view: new DataView(bytes.buffer),
+                hostAt: 0,
+                hostLength: host === null ? -1 : bytes.length,
+                vendorAt: 0,
+                vendorLength: 0,
+                protocolVersion: 0x0100,
+                framing: 3,
+                bearer: 0,
+                channel,
+              };
+              expect(dead).not.toContain(list.evaluateRequest(...s, ...d, 17, 1701, attributes));
+            }
+          }
+        }
+      }
+    }),
+    { numRuns: FUZZ_RUNS / 5 },
+  );
 });
