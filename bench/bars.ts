@@ -20,6 +20,10 @@ export function barOf(ours: string, peer: string, flows: number): number | null 
       return 0.6;
     case 'designator nft-dnat':
       return 1;
+    case 'xdp-virtual xdp':
+    case 'af-xdp-virtual af-xdp':
+    case 'designator-virtual designator':
+      return 1.03; // issue 4: forwarding with virtual ids
     case 'designator node-dgram':
       return 1 / 4;
     case 'designator nginx-stream':

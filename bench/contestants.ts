@@ -29,9 +29,19 @@ export const PEERS = [
   'af-xdp-policy',
   'packet-policy',
 ] as const;
-export type Peer = (typeof PEERS)[number];
+/** Ours under other conditions: compared when they are asked for, with what they are without. */
+export const VARIANTS = ['xdp-virtual', 'af-xdp-virtual', 'designator-virtual'] as const;
+export type Peer = (typeof PEERS)[number] | (typeof VARIANTS)[number];
 /** The product, by adapter: the kernel forwards, TypeScript forwards on AF_XDP, TypeScript forwards on AF_PACKET. */
-export const OURS: readonly Peer[] = ['xdp', 'af-xdp', 'designator', 'xdp-policy', 'af-xdp-policy', 'packet-policy'];
+export const OURS: readonly Peer[] = [
+  'xdp',
+  'af-xdp',
+  'designator',
+  'xdp-policy',
+  'af-xdp-policy',
+  'packet-policy',
+  ...VARIANTS,
+];
 /** The product with a long list of rules and every limit, to be compared with itself; only when it is asked for. */
 export const isPolicy = (peer: Peer): boolean => peer.endsWith('-policy');
 
@@ -140,6 +150,9 @@ const START: Record<Peer, Start> = {
   'xdp-bare': startBare,
   'af-xdp-twin': startXdpTwin,
   designator: (bed, options) => startDesignator(bed, options, { io: 'packet' }),
+  'xdp-virtual': (bed, options) => startVirtual(bed, options, { io: 'xdp' }),
+  'af-xdp-virtual': (bed, options) => startVirtual(bed, options, { io: 'xdp', offload: false }),
+  'designator-virtual': (bed, options) => startVirtual(bed, options, { io: 'packet' }),
   'c-twin': startTwin,
   'nft-dnat': startNft,
   'ip-forward': async (bed) => {
@@ -197,6 +210,18 @@ async function startDesignator(
   await setUpTunnels(bed, table, flows, async () => JSON.stringify(await appliance.drops()));
   if (io.io === 'xdp' && io.offload !== false) await waitForOffload(table, flows);
   return { appliance, table };
+}
+
+/** Every tunnel has a virtual id, which costs what clients send; servers' packets carry the client's own id. */
+async function startVirtual(
+  bed: Testbed,
+  options: ContestantOptions,
+  io: { readonly io: 'xdp' | 'packet'; readonly offload?: boolean },
+): Promise<Required<Started>> {
+  const started = await startDesignator(bed, options, io);
+  const changed = started.table.orderChannels();
+  if (changed < options.flows) throw new Error(`only ${changed} of ${options.flows} tunnels got virtual ids`);
+  return started;
 }
 
 /**

@@ -2,7 +2,7 @@
 import { DesignatorError } from '#designator/errors.js';
 import { balanceBench, type BalanceRow } from './balance.js';
 import { type ChurnRow, churnBench } from './churn.js';
-import { type Peer, PEERS } from './contestants.js';
+import { type Peer, PEERS, VARIANTS } from './contestants.js';
 import * as decision from './decision.js';
 import { type FailoverRow, failoverBench } from './failover.js';
 import { type FloodRow, floodBench } from './flood.js';
@@ -84,8 +84,9 @@ export interface BenchResult {
 
 /** Errors: TD_NO_PERMISSION `forward` without root; TD_USAGE a peer that there is not. */
 export async function bench(request: BenchRequest): Promise<BenchResult> {
-  const stranger = request.peers?.find((peer) => !(PEERS as readonly string[]).includes(peer));
-  if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${PEERS.join(', ')}`);
+  const peers: readonly string[] = [...PEERS, ...VARIANTS];
+  const stranger = request.peers?.find((peer) => !peers.includes(peer));
+  if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${peers.join(', ')}`);
   const machine = environment(request.version);
   const parts = [environmentLine(machine)];
   const rows: BenchRow[] = [];

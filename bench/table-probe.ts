@@ -1,12 +1,14 @@
 /** The product's table, looked at from outside while it runs: how many tunnels stand, which the kernel may forward. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import {
   ENTRY,
   ENTRY_WORDS,
   FINGERPRINT_FIRST,
   FLAG_OFFLOADED,
+  FLAG_REWRITE_CHANNEL,
   HEADER,
   PAGE_LENGTH,
+  TABLE_FORWARD,
   TableMemory,
   tableLayout,
 } from '#designator/flow/layout.js';
@@ -19,6 +21,12 @@ export interface TableProbe {
   halfOpen(): number;
   /** Entries that the kernel may forward by. */
   offloaded(): number;
+  /**
+   * Lets every tunnel have a virtual id, as far as its data packets are concerned: the entries of what clients send order
+   * the server's id to be written in place of the header's. It is the same id, so that frames need not be others.
+   * Returns how many.
+   */
+  orderChannels(): number;
   /** The whole of it, in the same memory. Null where it is a file: then it is nobody's business. */
   readonly memory: TableMemory | null;
   close(): void;
@@ -40,8 +48,37 @@ export function fileTable(path: string): TableProbe {
     established: () => standing(header()),
     halfOpen: () => asking(header()),
     offloaded: () => 0,
+    orderChannels() {
+      const fd = openSync(path, 'r+');
+      const page = new Int32Array(PAGE_LENGTH / 4);
+      readSync(fd, page, 0, PAGE_LENGTH, 0);
+      const { entries: at, slotCount } = tableLayout(page[HEADER.connections]);
+      const entries = new Int32Array(slotCount * ENTRY_WORDS);
+      readSync(fd, entries, 0, entries.byteLength, at);
+      const word = new Int32Array(1);
+      const changed = ordered(entries, slotCount, (index, value) => {
+        word[0] = value;
+        writeSync(fd, word, 0, 4, at + index * 4);
+      });
+      closeSync(fd);
+      return changed;
+    },
     close() {},
   };
+}
+
+/** Adds the order to every entry of what clients send. */
+function ordered(entries: Int32Array, slotCount: number, store: (index: number, value: number) => void): number {
+  let changed = 0;
+  for (let slot = 0; slot < slotCount; slot++) {
+    const at = slot * ENTRY_WORDS;
+    const isForward = (entries[at + ENTRY.tag] & 0xff) === TABLE_FORWARD;
+    // A slot that no tunnel has keeps what the last one left; its version says nothing, and nobody finds it.
+    if (!isForward) continue;
+    store(at + ENTRY.record, entries[at + ENTRY.record] | FLAG_REWRITE_CHANNEL);
+    changed++;
+  }
+  return changed;
 }
 
 /** The table of the program that is on the outside interface. */
@@ -54,6 +91,8 @@ export async function kernelTable(bed: Testbed): Promise<TableProbe> {
     established: () => standing(memory.header),
     halfOpen: () => asking(memory.header),
     offloaded: () => offloadedSlots(memory).length,
+    orderChannels: () =>
+      ordered(memory.entries, memory.layout.slotCount, (index, value) => Atomics.store(memory.entries, index, value)),
     close: () => addon.unmapTable(memory.buffer as ArrayBuffer),
   };
 }

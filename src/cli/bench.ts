@@ -82,7 +82,9 @@ export function register(program: Command, context: CliContext): void {
     .option('--sizes <bytes>', 'frame sizes of forward: 64,1400', numbers)
     .option('--flows <counts>', 'tunnels of forward: 1000,100000', numbers)
     .option('--workers <counts>', 'worker counts of ours in forward: 1,2', numbers)
-    .option('--peers <names>', PEERS, (text) => text.split(','))
+    .option('--peers <names>', `${PEERS}; also xdp-virtual, af-xdp-virtual, designator-virtual`, (text) =>
+      text.split(','),
+    )
     .addOption(
       new Option('--directions <ways>', 'towards servers, towards clients, both at once: in,out,both').argParser(
         words('in', 'out', 'both'),

@@ -205,6 +205,9 @@ describe('bars', () => {
     ['xdp', 'ip-forward', 1_000_000, 1 / 4],
     ['af-xdp', 'nft-dnat', 1000, 0.6],
     ['af-xdp', 'af-xdp-twin', 1000, 1.1],
+    ['xdp-virtual', 'xdp', 1000, 1.03],
+    ['af-xdp-virtual', 'af-xdp', 100_000, 1.03],
+    ['designator-virtual', 'designator', 1000, 1.03],
     ['xdp', 'node-dgram', 1000, null],
   ] as const)('%s to %s with %i flows: %d', (ours, peer, flows, bar) => expect(barOf(ours, peer, flows)).toBe(bar));
 
