@@ -16,6 +16,8 @@ export interface Algorithm {
   readonly ranking: RankingKind;
   /** SERVER_FLAG bits: counts of a server that move it in the ranking. */
   readonly counts: number;
+  /** The same for one server, where that differs, and SERVER_FLAG.heldBack. */
+  flags?(server: number): number;
   /** Does server a go before server b? Both may take a tunnel. Of equals the first of the configuration does. */
   before(a: number, b: number): boolean;
   /** With a kinetic ranking: in how many rounds b, which is behind a now, goes before it; Infinity for never. */

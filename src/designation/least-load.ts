@@ -45,13 +45,10 @@ export class LeastLoad implements Algorithm {
     return difference !== 0 ? difference < 0 : this.cells.usedBefore(a, b);
   }
 
-  update(server: number): void {
-    const { cells } = this;
-    cells.set(server, SERVER_CELL.share, cells.shareNow(server));
-    if (cells.has(server, SERVER_FLAG.reported)) return;
-    // Its counts matter only as long as there is no load to go by.
-    cells.setFlag(server, this.#fallback.counts, true);
-    if (this.fallback === 'none') cells.setFlag(server, SERVER_FLAG.heldBack, true);
+  /** Its counts matter only as long as there is no load to go by. */
+  flags(server: number): number {
+    if (this.cells.has(server, SERVER_FLAG.reported)) return 0;
+    return this.#fallback.counts | (this.fallback === 'none' ? SERVER_FLAG.heldBack : 0);
   }
 
   choose(of: VipServers): number {

@@ -269,6 +269,11 @@ export class ServerTable {
     this.set(index, SERVER_CELL.flags, on ? flags | flag : flags & ~flag);
   }
 
+  /** Replaces all flags, seen by every thread before anything that this one reads next. */
+  storeFlags(index: number, flags: number): void {
+    Atomics.store(this.#cells, index * CELL_WORDS + SERVER_CELL.flags, flags);
+  }
+
   /** Leaky bucket: seconds at which the server's bucket will be empty. */
   bucket(index: number): number {
     return this.#doubles[(index * CELL_WORDS + SERVER_CELL.bucket) / 2];

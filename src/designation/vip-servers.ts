@@ -20,7 +20,7 @@ export interface DesignationVip {
 }
 
 const DEFAULT_BUCKET = { rate: 50, burst: 50 };
-const COUNTED = SERVER_FLAG.countsTunnels | SERVER_FLAG.countsSessions;
+const ALGORITHM_FLAGS = SERVER_FLAG.countsTunnels | SERVER_FLAG.countsSessions | SERVER_FLAG.heldBack;
 
 export class VipServers {
   readonly servers: Int32Array;
@@ -92,8 +92,10 @@ export class VipServers {
 
   #follow(server: number, isNew: boolean): void {
     const { cells, algorithm } = this;
-    const flags = cells.get(server, SERVER_CELL.flags) & ~(COUNTED | SERVER_FLAG.heldBack);
-    cells.set(server, SERVER_CELL.flags, flags | algorithm.counts);
+    const before = cells.get(server, SERVER_CELL.flags);
+    const flags = (before & ~ALGORITHM_FLAGS) | (algorithm.flags?.(server) ?? algorithm.counts);
+    // In one store, before any count is read: who counts outside the lock must not find the flag gone for a moment.
+    if (flags !== before) cells.storeFlags(server, flags);
     if (algorithm.update === undefined) cells.set(server, SERVER_CELL.share, cells.shareNow(server));
     else algorithm.update(server, this, isNew);
   }
