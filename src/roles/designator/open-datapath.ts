@@ -40,8 +40,12 @@ export function openDatapath(order: DatapathOrder): Datapath {
     const sides = [config.outside, config.inside];
     const tagged = sides.filter(({ vlan }) => vlan !== 0).map(({ device }) => device);
     const facts = config.io === 'packet' ? null : readXdpFacts(addon, outside, inside, tagged);
-    const decision = facts === null ? null : decideIo(config.io, config.offload, facts);
+    const [mtu, mtuInside] = sides.map(({ device }) => addon.interfaceInfo(device).mtu);
+    const decision = facts === null ? null : decideIo(config.io, config.offload && mtu === mtuInside, facts);
     const reasons = [...(decision?.reasons ?? [])];
+    if (decision?.io === 'xdp' && config.offload && mtu !== mtuInside)
+      // The kernel drops what is too long for the other side without a word; a shard tells the sender.
+      logger.warn({ outside: mtu, inside: mtuInside }, 'the sides have different MTUs: no offload, shards forward');
     const datapath =
       (facts !== null && decision?.io === 'xdp' ? openBest(order, addon, facts, decision, reasons) : null) ??
       openPacket(order, addon, reasons, pinned, [outside, inside]);
