@@ -130,5 +130,33 @@ describeLab('fragments and errors', ['tcpdump'], (open) => {
         expect(await client.stream(100, () => sleep(200), LONG)).toMatchObject(NOTHING_LOST);
       },
     );
+
+    test.each([
+      ['IPv4', VIP, CLIENT, '/proc/net/snmp'],
+      ['IPv6', VIP_V6, CLIENT_V6, '/proc/net/snmp6'],
+    ])(`${io}: %s packets whose time has run out are answered`, async (_family, vip, address, statistics) => {
+      const [end] = (clients.get(vip) as ScriptedClient).tunnels;
+      const heard = async (): Promise<number> => timesExceeded(await scene.net.client.run('cat', [statistics]));
+      const before = await heard();
+      const data = udpFrame(at(address), at(vip), numbered(end, 90_000, 100), { ip: { ttl: 1 } });
+      raw.sendRaw([{ packet: data.subarray(14), address: vip }]);
+      await waitFor(
+        'time exceeded',
+        async () => (await heard()) > before,
+        5000,
+        async () => JSON.stringify(await scene.appliance.drops()),
+      );
+    });
   }
 });
+
+/** ICMP or ICMPv6 "time exceeded" that a host has received, of its statistics. */
+function timesExceeded(text: string): number {
+  const six = /^Icmp6InTimeExcds\s+(\d+)$/m.exec(text);
+  if (six !== null) return Number(six[1]);
+  const [names, values] = text
+    .split('\n')
+    .filter((line) => line.startsWith('Icmp:'))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('InTimeExcds')]);
+}
