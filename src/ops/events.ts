@@ -66,6 +66,8 @@ export const MEMORY_LIMIT = 8192;
 /** Events that wait for one stream. */
 export const QUEUE_LIMIT = 8192;
 export const STREAMS_MAX = 32;
+/** Events put into words for one stream in a turn of the event loop: some milliseconds of work. */
+const SLICE = 256;
 /** Longest text of a field: names and sentences of ours are shorter, what the network says may not be. */
 const TEXT_LIMIT = 512;
 
@@ -154,6 +156,7 @@ export class EventLog {
     const stream = new Stream(matcher(filter), this.#queueLimit, this.#clock, {
       closed: () => this.#streams.delete(stream),
       lost: () => this.#lostInStreams++,
+      more: () => this.#schedule(),
     });
     if (filter.sinceMs !== undefined) this.#replay(stream, filter.sinceMs);
     this.#streams.add(stream);
@@ -194,8 +197,12 @@ export class EventLog {
     this.#counts.set(entry.type, (this.#counts.get(entry.type) ?? 0) + 1);
     if (this.#streams.size === 0) return;
     for (const stream of this.#streams) stream.push(entry);
+    this.#schedule();
+  }
+
+  /** Delivered outside the caller's work, many at a time. */
+  #schedule(): void {
     if (this.#delivering) return;
-    // Delivered outside the caller's work, many at a time.
     this.#delivering = true;
     setImmediate(() => this.flush());
   }
@@ -210,11 +217,18 @@ export interface EventTotals {
   readonly streams: number;
 }
 
+interface StreamHooks {
+  readonly closed: () => void;
+  readonly lost: () => void;
+  /** There is more to deliver than one turn should take. */
+  readonly more: () => void;
+}
+
 class Stream implements EventStream {
   readonly #match: (entry: Entry) => boolean;
   readonly #limit: number;
   readonly #clock: () => number;
-  readonly #hooks: { readonly closed: () => void; readonly lost: () => void };
+  readonly #hooks: StreamHooks;
   #queue: (Entry | { readonly seq: number; readonly count: number })[] = [];
   #head = 0;
   /** Lost since the last event in the queue. */
@@ -227,12 +241,7 @@ class Stream implements EventStream {
   #listener: ((event: ApplianceEvent) => void) | null = null;
   #endListener: (() => void) | null = null;
 
-  constructor(
-    match: (entry: Entry) => boolean,
-    limit: number,
-    clock: () => number,
-    hooks: { readonly closed: () => void; readonly lost: () => void },
-  ) {
+  constructor(match: (entry: Entry) => boolean, limit: number, clock: () => number, hooks: StreamHooks) {
     this.#match = match;
     this.#limit = limit;
     this.#clock = clock;
@@ -275,9 +284,13 @@ class Stream implements EventStream {
     this.deliver();
   }
 
-  /** Hands events out until the queue is empty or the listener pauses. */
-  deliver(): void {
-    while (this.#listener !== null && !this.#paused && this.#head < this.#queue.length) {
+  /** Hands events out until the queue is empty, the listener pauses or the turn has done enough. */
+  deliver(limit = SLICE): void {
+    for (let n = 0; this.#listener !== null && !this.#paused && this.#head < this.#queue.length; n++) {
+      if (n === limit) {
+        this.#hooks.more();
+        break;
+      }
       const next = this.#queue[this.#head++];
       this.#listener(next instanceof Entry ? next.tell() : this.#marker(next.seq, next.count));
     }
@@ -287,7 +300,7 @@ class Stream implements EventStream {
     }
     if (this.#queue.length === 0 && this.#missing > 0 && this.#listener !== null && !this.#paused) {
       this.#note();
-      return this.deliver();
+      return this.deliver(limit);
     }
     if (!this.#open && !this.#ended && (this.#queue.length === 0 || this.#listener === null)) {
       this.#ended = true;
@@ -299,7 +312,7 @@ class Stream implements EventStream {
     if (!this.#open) return;
     this.#open = false;
     this.#hooks.closed();
-    this.deliver();
+    this.deliver(Number.POSITIVE_INFINITY);
   }
 
   /** Whatever was lost so far stands in the queue in its place. */

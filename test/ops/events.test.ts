@@ -107,6 +107,16 @@ describe('EventLog', () => {
     expect(got).toEqual([1, 2]);
   });
 
+  it('puts no more into words in one turn than it should, and goes on in the next', async () => {
+    const log = new EventLog();
+    const got = collect(log);
+    for (let n = 0; n < 1000; n++) log.emit('reload', { n });
+    log.flush();
+    expect(got.length).toBeLessThan(1000);
+    while (got.length < 1000) await new Promise((resolve) => setImmediate(resolve));
+    expect(got.map(({ n }) => n)).toEqual(Array.from({ length: 1000 }, (_, n) => n));
+  });
+
   it('ends streams after what they have waiting', () => {
     const log = new EventLog();
     const stream = log.open();

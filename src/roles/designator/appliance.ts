@@ -129,6 +129,7 @@ export class DesignatorAppliance implements Appliance {
       level: LEVELS.has(name),
       description: COUNTER_WORDS[name],
     }));
+    const checks = this.process.health.checks ?? { asked: 0, answered: 0, unanswered: 0, unsent: 0 };
     const { lostBefore, lostInStreams } = this.events.totals();
     const row = (counter: string, count: number, description: string): CounterRow => ({
       counter,
@@ -139,6 +140,10 @@ export class DesignatorAppliance implements Appliance {
     return [
       ...rows,
       row('load-status-accepted', this.process.load.accepted, 'load status messages that were believed'),
+      row('checks-asked', checks.asked, 'active checks of servers that were begun'),
+      row('checks-answered', checks.answered, 'active checks that the server answered'),
+      row('checks-unanswered', checks.unanswered, 'active checks without an answer in time'),
+      row('checks-unsent', checks.unsent, 'active checks that could not be sent'),
       row('events-lost', lostBefore, 'events of shards that found no room in their ring'),
       row('events-unread', lostInStreams, 'events that streams did not get, because their readers were too slow'),
     ];

@@ -43,6 +43,12 @@ export class HealthKeeper {
   #timer: NodeJS.Timeout | null = null;
 
   #check: ActiveCheck | null = null;
+
+  /** What the active check did; null: it is off. */
+  get checks(): ActiveCheck['counters'] | null {
+    return this.#check?.counters ?? null;
+  }
+
   #place: ProbePlace | null = null;
   readonly #hops: NextHopTable;
   readonly #addresses: AddressTable;

@@ -3,7 +3,7 @@
  * until somebody asks; then one pass over the records a second at most, in slices, whoever and how many ask. A request
  * costs the pass, a selection of the first rows by one number each, and the words for just these rows.
  */
-import { COUNTER, DROP_BASE } from '../../dataplane/counters.js';
+import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
 import { ConnectionTable } from '../../flow/connection-table.js';
 import {
   CELL_WORDS,
@@ -164,7 +164,7 @@ export class RateBoard {
     const { statistics, kernel } = this.#s;
     statistics.forEach((s, shard) => {
       let drops = 0;
-      for (let counter = DROP_BASE; counter < s.length; counter++) drops += s[counter];
+      for (let counter = DROP_BASE; counter < DROP_BASE + ALL_DROP_REASONS.length; counter++) drops += s[counter];
       const { framesReceived, packetsIn, packetsOut, bytesIn, bytesOut } = COUNTER;
       const own = [s[framesReceived], s[packetsIn], s[packetsOut], s[bytesIn], s[bytesOut], drops];
       amounts.set(own, shard * SHARD_AMOUNTS);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { RULE_COUNTER, ruleCounter } from '../../../src/dataplane/counters.js';
 import { PORT_INSIDE } from '../../../src/io/port.js';
 import type { ServerRates, ShardRates, TopQuery, TunnelRates } from '../../../src/ops/top.js';
 import { RateBoard } from '../../../src/roles/designator/rate-board.js';
@@ -115,6 +116,15 @@ describe('RateBoard', () => {
     s.harness.at(1709);
     const { rows } = await s.ask();
     expect(rows).toMatchObject([{ clientTunnelId: 2, packetsInPerSecond: 1 }]);
+  });
+
+  it('counts drops, and not what firewall rules matched', async () => {
+    const s = scene();
+    await s.ask();
+    s.harness.statistics[0][ruleCounter(1, RULE_COUNTER.matched)] += 1000;
+    s.data(9, 10); // of no tunnel
+    s.harness.at(1002);
+    expect((await s.ask()).totals.dropsPerSecond).toBe(5);
   });
 
   it('looks again no sooner than twice a second, and at one time for all who ask', async () => {
