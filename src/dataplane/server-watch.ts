@@ -9,16 +9,23 @@
 import { ownerSlot } from '../flow/hash.js';
 import { CELL_WORDS, LEND, RECORD_STATE, SERVER_CELL, SERVER_STATE } from '../flow/layout.js';
 import { type ControlEvent, EVENT_CLOSE } from '../tunnels/descriptor.js';
+import type { Batch } from './batch.js';
 import { noteMessage, REPEATED, SAID } from './dialogue.js';
+import type { Directory } from './directory.js';
 import type { TunnelStore } from './tunnel-store.js';
 
 /** Spreads a tunnel id over the bits of a word (the golden ratio, as a multiplier). */
 const SPREAD = 0x9e3779b1;
 
+const TYPE_IPV4 = 0x0800;
+const TYPE_ARP = 0x0806;
+const TYPE_IPV6 = 0x86dd;
+
 export class ServerWatch {
   #nowMs = 0;
   /** Evidence is collected; dialogues are followed in any case. */
   #passive = true;
+  readonly #down = new Set<number>();
   readonly #cells: Int32Array;
 
   constructor(readonly store: TunnelStore) {
@@ -84,6 +91,35 @@ export class ServerWatch {
     const lend = this.#cells[at + SERVER_CELL.lend];
     if (lend === LEND.none || lend === LEND.lent)
       Atomics.compareExchange(this.#cells, at + SERVER_CELL.lend, lend, LEND.hinted);
+  }
+
+  /** A server is down, or is no longer. */
+  setDown(server: number, isDown: boolean): void {
+    if (isDown) this.#down.add(server);
+    else this.#down.delete(server);
+  }
+
+  /** A frame that is no tunnel traffic may be worth a look: some server is down. */
+  get expectant(): boolean {
+    return this.#down.size > 0;
+  }
+
+  /** A frame that is no tunnel traffic: ARP, ND, ICMP or anything else of a machine whose tunnel server is down. */
+  look(batch: Batch, i: number, directory: Directory): void {
+    const { view, columns } = batch;
+    const at = columns.offset[i];
+    const length = columns.length[i];
+    if (length < 42) return;
+    const type = view.getUint16(at + 12);
+    let address = -1;
+    if (type === TYPE_IPV4) address = directory.serverOf(0, 0, 0xffff, view.getInt32(at + 26));
+    else if (type === TYPE_ARP) address = directory.serverOf(0, 0, 0xffff, view.getInt32(at + 28));
+    else if (type === TYPE_IPV6 && length >= 54) {
+      const word = (n: number): number => view.getInt32(at + 22 + n * 4);
+      address = directory.serverOf(word(0), word(1), word(2), word(3));
+    }
+    if (address < 0) return;
+    for (const server of this.#down) if (directory.server(server)?.address === address) this.stirs(server);
   }
 
   /** Whether an unanswered request should try another server when it comes again. */

@@ -182,13 +182,15 @@ export class Shard {
     const { kind } = batch;
     classify(batch, from, to, directory, statistics); // 308 tunnel traffic? 310 of which kind? 312 whose?
     recall(batch, from, to, this.#table, statistics); // the decisions cached in the connection table
+    const expectant = this.#watch.expectant;
     for (let i = from; i < to; i++) {
       let what = kind[i];
       if (what === KIND_FRAGMENT) what = this.#fragments.fragment(batch, i, directory);
       if (what === KIND_ICMP_ERROR) this.#errors.translate(batch, i, directory, this.#firewall);
       else if (what >= KIND_CONTROL_IN)
         this.#tracker.control(batch, i); // 306, 314, 316: firewall, designate, map
-      else if (what === KIND_HOST)
+      else if (expectant && (what === KIND_HOST || what === KIND_LOCAL)) this.#watch.look(batch, i, directory);
+      if (what === KIND_HOST)
         this.#local.host(batch, i, this.#firewall, directory); // 306, then untouched
       else if (what === KIND_LOCAL) this.#local.answer(batch, i, this.#firewall, directory);
     }
@@ -243,10 +245,12 @@ export class Shard {
       case 'release':
         return this.#farewell.release(message.server);
       case 'server-down':
+        this.#watch.setDown(message.server, true);
         return this.#farewell.serverDown(message.server);
       case 'probe-place':
         return this.#ear.setPlace(message.place);
       case 'server-back':
+        this.#watch.setDown(message.server, false);
         return this.#farewell.serverBack(message.server);
       case 'review':
         if (this.#offload.enabled) this.#review.restart();

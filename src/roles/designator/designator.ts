@@ -205,6 +205,7 @@ export class DesignatorProcess {
     this.#network.on('routes', (routes: RouteSnapshot) => this.#setRoutes(routes));
     this.#network.on('neighbour', ({ port, words, mac }) => {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
+      if (mac !== null) this.health.neighbour(words);
     });
     this.#network.on('link', (link) => logger.info(link, 'link changed'));
     this.#network.setServers(this.#serverAddresses());

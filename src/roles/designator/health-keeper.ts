@@ -118,6 +118,12 @@ export class HealthKeeper {
     for (const { index } of this.binding.servers) this.health.judge(index);
   }
 
+  /** The host has learnt this neighbour's link-layer address: its machine is there. */
+  neighbour(words: readonly number[]): void {
+    for (const { index, address } of this.binding.servers)
+      if (this.#words(address).every((word, w) => word === words[w] >>> 0)) this.health.stirs(index);
+  }
+
   /** Answers to the active check. */
   heard(payloads: readonly Uint8Array[]): void {
     for (const payload of payloads) this.#check?.received(payload);

@@ -1,5 +1,7 @@
 /** Health as a whole, in virtual time: what servers do, what clients notice, how long it takes. */
 import { describe, expect, test } from 'vitest';
+import { PORT_INSIDE } from '../../../src/io/port.js';
+import { frame } from '../../helpers/packet-builder.js';
 import { Farm, type FarmOptions } from '../../helpers/farm-simulation.js';
 
 /** A farm whose tunnels stand. */
@@ -87,6 +89,28 @@ describe('a server that dies', () => {
     farm.run(31);
     expect(farm.state(0)).toBe('up');
     expect(farm.clients.every(({ gaveUp }) => gaveUp === 0)).toBe(true);
+  });
+
+  test('signs of life of its machine (ARP) let it be tried sooner', () => {
+    const farm = standing({ health: '{ lendFirst: 1s, lendMost: 1h }' });
+    farm.servers[0].dead = true;
+    farm.runUntil(() => farm.state(0) === 'down', 10);
+    // Requests come all the time, and it is lent one after 1, 2, 4 … seconds.
+    const dialAll = (seconds: number): void => {
+      for (let n = 0; n < seconds; n++) {
+        farm.clients[n % 12].state = 'idle';
+        farm.clients[n % 12].dialAt = farm.now;
+        farm.run(1);
+      }
+    };
+    dialAll(25);
+    farm.servers[0].reboot();
+    dialAll(3);
+    expect(farm.state(0)).toBe('down');
+    const arp = frame({ arp: { senderIp: '10.10.1.1', targetIp: '10.10.1.254' } });
+    farm.appliance.send(arp, PORT_INSIDE);
+    dialAll(3);
+    expect(farm.state(0)).toBe('slow-start');
   });
 
   test('while it stays dead, a client that is lent to it loses one copy of its request and nothing else', () => {
