@@ -6,6 +6,7 @@ import { type Peer, PEERS, VARIANTS } from './contestants.js';
 import * as decision from './decision.js';
 import { type FailoverRow, failoverBench } from './failover.js';
 import { type FloodRow, floodBench } from './flood.js';
+import { type ServerDeathRow, serverDeathBench } from './server-death.js';
 import { type ForwardRow, forwardBench, type Load } from './forward.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
@@ -20,6 +21,7 @@ import {
   environmentLine,
   failoverTable,
   floodTable,
+  serverDeathTable,
   forwardTable,
   hitsTable,
   latencyTable,
@@ -53,7 +55,8 @@ export type BenchRow =
   | HitRow
   | ChurnRow
   | FailoverRow
-  | FloodRow;
+  | FloodRow
+  | ServerDeathRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -139,7 +142,10 @@ const RUN: Record<Benchmark, Run> = {
   failover: async (request) => {
     const quick = request.quick ? { peers: ['xdp' as const], seconds: 2 } : {};
     const rows = await failoverBench({ ...scenario(request), ...quick });
-    return { rows, parts: [failoverTable(rows)] };
+    // A whole lab with real clients: no part of a quick look.
+    const deaths = request.quick ? [] : await serverDeathBench(scenario(request));
+    const parts = [failoverTable(rows), ...(deaths.length > 0 ? [serverDeathTable(deaths)] : [])];
+    return { rows: [...rows, ...deaths], parts };
   },
   flood: async (request) => {
     const quick = request.quick ? { peers: ['xdp' as const], seconds: 2, rate: 20_000 } : {};

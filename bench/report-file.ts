@@ -5,6 +5,7 @@ import { DesignatorError } from '#designator/errors.js';
 import type { ChurnRow } from './churn.js';
 import type { FailoverRow } from './failover.js';
 import type { FloodRow } from './flood.js';
+import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
@@ -15,6 +16,7 @@ import {
   environmentLine,
   failoverTable,
   floodTable,
+  serverDeathTable,
   forwardTable,
   hitsTable,
   latencyTable,
@@ -81,6 +83,7 @@ export function markdown(run: Run): string {
   const hits = rowsOf<HitRow>(run, 'hits');
   const churn = rowsOf<ChurnRow>(run, 'churn');
   const failover = rowsOf<FailoverRow>(run, 'failover');
+  const deaths = rowsOf<ServerDeathRow>(run, 'server-death');
   const setup = run.rows.filter((row) => 'perSecond' in row) as SetupRow[];
   const micro = run.rows.filter((row) => 'variant' in row) as Row[];
   const parts: string[] = ['# Benchmark report', environmentLine(run.environment)];
@@ -115,6 +118,7 @@ export function markdown(run: Run): string {
     'Tunnels go on, and clients that dial meanwhile get in: strangers by their second request, known ones by their first.',
     some(rowsOf<FloodRow>(run, 'flood'), floodTable),
   );
+  section('What the death of a server costs', 'Real clients (xl2tpd).', some(deaths, serverDeathTable));
   section('Tunnel set-up', 'One shard, without a network.', some(setup, setupTable));
   section('Tables and decisions', 'Without a network.', some(micro, microTable));
   return `${parts.join('\n\n')}\n`;

@@ -5,6 +5,7 @@ import type { BalanceRow } from './balance.js';
 import type { ChurnRow } from './churn.js';
 import type { FailoverRow } from './failover.js';
 import type { FloodRow } from './flood.js';
+import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
@@ -213,5 +214,19 @@ export function failoverTable(rows: readonly FailoverRow[]): string {
   return table([
     ['peer', 'process', 'sent', 'lost', 'outage ms', 'tunnels found'],
     ...rows.map((r) => [r.peer, r.event, figure(r.sent), figure(r.lost), figure(r.outageMs, 2), figure(r.adopted)]),
+  ]);
+}
+
+export function serverDeathTable(rows: readonly ServerDeathRow[]): string {
+  return table([
+    ['a server dies, watched by', 'clients', 'its tunnels', 'noticed ms', 'clients told ms', 'all stand again ms'],
+    ...rows.map((r) => [
+      r.watched,
+      figure(r.clients),
+      figure(r.tunnels),
+      figure(r.noticedMs),
+      figure(r.toldMs),
+      figure(r.againMs),
+    ]),
   ]);
 }
