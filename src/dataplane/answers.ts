@@ -78,6 +78,14 @@ export class Answers {
       const record = this.#hidden.meantByServer(batch, i, kind);
       const vip = record < 0 ? null : this.#directory.vip(store.vipIndex(record));
       if (vip === null || !this.#fillDraft(batch, i, descriptor, record, vip, false)) return -1;
+      // No entry leads to this client yet that its next hop could be taken from.
+      const { shard, hops } = this.#p;
+      const { a0, a1, a2, a3 } = this.#draft;
+      store.lock.acquire(shard);
+      const hop = hops.find(a0, a1, a2, a3, null, 0, 0, this.#nowSeconds);
+      store.lock.release(shard);
+      if (hop < 0) return -1;
+      this.#draft.clientNextHop = hop;
       return store.learnClient(record, this.#draft, channel, this.#nowSeconds, this.#nowMs) ? record : -1;
     }
     if (kind === EVENT_REPLY) {

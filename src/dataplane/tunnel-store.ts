@@ -104,7 +104,9 @@ export class TunnelStore {
   /** The next hop towards the client, as its server → client entry has it. */
   clientNextHop(record: number): number {
     const slot = (this.word(record, RECORD.entryReverse) || this.word(record, RECORD.entryHalfOpen)) - 1;
-    return slot < 0 ? 0 : this.table.targetOf(slot) & 0xffff;
+    // The request's own entry leads to the client only where the server asks.
+    if (slot < 0 || (this.table.flagsOf(slot) & FLAG_REWRITE_SOURCE) === 0) return 0;
+    return this.table.targetOf(slot) & 0xffff;
   }
 
   /** The port that the server sees the client at. */
