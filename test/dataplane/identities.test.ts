@@ -58,7 +58,7 @@ class World extends Harness {
     this.up(scccn({ tunnel: serverId }));
     return server;
   }
-  count(name: keyof typeof COUNTER): number {
+  override count(name: keyof typeof COUNTER): number {
     return this.statistics[0][COUNTER[name]];
   }
 }
