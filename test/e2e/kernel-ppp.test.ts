@@ -50,6 +50,13 @@ describeLab('guests with PPP in their kernel', GUESTS, (open) => {
     expect(new Set(rows.map(({ server }) => server))).toEqual(new Set(['lns1', 'lns2']));
     expect(rows.every((row) => row.packetsIn > 5 && row.packetsOut > 5)).toBe(true);
 
+    // Frames of PPP that fit no packet of the network: both kernels cut what carries them.
+    for (const guest of guests) await guest.run('ip link set eth0 mtu 1000');
+    for (const [index, { peer }] of ends.entries()) expect(await client.ping(peer, `ppp${index}`, 5, 1300)).toBe(5);
+    const counters = await appliance.control<{ counter: string; count: number }[]>('GET', '/v1/counters');
+    expect(counters.find(({ counter }) => counter === 'fragments')?.count).toBeGreaterThanOrEqual(40);
+    for (const guest of guests) await guest.run('ip link set eth0 mtu 1500');
+
     const other = guests[ends[0].peer === '10.50.1.1' ? 1 : 2];
     for (const guest of [guests[0], other]) guest.give(COPY, 'tcp-copy.mjs');
     await other.run(`setsid ${process.execPath} /lab/tcp-copy.mjs serve ${ends[0].peer} 5001 ${BYTES} >/lab/copy 2>&1 </dev/null &

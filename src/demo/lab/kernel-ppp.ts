@@ -106,9 +106,9 @@ export class KernelClient {
     );
   }
 
-  /** Replies of `count` echo requests through a tunnel. */
-  async ping(peer: string, device: string, count = 5): Promise<number> {
-    const { output } = await this.#guest.tryRun(`ping -n -c ${count} -i 0.2 -W 2 -I ${device} ${peer}`);
+  /** Replies of `count` echo requests with `size` bytes through a tunnel. */
+  async ping(peer: string, device: string, count = 5, size = 56): Promise<number> {
+    const { output } = await this.#guest.tryRun(`ping -n -c ${count} -i 0.2 -W 2 -s ${size} -I ${device} ${peer}`);
     const received = /(\d+) received/.exec(output)?.[1];
     if (received === undefined) throw new LabError(`ping in guest ${this.#guest.name}: ${output}`);
     return Number(received);
