@@ -76,11 +76,11 @@ void repair(Bytes& frame, uint32_t mode, uint32_t protocol) {
   if ((mode & kZeroChecksum) != 0) put16(&frame[s.checksum], 0);
 }
 
-/// What a rewritten frame must have been, found independently of the core. Only whole packets and first fragments can
-/// be.
-Shape shape_of(const Bytes& frame, bool& fragment) {
+/// What a rewritten frame must have been, found independently of the core. A fragment that is not the first is `later`:
+/// it has neither ports nor a checksum.
+Shape shape_of(const Bytes& frame, bool& fragment, bool& later) {
   Shape s;
-  fragment = false;
+  fragment = later = false;
   s.v6 = get16(&frame[12]) == 0x86dd;
   std::size_t ip_end = 0;
   if (s.v6) {
@@ -90,9 +90,10 @@ Shape shape_of(const Bytes& frame, bool& fragment) {
     while (s.protocol == 0 || s.protocol == 43 || s.protocol == 44 || s.protocol == 60) {
       if (s.protocol == 44) {
         fragment = (frame[s.l4 + 3] & 1) != 0;
-        MUST((get16(&frame[s.l4 + 2]) & 0xfff8) == 0);
+        later = (get16(&frame[s.l4 + 2]) & 0xfff8) != 0;
         s.protocol = frame[s.l4];
         s.l4 += 8;
+        if (later) break;
       } else {
         const std::size_t length = (frame[s.l4 + 1] + 1U) * 8;
         s.protocol = frame[s.l4];
@@ -104,10 +105,11 @@ Shape shape_of(const Bytes& frame, bool& fragment) {
     s.protocol = frame[23];
     s.l4 = 14 + (frame[14] & 15U) * 4;
     fragment = (frame[20] & 0x20) != 0;
-    MUST((get16(&frame[20]) & 0x1fff) == 0);
+    later = (get16(&frame[20]) & 0x1fff) != 0;
   }
   s.end = ip_end;
   MUST(s.l4 <= ip_end && ip_end <= frame.size());
+  if (later) return s;
   if (s.protocol == 17) {
     s.checksum = s.l4 + 6;
     if (!fragment) s.end = s.l4 + get16(&frame[s.l4 + 4]);
@@ -175,7 +177,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   }
   MUST(slot == 0 && egress < 2 && (flags & (TD_FLAG_DENIED | TD_FLAG_REWRITE_BOTH)) == 0);
   bool fragment = false;
-  const Shape s = shape_of(before, fragment);
+  bool later = false;
+  const Shape s = shape_of(before, fragment, later);
   const bool source = (flags & TD_FLAG_REWRITE_SOURCE) != 0;
   const bool decrements = (flags & TD_FLAG_DECREMENT_TTL) != 0;
 
@@ -194,11 +197,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     expected[22] = static_cast<uint8_t>(before[22] - (decrements ? 1 : 0));
     std::copy_n(after.begin() + 24, 2, expected.begin() + 24);
   }
-  if ((flags & TD_FLAG_REWRITE_PORTS) != 0) {
+  if (!later && (flags & TD_FLAG_REWRITE_PORTS) != 0) {
     if (ports >> 16 != 0) put16(&expected[s.l4], ports >> 16);
     if ((ports & 0xffff) != 0) put16(&expected[s.l4 + 2], ports);
   }
-  if ((flags & TD_FLAG_REWRITE_CHANNEL) != 0) {
+  if (!later && (flags & TD_FLAG_REWRITE_CHANNEL) != 0) {
     const std::size_t at = s.l4 + 8 + ((before[s.l4 + 8] & 0x40) != 0 ? 4 : 2);
     const bool reverse = (table->entry(0)[TD_ENTRY_TAG] & 0xff) == TD_TABLE_REVERSE;
     put16(&expected[at], (reverse ? 0x2200 : 0x1100) + record);
