@@ -196,6 +196,8 @@ async function startDesignator(
       // Half as much again: a tunnel that is being set up has three entries.
       table: { connections: connections ?? Math.max(65536, Math.ceil(flows * 1.5)) },
       timeouts: timeouts ?? { idle: '1h', halfOpen: '10m' },
+      // The far end counts and answers nobody, which must not be taken for the death of a server.
+      health: { passive: false },
       ...sections,
       vips: [{ name: 'access', address: '200.200.100.1', servers: [{ name: 'lns1', address: '10.10.1.1' }] }],
     },
