@@ -64,6 +64,7 @@ const needs = [
   { package: 'nftables', found: () => command('nft'), why: 'keeps the host out of tunnel traffic', in: lab },
   { package: 'ethtool', found: () => command('ethtool'), why: 'offloads of test interfaces', in: lab },
   { package: 'tcpdump', found: () => command('tcpdump'), why: 'tests look at frames', in: lab },
+  { package: 'tshark', found: () => command('tshark'), why: 'reads captures in tests', in: lab },
   { package: 'iputils-ping', found: () => command('ping'), why: 'tests look through tunnels', in: lab },
   { package: 'procps', found: () => command('sysctl'), why: 'settings of test namespaces', in: lab },
   { package: 'xl2tpd', found: () => command('xl2tpd'), why: 'L2TP clients and servers', in: lab },
