@@ -17,9 +17,9 @@ const ADAPTERS = [
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**
- * Three projects. `unit` needs no privileges and runs in parallel; `e2e` and `e2e-xdp` make network namespaces and run one file at a
- * time, after the unit tests, because its timing would suffer from neighbours. Forks rather than threads: raw-socket
- * loads in one thread of a process only.
+ * Three projects. `unit` needs no privileges and runs in parallel; `e2e` and `e2e-xdp` make network namespaces and run two files at a
+ * time, after the unit tests: they wait more than they work, and every lab is its own. Forks rather than threads:
+ * raw-socket loads in one thread of a process only.
  */
 export default defineConfig({
   test: {
@@ -43,7 +43,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 3 * MINUTE,
           hookTimeout: 3 * MINUTE,
           env: { TD_TEST_IO: 'packet' },
@@ -56,7 +56,7 @@ export default defineConfig({
         test: {
           name: 'e2e-xdp',
           include: ADAPTERS,
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 3 * MINUTE,
           hookTimeout: 3 * MINUTE,
           env: { TD_TEST_IO: 'xdp' },
