@@ -85,6 +85,13 @@ export class ControlClient {
     return this.#json<T>(await this.stream(path, query));
   }
 
+  /** A table and the role of the process that has it: `designator`, `lns` or `lac`. */
+  async table<T>(path: string, query: Query = {}): Promise<{ role: string; rows: T[] }> {
+    const response = await this.stream(path, query);
+    const role = response.headers['x-designator-role'];
+    return { role: typeof role === 'string' ? role : 'designator', rows: await this.#json<T[]>(response) };
+  }
+
   /** The whole answer as text. */
   async text(path: string, query: Query = {}): Promise<string> {
     return readText(await this.stream(path, query), Number.POSITIVE_INFINITY);

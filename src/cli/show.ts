@@ -15,6 +15,7 @@ import type {
 import { splitClient } from '../ops/client-address.js';
 import { brokenOff, ControlClient, type Query, type Target, withTarget } from './client.js';
 import type { CliContext } from './context.js';
+import { endpointTable, type FlatRow } from './endpoint-tables.js';
 import { copy, write } from './output.js';
 import { briefDuration, type Column, renderTable } from './table.js';
 import { rate } from './top-text.js';
@@ -35,6 +36,14 @@ interface TunnelOptions extends ShowOptions {
   readonly limit?: number;
   readonly map?: boolean;
   readonly wide?: boolean;
+}
+
+interface SessionOptions extends ShowOptions {
+  readonly user?: string;
+  readonly client?: string;
+  readonly tunnel?: number;
+  readonly session?: number;
+  readonly limit?: number;
 }
 
 export const SERVER_COLUMNS: readonly Column<ServerRow>[] = [
@@ -138,7 +147,12 @@ export function register(program: Command, context: CliContext): void {
     view(show, name, description).action(async (options: ShowOptions) => {
       const client = new ControlClient(options, context);
       if (options.json === true) return void (await passJson(client, path, {}, context));
-      await print(context, renderTable(columns, await client.get<Row[]>(path), context.color));
+      const { role, rows } = await client.table<Row>(path);
+      const text =
+        role === 'designator'
+          ? renderTable(columns, rows, context.color)
+          : endpointTable(role, name, rows as unknown as FlatRow[], context.color);
+      await print(context, text);
     });
 
   view(show, 'vips', 'virtual addresses and the real servers behind them').action(async (options: ShowOptions) => {
@@ -174,15 +188,17 @@ export function register(program: Command, context: CliContext): void {
         return void (await passJson(control, '/v1/tunnels', { ...filter, limit: options.limit }, context));
       // One more than is shown tells whether there are more.
       const limit = options.limit ?? TABLE_TUNNELS + 1;
-      const rows = await control.get<TunnelRow[]>('/v1/tunnels', { ...filter, limit });
+      const { role, rows } = await control.table<TunnelRow>('/v1/tunnels', { ...filter, limit });
       const shown = options.limit === undefined ? rows.slice(0, TABLE_TUNNELS) : rows;
       const style = context.color;
       const text =
-        options.wide === true
-          ? renderTable(TUNNEL_COLUMNS, shown, style)
-          : options.map === true
-            ? mapText(shown, style)
-            : await bothTables(control, shown, vip, style);
+        role !== 'designator'
+          ? endpointTable(role, 'tunnels', shown as unknown as FlatRow[], style)
+          : options.wide === true
+            ? renderTable(TUNNEL_COLUMNS, shown, style)
+            : options.map === true
+              ? mapText(shown, style)
+              : await bothTables(control, shown, vip, style);
       await print(context, text);
       if (shown.length < rows.length) {
         await write(
@@ -191,6 +207,24 @@ export function register(program: Command, context: CliContext): void {
         );
       }
     });
+
+  view(show, 'sessions', 'sessions of subscribers (lns, lac)')
+    .option('--user <name>', 'only of this user')
+    .option('--client <ip:port>', 'only of this other end', clientValue)
+    .option('--tunnel <id>', 'only of this tunnel id, as assigned here', tunnelId)
+    .option('--session <id>', 'only this session id, as assigned here', tunnelId)
+    .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
+    .action(async (options: SessionOptions) => {
+      const { user, client, tunnel, session } = options;
+      const limit = options.json === true ? options.limit : (options.limit ?? TABLE_TUNNELS);
+      await endpointView(options, context, 'sessions', { user, client, tunnel, session, limit });
+    });
+  view(show, 'pools', 'address pools (lns)').action((options: ShowOptions) =>
+    endpointView(options, context, 'pools', {}),
+  );
+  view(show, 'peers', 'the other LNSs that state is shared with (lns)').action((options: ShowOptions) =>
+    endpointView(options, context, 'peers', {}),
+  );
 
   table('workers', 'shards: the threads that forward', '/v1/workers', WORKER_COLUMNS);
   table('drops', 'packets that ended here, by reason', '/v1/drops', DROP_COLUMNS);
@@ -206,6 +240,14 @@ export function register(program: Command, context: CliContext): void {
       '"show gateways" belongs to the gateway role; a designator has no gateway group',
     );
   });
+}
+
+/** A table that only an LNS or a LAC has. */
+async function endpointView(options: ShowOptions, context: CliContext, name: string, query: Query): Promise<void> {
+  const client = new ControlClient(options, context);
+  if (options.json === true) return passJson(client, `/v1/${name}`, query, context);
+  const { role, rows } = await client.table<FlatRow>(`/v1/${name}`, query);
+  await print(context, endpointTable(role, name, rows, context.color));
 }
 
 function view(show: Command, name: string, description: string): Command {

@@ -1,0 +1,67 @@
+/** Tables of an LNS and a LAC for people. */
+import type { LnsTunnelRow, PoolRow, SessionRow } from '../ops/endpoint.js';
+import { briefDuration, type Column, renderTable } from './table.js';
+
+const LNS_TUNNELS: readonly Column<LnsTunnelRow>[] = [
+  { head: 'peer', value: (row) => row.peer },
+  { head: 'host name', value: (row) => row.peerHostName },
+  { head: 'tunnel', value: (row) => row.tunnelId },
+  { head: 'peer tunnel', value: (row) => row.peerTunnelId, align: 'right' },
+  { head: 'local', value: (row) => row.local },
+  { head: 'state', value: (row) => row.state },
+  { head: 'sessions', value: (row) => row.sessions },
+  { head: 'Ns', value: (row) => row.ns },
+  { head: 'Nr', value: (row) => row.nr },
+  { head: 'age', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
+];
+
+const SESSIONS: readonly Column<SessionRow>[] = [
+  { head: 'user', value: (row) => row.user },
+  { head: 'address', value: (row) => row.address },
+  { head: 'prefix', value: (row) => row.prefix },
+  { head: 'peer', value: (row) => row.peer },
+  { head: 'tunnel', value: (row) => row.tunnelId },
+  { head: 'session', value: (row) => row.sessionId },
+  { head: 'state', value: (row) => row.state },
+  { head: 'packets in', value: (row) => row.packetsIn },
+  { head: 'out', value: (row) => row.packetsOut },
+  { head: 'bytes in', value: (row) => row.bytesIn },
+  { head: 'out', value: (row) => row.bytesOut },
+  { head: 'dropped', value: (row) => row.dropped },
+  { head: 'age', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
+  { head: 'idle', value: (row) => briefDuration(row.idleSeconds), align: 'right' },
+];
+
+const POOLS: readonly Column<PoolRow>[] = [
+  { head: 'pool', value: (row) => row.pool },
+  { head: 'range', value: (row) => row.range },
+  { head: 'size', value: (row) => row.size },
+  { head: 'used', value: (row) => row.used },
+  { head: 'free', value: (row) => row.free },
+  { head: 'exhausted', value: (row) => row.exhausted },
+];
+
+const COLUMNS: Readonly<Record<string, readonly Column<never>[]>> = {
+  'lns tunnels': LNS_TUNNELS,
+  'lns sessions': SESSIONS,
+  'lac sessions': SESSIONS,
+  'lns pools': POOLS,
+};
+
+export type FlatRow = Readonly<Record<string, string | number | boolean | null>>;
+
+/** A table of a role. One that has no columns of its own shows every field of its rows under the field's name. */
+export function endpointTable(role: string, table: string, rows: readonly FlatRow[], style: boolean): string {
+  const own = COLUMNS[`${role} ${table}`] as readonly Column<FlatRow>[] | undefined;
+  return renderTable(own ?? plainColumns(rows), rows, style);
+}
+
+function plainColumns(rows: readonly FlatRow[]): Column<FlatRow>[] {
+  return Object.keys(rows[0] ?? {}).map((key) => ({
+    head: key.replace(/Seconds$/, '').replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),
+    value: (row) => {
+      const value = row[key] ?? null;
+      return key.endsWith('Seconds') && typeof value === 'number' ? briefDuration(value) : value;
+    },
+  }));
+}

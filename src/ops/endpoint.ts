@@ -1,0 +1,143 @@
+/**
+ * What the control API and the metrics may ask of a running end of tunnels, an LNS or a LAC. `roles/lns` and `roles/lac`
+ * implement it; this folder knows only this face. Rows are flat objects; unknown is null. In is from the subscriber to
+ * the network, Out the other way; counts are IP packets and their bytes.
+ */
+import type { ConfigProblem } from '../config/compiled.js';
+import type { EventLog } from './events.js';
+
+export type EndpointRole = 'lns' | 'lac';
+
+/** `show tunnels` of an LNS. */
+export interface LnsTunnelRow {
+  /** Address and port of the other end, as its packets come. */
+  peer: string;
+  peerHostName: string | null;
+  /** Address and port here. */
+  local: string;
+  tunnelId: number;
+  peerTunnelId: number | null;
+  state: string;
+  sessions: number;
+  /** Next number to send and next that is expected (RFC 2661 §5.8). */
+  ns: number;
+  nr: number;
+  ageSeconds: number;
+}
+
+/** `show sessions` of either end. */
+export interface SessionRow {
+  user: string | null;
+  peer: string;
+  tunnelId: number;
+  sessionId: number;
+  peerTunnelId: number | null;
+  peerSessionId: number | null;
+  /** Of the call until PPP begins, then of PPP: `link`, `authenticate`, `network`, `up`, `closing`. */
+  state: string;
+  address: string | null;
+  /** Delegated or framed IPv6 prefix. */
+  prefix: string | null;
+  callingNumber: string | null;
+  calledNumber: string | null;
+  authentication: string | null;
+  mtu: number | null;
+  packetsIn: number;
+  packetsOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  dropped: number;
+  ageSeconds: number;
+  idleSeconds: number;
+}
+
+export interface PoolRow {
+  pool: string;
+  family: 4 | 6;
+  /** As it is configured. */
+  range: string;
+  size: number;
+  used: number;
+  free: number;
+  /** Times that nothing was free. */
+  exhausted: number;
+}
+
+/** Data of a session that was not forwarded, a control message that was refused, and whatever else ended here. */
+export interface EndpointDropRow {
+  reason: string;
+  packets: number;
+  description: string;
+}
+
+export interface EndpointCounterRow {
+  counter: string;
+  count: number;
+  description: string;
+}
+
+export interface EndpointWorkerRow {
+  worker: number;
+  state: string;
+  packetsIn: number;
+  packetsOut: number;
+  restarts: number;
+}
+
+/** Narrows a table; a table ignores nothing: what it cannot narrow by is refused. */
+export interface TableFilter {
+  readonly limit?: number;
+  readonly tunnel?: number;
+  readonly session?: number;
+  readonly user?: string;
+  readonly client?: string;
+}
+
+export interface EndpointTable {
+  /** For people and for the API's description. */
+  readonly description: string;
+  /** Fields of the filter that it knows besides `limit`. */
+  readonly filters: readonly (keyof TableFilter)[];
+  /** All rows that match, in slices of some hundred; the caller stops at `limit`. */
+  rows(filter: TableFilter): Iterable<readonly object[]>;
+}
+
+/** Something that an operator may ask for: `POST /v1/command/<name>` with a JSON object. */
+export interface EndpointCommand {
+  readonly description: string;
+  /** JSON schema of the body. */
+  readonly body: Readonly<Record<string, unknown>>;
+  /** The answer, a JSON value. Errors: DesignatorError. */
+  run(body: Readonly<Record<string, unknown>>): object | Promise<object>;
+}
+
+/** One figure of `/metrics`; figures of one name differ in `reason`. */
+export interface MetricReading {
+  /** Without the prefix `designator_`; a counter's ends in `_total`. */
+  readonly name: string;
+  readonly help: string;
+  readonly kind: 'gauge' | 'counter';
+  readonly value: number;
+  readonly reason?: string;
+}
+
+export interface ReloadResult {
+  readonly ok: boolean;
+  readonly problems: readonly ConfigProblem[];
+  readonly changes: readonly string[];
+}
+
+export interface Endpoint {
+  readonly role: EndpointRole;
+  readonly events: EventLog;
+  /** By their names in `show`: tunnels, sessions, pools, drops, counters, workers, and what a role adds. */
+  readonly tables: ReadonlyMap<string, EndpointTable>;
+  /** By name; parts of the role add theirs before the API starts. */
+  readonly commands: ReadonlyMap<string, EndpointCommand>;
+  metrics(): readonly MetricReading[];
+  reload(): Promise<ReloadResult>;
+  /** Takes calls. */
+  ready(): boolean;
+  /** Why it does not work, or null. */
+  unhealthy(): string | null;
+}
