@@ -7,6 +7,7 @@ import { buildMessage, type L2tpMessage, readMessage } from '../../tunnels/l2tp/
 import { AVP_ASSIGNED_TUNNEL_ID, AVP_RESULT_CODE } from '../../tunnels/l2tp/avp-table.js';
 import { HELLO, SCCCN, SCCRP, SCCRQ, STOPCCN } from '../../tunnels/l2tp/message-table.js';
 import { missingAvps } from '../../tunnels/l2tp/message.js';
+import { STOP_RESULT } from './codes.js';
 import { DEFAULT_WINDOW, ReliableDelivery, type ReliableOptions } from './reliable-delivery.js';
 
 const AVP_PROTOCOL_VERSION = 2;
@@ -18,8 +19,6 @@ const AVP_RECEIVE_WINDOW = 10;
 const VERSION = { version: 1, revision: 0 };
 /** Synchronous and asynchronous. */
 const FRAMING_BOTH = 3;
-/** StopCCN result codes (RFC 2661 §4.4.2). */
-export const STOP_RESULT = { clear: 1, error: 2, fsm: 7 } as const;
 
 export type ControlState = 'idle' | 'wait-reply' | 'replied' | 'established' | 'closing' | 'closed';
 
