@@ -12,11 +12,12 @@ import { CONTROL, SHARD_STATE, SHARD_STATE_NAMES } from './control.js';
 import type { ShardTask } from './shard-task.js';
 import { keepHeapsQuiet } from './urgency.js';
 
-export interface ShardPoolOptions {
+/** `Task`, `Notice` and `Message`: what a thread is started with, says and hears. */
+export interface ShardPoolOptions<Task extends PoolTask = ShardTask, Notice = ShardNotice> {
   readonly shards: number;
   /** Everything but the plan, which is asked for anew at every start. */
-  readonly task: (shard: number) => ShardTask;
-  readonly onNotice: (shard: number, notice: ShardNotice) => void;
+  readonly task: (shard: number) => Task;
+  readonly onNotice: (shard: number, notice: Notice) => void;
   /** Before a crashed shard is started again: free what it held. */
   readonly onCrash: (shard: number, error: Error, restarts: number) => void;
   /** The process cannot go on: too many crashes, or a thread that hangs in native code. */
@@ -30,6 +31,11 @@ export interface ShardPoolOptions {
   readonly graceMs?: number;
   /** The module that a thread runs; the shard's own by default. */
   readonly filename?: string;
+}
+
+/** Whatever else a task has. */
+export interface PoolTask {
+  readonly control: Int32Array;
 }
 
 interface Slot {
@@ -54,14 +60,14 @@ export interface ShardStatus {
 const RESTART_DELAY_MS = 50;
 const RESTART_DELAY_MAX_MS = 2000;
 
-export class ShardPool {
-  readonly #o: Required<ShardPoolOptions>;
+export class ShardPool<Task extends PoolTask = ShardTask, Notice = ShardNotice, Message = ShardMessage> {
+  readonly #o: Required<ShardPoolOptions<Task, Notice>>;
   readonly #pool: Piscina;
   readonly #slots: Slot[] = [];
   #watchdog: NodeJS.Timeout | null = null;
   #stopping = false;
 
-  constructor(options: ShardPoolOptions) {
+  constructor(options: ShardPoolOptions<Task, Notice>) {
     const entry = new URL(import.meta.url.endsWith('.ts') ? './shard-entry.ts' : './shard-entry.js', import.meta.url);
     const filename = options.filename ?? fileURLToPath(entry);
     this.#o = { wedgedMs: 5000, maxRestarts: 5, restartWindowMs: 60_000, graceMs: 3000, ...options, filename };
@@ -104,7 +110,7 @@ export class ShardPool {
       const { port1, port2 } = new MessageChannel();
       slot.mailbox = port1;
       slot.beatAt = performance.now();
-      port1.on('message', (notice: ShardNotice) => this.#o.onNotice(slot.shard, notice));
+      port1.on('message', (notice: Notice) => this.#o.onNotice(slot.shard, notice));
       port1.unref();
       Atomics.store(slot.control, CONTROL.state, SHARD_STATE.starting);
       Atomics.add(slot.control, CONTROL.generation, 1);
@@ -150,7 +156,7 @@ export class ShardPool {
   }
 
   /** Sends to one shard; false when it is not running (it gets the present plan when it starts). */
-  message(shard: number, message: ShardMessage): boolean {
+  message(shard: number, message: Message): boolean {
     const slot = this.#slots[shard];
     if (slot?.mailbox == null) return false;
     slot.mailbox.postMessage(message);
@@ -159,7 +165,7 @@ export class ShardPool {
     return true;
   }
 
-  broadcast(message: ShardMessage): void {
+  broadcast(message: Message): void {
     for (const slot of this.#slots) this.message(slot.shard, message);
   }
 
