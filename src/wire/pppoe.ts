@@ -171,9 +171,13 @@ export function readLine(tags: readonly PppoeTag[]): LineIdentity {
     for (let at = 4; at + 2 <= value.length; at += 2 + value[at + 1]) {
       const text = value.subarray(at + 2, at + 2 + value[at + 1]);
       if (text.length < value[at + 1]) break;
-      if (value[at] === LINE_CIRCUIT_ID) circuitId = Buffer.from(text).toString('latin1');
-      if (value[at] === LINE_REMOTE_ID) remoteId = Buffer.from(text).toString('latin1');
+      if (value[at] === LINE_CIRCUIT_ID) circuitId = latin1(text);
+      if (value[at] === LINE_REMOTE_ID) remoteId = latin1(text);
     }
   }
   return { circuitId, remoteId };
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
 }
