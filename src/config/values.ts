@@ -131,6 +131,14 @@ export function parseListen(text: string): Parsed<{ host: string; port: number }
   return { value: { host: formatWords(endpoint.words), port: endpoint.port } };
 }
 
+/** An address without a port, in canonical form; 0.0.0.0 and :: mean all addresses of the host. */
+export function parseHost(text: string): Parsed<string> {
+  const words = parseAddress(text);
+  return words === null
+    ? { error: `${JSON.stringify(text)} is no IPv4 or IPv6 address` }
+    : { value: formatWords(words) };
+}
+
 export function parseSocketPath(text: string): Parsed<string> {
   const path = parsePath(text);
   if ('error' in path || Buffer.byteLength(text) <= SOCKET_PATH_LIMIT) return path;
@@ -178,6 +186,42 @@ export function parseChannels(written: string | number): Parsed<readonly [number
   if (match === null || least < 1 || greatest > 0xffff || greatest < least)
     return { error: `${JSON.stringify(written)} is no tunnel id: write 1 to 65535, or a range as 1-99` };
   return { value: [least, greatest] };
+}
+
+/** A range of ids of 16 bits, `1-32767`. */
+export function parseIdRange(text: string): Parsed<readonly [number, number]> {
+  const match = /^(\d{1,5})-(\d{1,5})$/.exec(text);
+  const [least, greatest] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || least < 1 || greatest > 0xffff || greatest < least)
+    return { error: `${JSON.stringify(text)} is no range of ids: write 1-32767` };
+  return { value: [least, greatest] };
+}
+
+/** Addresses from one to another, both among them. */
+export interface AddressRange {
+  readonly first: AddressWords;
+  readonly last: AddressWords;
+  readonly family: 4 | 6;
+  readonly text: string;
+}
+
+/** `10.64.0.0/16`, or `10.64.0.10-10.64.0.99`; IPv4. */
+export function parseIpv4Range(text: string): Parsed<AddressRange> {
+  const [from, to, ...rest] = text.split('-').map((part) => part.trim());
+  if (to === undefined) {
+    const prefix = parsePrefix(text);
+    if ('error' in prefix) return prefix;
+    if (prefix.value.family !== 4) return { error: `${text} is no IPv4 prefix` };
+    const free = IPV6_BITS - prefix.value.length;
+    const first = prefix.value.words;
+    const last: AddressWords = [first[0], first[1], first[2], (first[3] + 2 ** free - 1) >>> 0];
+    return { value: { first, last, family: 4, text: prefix.value.text } };
+  }
+  const [first, last] = [parseAddress(from), parseAddress(to)];
+  if (rest.length > 0 || first === null || last === null || familyOf(first) !== 4 || familyOf(last) !== 4)
+    return { error: `${JSON.stringify(text)} is no range of IPv4 addresses: write 10.64.0.10-10.64.0.99` };
+  if (last[3] < first[3]) return { error: `${text} ends before it begins` };
+  return { value: { first, last, family: 4, text: `${formatWords(first)}-${formatWords(last)}` } };
 }
 
 /** What is in the contract and not in this version is refused in the same words everywhere. */

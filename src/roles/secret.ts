@@ -6,10 +6,17 @@ import { DesignatorError } from '../errors.js';
 
 /** The bytes of a secret. Errors: TD_CONFIG its file cannot be read, or it is too short or too long. */
 export function keyOf(secret: Secret): Uint8Array {
-  return Buffer.from('text' in secret ? secret.text : readSecretFile(secret.file), 'utf8');
+  return Buffer.from('text' in secret ? secret.text : readSecretFile(secret.file, SECRET_LENGTH), 'utf8');
 }
 
-function readSecretFile(file: string): string {
+/** The secret of a tunnel (RFC 2661 §5.1.1), as text. Errors: as `keyOf`. */
+export function tunnelSecretOf(secret: Secret): string {
+  return 'text' in secret ? secret.text : readSecretFile(secret.file, TUNNEL_SECRET_LENGTH);
+}
+
+const TUNNEL_SECRET_LENGTH = { min: 1, max: 255 } as const;
+
+function readSecretFile(file: string, { min, max }: { min: number; max: number }): string {
   let text: string;
   try {
     text = readFileSync(file, 'utf8').trimEnd();
@@ -17,8 +24,8 @@ function readSecretFile(file: string): string {
     const { code } = error as NodeJS.ErrnoException;
     throw new DesignatorError('TD_CONFIG', `the secret file ${file} cannot be read: ${code}`, { file }, error);
   }
-  if (text.length >= SECRET_LENGTH.min && text.length <= SECRET_LENGTH.max) return text;
-  const limits = `${SECRET_LENGTH.min} to ${SECRET_LENGTH.max}`;
+  if (text.length >= min && text.length <= max) return text;
+  const limits = `${min} to ${max}`;
   throw new DesignatorError('TD_CONFIG', `the secret in ${file} has ${text.length} characters, not ${limits}`, {
     file,
   });
