@@ -82,6 +82,12 @@ export function parseUnicast(text: string): Parsed<AddressWords> {
   return { value: words };
 }
 
+/** Any one address, loopback too: of a service that may well run beside us. */
+export function parseAddressOnly(text: string): Parsed<AddressWords> {
+  const words = parseAddress(text);
+  return words === null ? { error: `${JSON.stringify(text)} is no IPv4 or IPv6 address` } : { value: words };
+}
+
 /** `10.0.0.0/8`, `2001:db8::/32`, or an address alone. */
 export function parsePrefix(text: string): Parsed<Prefix> {
   const match = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text);

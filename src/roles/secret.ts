@@ -4,9 +4,14 @@ import type { Secret } from '../config/compiled.js';
 import { SECRET_LENGTH } from '../config/schema.js';
 import { DesignatorError } from '../errors.js';
 
+interface Limits {
+  readonly min: number;
+  readonly max: number;
+}
+
 /** The bytes of a secret. Errors: TD_CONFIG its file cannot be read, or it is too short or too long. */
-export function keyOf(secret: Secret): Uint8Array {
-  return Buffer.from('text' in secret ? secret.text : readSecretFile(secret.file, SECRET_LENGTH), 'utf8');
+export function keyOf(secret: Secret, limits: Limits = SECRET_LENGTH): Uint8Array {
+  return Buffer.from('text' in secret ? secret.text : readSecretFile(secret.file, limits), 'utf8');
 }
 
 /** The secret of a tunnel (RFC 2661 §5.1.1), as text. Errors: as `keyOf`. */
@@ -16,7 +21,7 @@ export function tunnelSecretOf(secret: Secret): string {
 
 const TUNNEL_SECRET_LENGTH = { min: 1, max: 255 } as const;
 
-function readSecretFile(file: string, { min, max }: { min: number; max: number }): string {
+function readSecretFile(file: string, { min, max }: Limits): string {
   let text: string;
   try {
     text = readFileSync(file, 'utf8').trimEnd();
