@@ -4,7 +4,19 @@
  * sent, so its answer can be read at once and nothing here waits.
  */
 import type { NativeAddon, NetlinkSocket } from './native.js';
-import { NETLINK_ROUTE, NLMSG_ERROR, type NetlinkMessage, readError, readMessages, RTM_GETLINK } from './netlink.js';
+import { NETLINK_ROUTE, RTM_GETLINK } from './netlink.js';
+import {
+  type Attributes,
+  attribute,
+  attributesOf,
+  join,
+  NetlinkAsker,
+  NetlinkRefusal,
+  NLM_F_ACK,
+  signed,
+} from './netlink-request.js';
+
+export { NetlinkRefusal };
 
 const NETLINK_GENERIC = 16;
 const RTM_SETLINK = 19;
@@ -16,11 +28,7 @@ const ETHTOOL_MSG_FEATURES_SET = 12;
 const ETHTOOL_MSG_CHANNELS_GET = 17;
 /** NETIF_F_HW_VLAN_CTAG_RX as ethtool names it; `rxvlan` for short. */
 const RX_VLAN_OFFLOAD = 'rx-vlan-hw-parse';
-const NLM_F_REQUEST = 1;
-const NLM_F_ACK = 4;
 const NLA_F_NESTED = 0x8000;
-const TYPE_MASK = 0x3fff;
-const HEADER_LENGTH = 16;
 const LINK_LENGTH = 16; // struct ifinfomsg
 const GENL_LENGTH = 4;
 const IFLA_MTU = 4;
@@ -35,18 +43,6 @@ export const XDP_FLAGS_REPLACE = 16;
 /** Bits of `netdev`'s xdp-features (linux/netdev.h). */
 export const XDP_FEATURE = { basic: 1, redirect: 2, ndoXmit: 4, zeroCopy: 8, hardware: 16, manyBuffers: 32 } as const;
 
-/** Kernel's errno of a request, by number. */
-export class NetlinkRefusal extends Error {
-  constructor(
-    what: string,
-    readonly errno: number,
-    /** The kernel's own sentence, if it sent one. */
-    readonly extended: string,
-  ) {
-    super(`${what}: ${extended === '' ? `errno ${errno}` : extended}`);
-  }
-}
-
 export interface XdpAttachment {
   /** How it is there: nothing, in the driver, for skbs, in the hardware, several ways. */
   readonly attached: 'none' | 'native' | 'generic' | 'offload' | 'several';
@@ -55,14 +51,12 @@ export interface XdpAttachment {
   readonly generic: number;
 }
 
-type Attributes = Map<number, DataView>;
-
 /** One interface a call; close it when done. Errors: NetlinkRefusal. */
 export class LinkQuery {
   readonly #route: NetlinkSocket;
   #generic: NetlinkSocket | null = null;
   readonly #families = new Map<string, number>();
-  #sequence = 0;
+  readonly #asker = new NetlinkAsker();
 
   constructor(readonly addon: Pick<NativeAddon, 'NetlinkSocket'>) {
     this.#route = new addon.NetlinkSocket(NETLINK_ROUTE, 0, () => {});
@@ -101,7 +95,7 @@ export class LinkQuery {
     const inner = [attribute(1, signed(program)), attribute(3, signed(flags))];
     if (expected >= 0) inner.push(attribute(8, signed(expected)));
     const body = join([linkHeader(index), attribute(IFLA_XDP | NLA_F_NESTED, join(inner))]);
-    this.#ask(this.#route, `XDP on interface ${index}`, RTM_SETLINK, NLM_F_ACK, body);
+    this.#asker.ask(this.#route, `XDP on interface ${index}`, RTM_SETLINK, NLM_F_ACK, body);
   }
 
   /** XDP_FEATURE bits, or null when this kernel cannot tell. */
@@ -161,7 +155,7 @@ export class LinkQuery {
   }
 
   #link(index: number): Attributes {
-    const answer = this.#ask(this.#route, `interface ${index}`, RTM_GETLINK, 0, linkHeader(index));
+    const answer = this.#asker.ask(this.#route, `interface ${index}`, RTM_GETLINK, 0, linkHeader(index));
     return answer === null ? new Map() : attributesOf(answer, LINK_LENGTH);
   }
 
@@ -170,65 +164,14 @@ export class LinkQuery {
     let id = this.#families.get(family);
     if (id === undefined) {
       const request = join([genlHeader(CTRL_CMD_GETFAMILY), attribute(2, new TextEncoder().encode(`${family}\0`))]);
-      const answer = this.#ask(this.#generic, `netlink family ${family}`, GENL_ID_CTRL, 0, request);
+      const answer = this.#asker.ask(this.#generic, `netlink family ${family}`, GENL_ID_CTRL, 0, request);
       id = answer === null ? undefined : attributesOf(answer, GENL_LENGTH).get(1)?.getUint16(0, true);
       if (id === undefined) throw new NetlinkRefusal(`netlink family ${family}`, 2, 'there is none');
       this.#families.set(family, id);
     }
-    const answer = this.#ask(this.#generic, what, id, flags, body);
+    const answer = this.#asker.ask(this.#generic, what, id, flags, body);
     return answer === null ? new Map() : attributesOf(answer, GENL_LENGTH);
   }
-
-  /** The body of the answer, null when the kernel only confirms. */
-  #ask(socket: NetlinkSocket, what: string, type: number, flags: number, body: Uint8Array): DataView | null {
-    const sequence = ++this.#sequence;
-    const header = new DataView(new ArrayBuffer(HEADER_LENGTH));
-    header.setUint32(0, HEADER_LENGTH + body.length, true);
-    header.setUint16(4, type, true);
-    header.setUint16(6, NLM_F_REQUEST | flags, true);
-    header.setUint32(8, sequence, true);
-    socket.send(join([new Uint8Array(header.buffer), body]));
-    for (let datagram = socket.receive(); datagram !== null; datagram = socket.receive()) {
-      const message = readMessages(datagram).find((candidate) => candidate.sequence === sequence);
-      if (message === undefined) continue;
-      if (message.type !== NLMSG_ERROR) return copy(message);
-      const error = readError(message.body);
-      if (error === 0) return null;
-      throw new NetlinkRefusal(what, error, extendedOf(message.body));
-    }
-    throw new NetlinkRefusal(what, 5, 'the kernel does not answer');
-  }
-}
-
-/** The receive buffer is used again by the next answer. */
-function copy(message: NetlinkMessage): DataView {
-  const { buffer, byteOffset, byteLength } = message.body;
-  return new DataView(buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer);
-}
-
-/** NLMSGERR_ATTR_MSG: behind the errno and the request's header (NETLINK_EXT_ACK, capped), or the whole request. */
-function extendedOf(body: DataView): string {
-  if (body.byteLength < 4 + HEADER_LENGTH) return '';
-  const request = body.getUint32(4, true);
-  for (const from of [4 + HEADER_LENGTH, 4 + ((request + 3) & ~3)]) {
-    const text = attributesOf(body, from).get(1);
-    if (text === undefined || text.byteLength < 2) continue;
-    const bytes = new Uint8Array(text.buffer, text.byteOffset, text.byteLength - 1);
-    if (bytes.every((byte) => byte >= 0x20 && byte < 0x7f)) return new TextDecoder().decode(bytes);
-  }
-  return '';
-}
-
-function attributesOf(view: DataView, from: number): Attributes {
-  const found: Attributes = new Map();
-  for (let at = from; at + 4 <= view.byteLength; ) {
-    const length = view.getUint16(at, true);
-    if (length < 4 || at + length > view.byteLength) break;
-    const type = view.getUint16(at + 2, true) & TYPE_MASK;
-    found.set(type, new DataView(view.buffer, view.byteOffset + at + 4, length - 4));
-    at += (length + 3) & ~3;
-  }
-  return found;
 }
 
 /** Names of the bits that are set in a bitset of ethtool's (Documentation/networking/ethtool-netlink.rst, "Bit sets"). */
@@ -252,19 +195,6 @@ function namesOf(bitset: DataView | undefined): string[] {
   return names;
 }
 
-function attribute(type: number, payload: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array((4 + payload.length + 3) & ~3);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, 4 + payload.length, true);
-  view.setUint16(2, type, true);
-  bytes.set(payload, 4);
-  return bytes;
-}
-
-function signed(value: number): Uint8Array {
-  return new Uint8Array(Int32Array.of(value).buffer);
-}
-
 function linkHeader(index: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(LINK_LENGTH));
   view.setInt32(4, index, true);
@@ -273,14 +203,4 @@ function linkHeader(index: number): Uint8Array {
 
 function genlHeader(command: number): Uint8Array {
   return Uint8Array.of(command, 1, 0, 0);
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
