@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Daemon } from './daemon.js';
+import { FreeRadius } from './freeradius.js';
 import type { Lab } from './lab.js';
 import type { Namespace } from './namespace.js';
 import { waitFor } from './wait.js';
@@ -32,13 +33,10 @@ export class L2tpns {
   ) {
     const { address, pool, secret, user = ['alice', 's3cret'], clusterAddress } = options;
     const folder = join(lab.folder, label);
-    const radius = join(folder, 'radius');
     const etc = join(folder, 'etc');
-    for (const path of [radius, etc]) mkdirSync(path, { recursive: true });
-    writeFileSync(join(radius, 'dictionary'), '$INCLUDE /usr/share/freeradius/dictionary\n');
-    writeFileSync(join(radius, 'users'), `${user[0]} Cleartext-Password := "${user[1]}"\n`);
-    writeFileSync(join(radius, 'radiusd.conf'), radiusConfig(radius));
-    namespace.start(`${label} radius`, 'freeradius', ['-f', '-l', join(radius, 'log'), '-d', radius, '-n', 'radiusd']);
+    mkdirSync(etc, { recursive: true });
+    const users = [{ name: user[0], password: user[1] }];
+    new FreeRadius(lab, namespace, `${label}-radius`, { secret: RADIUS_SECRET, users });
     writeFileSync(join(etc, 'ip_pool'), `${pool}.0/24\n`);
     writeFileSync(join(etc, 'users'), '');
     const lines = [
@@ -71,40 +69,4 @@ export class L2tpns {
       (await this.namespace.tryRun('ip', ['-br', 'addr', 'show', 'tun0'])).stdout.includes(this.options.address);
     await waitFor(`${this.daemon.label} to be up`, hasAddress, 20_000, () => this.daemon.tail());
   }
-}
-
-function radiusConfig(folder: string): string {
-  return `prefix = /usr
-name = radiusd
-libdir = /usr/lib/freeradius
-logdir = ${folder}
-raddbdir = ${folder}
-pidfile = ${folder}/pid
-security { allow_core_dumps = no }
-client l { ipaddr = 127.0.0.1
- secret = ${RADIUS_SECRET} }
-modules {
- pap { }
- chap { }
- files { usersfile = ${folder}/users }
-}
-server default {
- listen { type = auth
-  ipaddr = 127.0.0.1
-  port = 1812 }
- authorize {
-  chap
-  files
-  pap
- }
- authenticate {
-  Auth-Type PAP {
-   pap
-  }
-  Auth-Type CHAP {
-   chap
-  }
- }
-}
-`;
 }

@@ -30,7 +30,8 @@ export const BASE: readonly Program[] = ['ip', 'nft', 'ethtool', 'ping', 'sysctl
 export const USER_SPACE: readonly Program[] = ['xl2tpd', 'pppd', 'slirp-fullbolt'];
 /** Guests with PPP in their kernel. */
 export const GUESTS: readonly Program[] = ['linux.uml', 'modprobe', 'xl2tpd', 'pppd'];
-export const L2TPNS: readonly Program[] = ['l2tpns', 'freeradius'];
+export const RADIUS: readonly Program[] = ['freeradius'];
+export const L2TPNS: readonly Program[] = ['l2tpns', ...RADIUS];
 
 /** Debian packages whose programs are not here. */
 export function missingPackages(env: Environment, programs: readonly Program[]): string[] {
