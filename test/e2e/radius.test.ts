@@ -97,8 +97,8 @@ describeLab('FreeRADIUS', RADIUS, (open) => {
         { name: 'first', address: '10.8.0.1', secret: SECRET },
         { name: 'second', address: '10.8.0.2', secret: SECRET },
       ],
-      timeout: '100ms',
-      tries: 2,
+      timeout: '200ms',
+      tries: 3,
       deadTime: '1s',
       nasAddress: '10.8.0.9',
     });

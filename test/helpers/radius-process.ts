@@ -1,6 +1,5 @@
 /** Our RADIUS client in a process of its own, in a namespace. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { labEnvironment } from '../../src/demo/lab/command.js';
 import type { Namespace } from '../../src/demo/lab/namespace.js';
@@ -50,24 +49,30 @@ export class RadiusProcess {
     this.#send({ type: 'account', record });
   }
 
-  async state(): Promise<Extract<RadiusReport, { type: 'state' }>> {
+  state(): Promise<Extract<RadiusReport, { type: 'state' }>> {
+    const next = this.#next('state');
     this.#send({ type: 'state' });
-    return this.#next('state');
+    return next;
   }
 
   /** Records that no server has taken. */
   async stop(seconds: number): Promise<number> {
+    const next = this.#next('stopped');
     this.#send({ type: 'stop', seconds });
-    const { lost } = await this.#next('stopped');
+    const { lost } = await next;
     this.#child.disconnect();
     return lost;
   }
 
-  async #next<T extends RadiusReport['type']>(type: T): Promise<Extract<RadiusReport, { type: T }>> {
-    for (;;) {
-      const [report] = (await once(this.#child, 'message')) as [RadiusReport];
-      if (report.type === type) return report as Extract<RadiusReport, { type: T }>;
-    }
+  #next<T extends RadiusReport['type']>(type: T): Promise<Extract<RadiusReport, { type: T }>> {
+    return new Promise((resolve) => {
+      const listen = (report: RadiusReport): void => {
+        if (report.type !== type) return;
+        this.#child.off('message', listen);
+        resolve(report as Extract<RadiusReport, { type: T }>);
+      };
+      this.#child.on('message', listen);
+    });
   }
 
   #send(order: RadiusOrder): void {
