@@ -75,8 +75,14 @@ export interface PairCounters {
   answersLost: number;
 }
 
-/** Entries of a message that carries no state. */
-const CLAIMS_PER_MESSAGE = 24;
+interface Claim {
+  readonly instance: Uint8Array;
+  readonly tunnel: number;
+  readonly generation: number;
+  /** Empty: all. */
+  readonly sessions: readonly number[];
+}
+
 const QUEUE_MAX = 8192;
 const IDS_PER_ENTRY = 400;
 
@@ -102,10 +108,9 @@ export class OffloadPair {
   #wasSynchronised = false;
   #sequence = 0;
   /** What this LNS has taken of the peer: by instance and the peer's tunnel id. */
-  readonly #claims = new Map<
-    string,
-    { instance: Uint8Array; tunnel: number; generation: number; sessions: number[] }
-  >();
+  readonly #claims = new Map<string, Claim>();
+  /** Some sessions of a tunnel that goes on at the peer: claimed until it has acknowledged. */
+  #partial: Claim[] = [];
   /** Generations of tunnels that are not of this LNS's own making, by the id that they have here. */
   readonly #generations = new Map<number, number>();
   readonly #asked = new Map<number, readonly OffloadEntry[]>();
@@ -259,6 +264,8 @@ export class OffloadPair {
           this.#claim([claim]);
           return verdict(DENIAL.fenced, claim.generation);
         }
+        // Sent before the peer heard of our claim: it would come back to life when the rest of its tunnel is taken.
+        if (this.#isTaken(part.lnsTunnel, part.lnsSession)) return verdict(DENIAL.none);
         return verdict(this.store.add(part, messageGeneration));
       }
       case ACTION.remove:
@@ -285,6 +292,14 @@ export class OffloadPair {
     }
   }
 
+  #isTaken(lnsTunnel: number, lnsSession: number): boolean {
+    return (
+      lnsSession !== 0 &&
+      this.#partial.length > 0 &&
+      this.#partial.some(({ tunnel, sessions }) => tunnel === lnsTunnel && sessions.includes(lnsSession))
+    );
+  }
+
   #claimedByPeer(part: OffloadEntry): { reason: Denial; generation: number } {
     if (part.instance !== null && !sameBytes(part.instance, this.#o.instance)) {
       this.#events.push({ type: 'held', tunnel: part.lnsTunnel, generation: part.generation });
@@ -301,12 +316,24 @@ export class OffloadPair {
     const asked = this.#asked.get(response.sequence);
     if (asked !== undefined) {
       this.#asked.delete(response.sequence);
+      this.#settlePartial(asked);
       if (!response.granted) this.#refusedAsking(asked, response);
       return;
     }
     this.source.answered(response, now);
     if (!response.granted && response.reason !== DENIAL.unknownTunnel)
       this.#events.push({ type: 'denied', reason: denialName(response.reason), message: response.message });
+  }
+
+  /** Granted or denied: in both cases the peer has heard of it. */
+  #settlePartial(asked: readonly OffloadEntry[]): void {
+    for (const { action, lnsTunnel, sessions } of asked) {
+      if (action !== ACTION.claim || sessions.length === 0) continue;
+      const settled = new Set(sessions);
+      this.#partial = this.#partial.filter(
+        ({ tunnel, sessions: ids }) => tunnel !== lnsTunnel || !ids.every((id) => settled.has(id)),
+      );
+    }
   }
 
   #refusedAsking(asked: readonly OffloadEntry[], response: OffloadResponse): void {
@@ -332,14 +359,18 @@ export class OffloadPair {
     const stored = store?.tunnels.get(lnsTunnel);
     if (store === null || stored === undefined || instance === undefined || instance === null) return null;
     const generation = stored.generation + 1;
-    const claim = { instance, tunnel: lnsTunnel, generation, sessions: [...sessions] };
     const taken = new Map(
       sessions.length === 0 ? stored.sessions : [...stored.sessions].filter(([id]) => sessions.includes(id)),
     );
     if (sessions.length === 0) store.remove(lnsTunnel, 0);
     else for (const id of taken.keys()) store.remove(lnsTunnel, id);
-    if (sessions.length === 0) this.#claims.set(claimKey(instance, lnsTunnel), claim);
-    this.#claim([claim]);
+    const claims: Claim[] = [];
+    if (sessions.length === 0) claims.push({ instance, tunnel: lnsTunnel, generation, sessions: [] });
+    for (let at = 0; at < sessions.length; at += IDS_PER_ENTRY)
+      claims.push({ instance, tunnel: lnsTunnel, generation, sessions: sessions.slice(at, at + IDS_PER_ENTRY) });
+    if (sessions.length === 0) this.#claims.set(claimKey(instance, lnsTunnel), claims[0]);
+    else this.#partial.push(...claims);
+    this.#claim(claims);
     return { ...stored, sessions: taken, takenGeneration: generation };
   }
 
@@ -356,24 +387,19 @@ export class OffloadPair {
 
   /** Asks the peer to serve a tunnel of this LNS that it has the state of. */
   handOver(tunnels: readonly number[]): void {
-    for (let at = 0; at < tunnels.length; at += CLAIMS_PER_MESSAGE) {
-      const part = tunnels.slice(at, at + CLAIMS_PER_MESSAGE);
-      // One message each: an answer names one tunnel only.
-      for (const lnsTunnel of part) this.#enqueue([entry(ACTION.handOver, { lnsTunnel })]);
-    }
+    // One message each: an answer names one tunnel only.
+    for (const lnsTunnel of tunnels) this.#enqueue([entry(ACTION.handOver, { lnsTunnel })]);
   }
 
-  #claim(claims: Iterable<{ instance: Uint8Array; tunnel: number; generation: number; sessions: number[] }>): void {
+  #claim(claims: Iterable<Claim>): void {
     for (const { instance, tunnel: lnsTunnel, generation, sessions } of claims) {
-      const fields = { instance, lnsTunnel, generation };
-      if (sessions.length === 0) this.#enqueue([entry(ACTION.claim, fields)]);
-      for (let at = 0; at < sessions.length; at += IDS_PER_ENTRY)
-        this.#enqueue([entry(ACTION.claim, { ...fields, sessions: sessions.slice(at, at + IDS_PER_ENTRY) })]);
+      this.#enqueue([entry(ACTION.claim, { instance, lnsTunnel, generation, sessions })]);
     }
   }
 
   #claimAgain(): void {
     this.#claim(this.#claims.values());
+    this.#claim(this.#partial);
   }
 
   #enqueue(entries: readonly OffloadEntry[]): void {
