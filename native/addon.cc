@@ -18,6 +18,7 @@ class Addon : public Napi::Addon<Addon> {
     td::init_forwarder(env, exports);
     td::init_netlink(env, exports);
     td::init_bpf(env, exports);
+    td::init_tunnel(env, exports);
   }
 };
 

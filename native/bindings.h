@@ -15,5 +15,6 @@ void init_flood(Napi::Env env, Napi::Object exports);
 void init_forwarder(Napi::Env env, Napi::Object exports);
 void init_netlink(Napi::Env env, Napi::Object exports);
 void init_bpf(Napi::Env env, Napi::Object exports);
+void init_tunnel(Napi::Env env, Napi::Object exports);
 
 }  // namespace td

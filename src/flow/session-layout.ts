@@ -5,8 +5,8 @@
  * (0, 0, 0xffff, a). `native/session_layout.h` says the same to C++; `test/native/session-layout.test.ts` compares the two.
  */
 
-export const PLANE_MAGIC = 0x5444534c; // "TDSL"
-export const PLANE_VERSION = 1;
+export const MEMORY_MAGIC = 0x5444534c; // "TDSL"
+export const MEMORY_VERSION = 1;
 const PAGE = 4096;
 
 export const PLANE_WORKER_LIMIT = 64;
@@ -115,7 +115,7 @@ export const ROUTE_WORDS = 8;
 export const ROUTE = {
   version: 0,
   address: 1 /* 4 words */,
-  length: 5 /* of the mapped address: 0 … 128 */,
+  bits: 5 /* length of the mapped address: 0 … 128 */,
   slot: 6,
 } as const;
 

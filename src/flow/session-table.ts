@@ -15,8 +15,8 @@ import {
   COUNT,
   COUNT_WORDS,
   PLANE,
-  PLANE_MAGIC,
-  PLANE_VERSION,
+  MEMORY_MAGIC,
+  MEMORY_VERSION,
   type PlaneLayout,
   REFERENCE,
   ROUTE,
@@ -141,13 +141,13 @@ export class SessionTable {
     for (let slot = 0; slot < sessions; slot++) this.#free.push(slot);
     for (let place = routes - 1; place >= 0; place--) this.#freeRoutes.push(place);
     const h = this.#header;
-    h[PLANE.layoutVersion] = PLANE_VERSION;
+    h[PLANE.layoutVersion] = MEMORY_VERSION;
     h[PLANE.sessions] = sessions;
     h[PLANE.routes] = routes;
     h[PLANE.indexSlots] = indexSlots;
     h[PLANE.workers] = workers;
     h[PLANE.seed] = seed | 0;
-    Atomics.store(h, PLANE.magic, PLANE_MAGIC);
+    Atomics.store(h, PLANE.magic, MEMORY_MAGIC);
   }
 
   /** Sessions that are there. */
@@ -357,7 +357,7 @@ export class SessionTable {
       const writing = this.#routes[at + ROUTE.version] | 1;
       Atomics.store(this.#routes, at + ROUTE.version, writing);
       for (let i = 0; i < 4; i++) this.#routes[at + ROUTE.address + i] = route.address[i];
-      this.#routes[at + ROUTE.length] = route.length;
+      this.#routes[at + ROUTE.bits] = route.length;
       this.#routes[at + ROUTE.slot] = slot;
       Atomics.store(this.#routes, at + ROUTE.version, (writing + 1) | 0);
       this.#index.add(REFERENCE.route, routeKey(route), place);
@@ -399,7 +399,7 @@ export class SessionTable {
         return w[at + CALL.prefix] === key[0] && w[at + CALL.prefix + 1] === key[1];
       default: {
         const from = place * ROUTE_WORDS;
-        if (this.#routes[from + ROUTE.length] !== key[0]) return false;
+        if (this.#routes[from + ROUTE.bits] !== key[0]) return false;
         for (let i = 0; i < 4; i++) if (this.#routes[from + ROUTE.address + i] !== key[i + 1]) return false;
         return true;
       }
