@@ -73,14 +73,14 @@ export class ControlConnection {
       { type: AVP_ASSIGNED_TUNNEL_ID, value: localId },
       { type: AVP_RECEIVE_WINDOW, value: window },
     ];
-    this.#delivery.send({ type: SCCRQ, avps });
+    this.#delivery.send(buildMessage({ type: SCCRQ, avps }));
     this.state = 'wait-reply';
   }
 
   /** Accepts the peer's answer. */
   connect(): void {
     if (this.state !== 'replied') return;
-    this.#delivery.send({ type: SCCCN });
+    this.#delivery.send(buildMessage({ type: SCCCN }));
     this.state = 'established';
     this.#outcomes.push({ type: 'established' });
   }
@@ -94,7 +94,7 @@ export class ControlConnection {
         { type: AVP_ASSIGNED_TUNNEL_ID, value: this.localId },
         { type: AVP_RESULT_CODE, value: value as { result: number; error: number } },
       ];
-      this.#delivery.send({ type: STOPCCN, avps });
+      this.#delivery.send(buildMessage({ type: STOPCCN, avps }));
     }
     this.state = this.state === 'idle' ? 'closed' : 'closing';
   }
@@ -151,12 +151,13 @@ export class ControlConnection {
 
   /** Payloads to be sent to the peer now. A closed connection still acknowledges. */
   output(now: number): Uint8Array[] {
-    const messages = this.#delivery.output(now);
+    const messages: Uint8Array[] = [];
+    this.#delivery.output(now, this.peerId, messages);
     if (this.#delivery.failed) {
       this.#close('silence', 0, 0);
       return [];
     }
-    return messages.map((message) => buildMessage({ ...message, tunnel: this.peerId }));
+    return messages;
   }
 
   /** What has happened since the last call. */

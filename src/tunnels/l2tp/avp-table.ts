@@ -54,11 +54,47 @@ export interface AvpDefinition {
 
 export const AVP_MESSAGE_TYPE = 0;
 export const AVP_RESULT_CODE = 1;
+export const AVP_PROTOCOL_VERSION = 2;
+export const AVP_FRAMING_CAPABILITIES = 3;
+export const AVP_BEARER_CAPABILITIES = 4;
 export const AVP_TIE_BREAKER = 5;
+export const AVP_FIRMWARE = 6;
+export const AVP_HOST_NAME = 7;
+export const AVP_VENDOR_NAME = 8;
 export const AVP_ASSIGNED_TUNNEL_ID = 9;
+export const AVP_RECEIVE_WINDOW = 10;
+export const AVP_CHALLENGE = 11;
+export const AVP_Q931_CAUSE = 12;
+export const AVP_CHALLENGE_RESPONSE = 13;
 export const AVP_ASSIGNED_SESSION_ID = 14;
+export const AVP_CALL_SERIAL = 15;
+export const AVP_MINIMUM_BPS = 16;
+export const AVP_MAXIMUM_BPS = 17;
+export const AVP_BEARER_TYPE = 18;
+export const AVP_FRAMING_TYPE = 19;
+export const AVP_CALLED_NUMBER = 21;
+export const AVP_CALLING_NUMBER = 22;
+export const AVP_SUB_ADDRESS = 23;
+export const AVP_TX_SPEED = 24;
+export const AVP_PHYSICAL_CHANNEL = 25;
+export const AVP_INITIAL_LCP = 26;
+export const AVP_LAST_SENT_LCP = 27;
+export const AVP_LAST_RECEIVED_LCP = 28;
+export const AVP_PROXY_AUTH_TYPE = 29;
+export const AVP_PROXY_AUTH_NAME = 30;
+export const AVP_PROXY_AUTH_CHALLENGE = 31;
+export const AVP_PROXY_AUTH_ID = 32;
+export const AVP_PROXY_AUTH_RESPONSE = 33;
+export const AVP_CALL_ERRORS = 34;
+export const AVP_ACCM = 35;
 export const AVP_RANDOM_VECTOR = 36;
+export const AVP_PRIVATE_GROUP = 37;
+export const AVP_RX_SPEED = 38;
+export const AVP_SEQUENCING_REQUIRED = 39;
+export const AVP_PPP_DISCONNECT = 46;
+export const AVP_FAILOVER_CAPABILITY = 76;
 export const AVP_TUNNEL_RECOVERY = 77;
+export const AVP_FAILOVER_SESSION = 79;
 
 const START = [SCCRQ, SCCRP];
 const CONNECTED = [ICCN, OCCN];
@@ -148,48 +184,48 @@ const secret = (definition: AvpDefinition): AvpDefinition => ({ ...definition, s
 export const AVP_TABLE: readonly AvpDefinition[] = [
   row(AVP_MESSAGE_TYPE, 'Message Type', 'u16', null, CLEAR, []),
   row(AVP_RESULT_CODE, 'Result Code', RESULT, M, CLEAR, [STOPCCN, CDN]),
-  row(2, 'Protocol Version', VERSION, M, CLEAR, START),
-  row(3, 'Framing Capabilities', 'u32', M, HIDE, START),
-  row(4, 'Bearer Capabilities', 'u32', M, HIDE, START),
+  row(AVP_PROTOCOL_VERSION, 'Protocol Version', VERSION, M, CLEAR, START),
+  row(AVP_FRAMING_CAPABILITIES, 'Framing Capabilities', 'u32', M, HIDE, START),
+  row(AVP_BEARER_CAPABILITIES, 'Bearer Capabilities', 'u32', M, HIDE, START),
   row(AVP_TIE_BREAKER, 'Tie Breaker', { octets: 8 }, NO_M, CLEAR, [SCCRQ]),
-  row(6, 'Firmware Revision', 'u16', NO_M, HIDE, START),
-  row(7, 'Host Name', 'text', M, CLEAR, START),
-  row(8, 'Vendor Name', 'text', NO_M, HIDE, START),
+  row(AVP_FIRMWARE, 'Firmware Revision', 'u16', NO_M, HIDE, START),
+  row(AVP_HOST_NAME, 'Host Name', 'text', M, CLEAR, START),
+  row(AVP_VENDOR_NAME, 'Vendor Name', 'text', NO_M, HIDE, START),
   row(AVP_ASSIGNED_TUNNEL_ID, 'Assigned Tunnel ID', 'u16', M, HIDE, [SCCRQ, SCCRP, STOPCCN]),
-  row(10, 'Receive Window Size', 'u16', M, CLEAR, START),
-  secret(row(11, 'Challenge', 'octets', M, HIDE, START)),
-  row(12, 'Q.931 Cause Code', CAUSE, M, CLEAR, [CDN]),
-  secret(row(13, 'Challenge Response', { octets: 16 }, M, HIDE, [SCCRP, SCCCN])),
+  row(AVP_RECEIVE_WINDOW, 'Receive Window Size', 'u16', M, CLEAR, START),
+  secret(row(AVP_CHALLENGE, 'Challenge', 'octets', M, HIDE, START)),
+  row(AVP_Q931_CAUSE, 'Q.931 Cause Code', CAUSE, M, CLEAR, [CDN]),
+  secret(row(AVP_CHALLENGE_RESPONSE, 'Challenge Response', { octets: 16 }, M, HIDE, [SCCRP, SCCCN])),
   row(AVP_ASSIGNED_SESSION_ID, 'Assigned Session ID', 'u16', M, HIDE, [OCRQ, OCRP, ICRQ, ICRP, CDN]),
-  row(15, 'Call Serial Number', 'u32', M, HIDE, REQUESTS),
-  row(16, 'Minimum BPS', 'u32', M, HIDE, [OCRQ]),
-  row(17, 'Maximum BPS', 'u32', M, HIDE, [OCRQ]),
-  row(18, 'Bearer Type', 'u32', M, HIDE, REQUESTS),
-  row(19, 'Framing Type', 'u32', M, HIDE, [ICCN, OCRQ, OCCN]),
-  row(21, 'Called Number', 'text', M, HIDE, REQUESTS),
-  row(22, 'Calling Number', 'text', M, HIDE, [ICRQ]),
-  row(23, 'Sub-Address', 'text', M, HIDE, REQUESTS),
-  row(24, 'Tx Connect Speed', 'u32', M, HIDE, CONNECTED),
-  row(25, 'Physical Channel ID', 'u32', NO_M, HIDE, [ICRQ, OCRP]),
-  row(26, 'Initial Received LCP CONFREQ', 'octets', NO_M, HIDE, [ICCN]),
-  row(27, 'Last Sent LCP CONFREQ', 'octets', NO_M, HIDE, [ICCN]),
-  row(28, 'Last Received LCP CONFREQ', 'octets', NO_M, HIDE, [ICCN]),
-  row(29, 'Proxy Authen Type', 'u16', NO_M, HIDE, [ICCN]),
-  row(30, 'Proxy Authen Name', 'text', NO_M, HIDE, [ICCN]),
-  secret(row(31, 'Proxy Authen Challenge', 'octets', NO_M, HIDE, [ICCN])),
-  row(32, 'Proxy Authen ID', PROXY_ID, NO_M, HIDE, [ICCN]),
-  secret(row(33, 'Proxy Authen Response', 'octets', NO_M, HIDE, [ICCN])),
-  row(34, 'Call Errors', CALL_ERRORS, M, HIDE, [WEN]),
-  row(35, 'ACCM', ACCM, M, HIDE, [SLI]),
+  row(AVP_CALL_SERIAL, 'Call Serial Number', 'u32', M, HIDE, REQUESTS),
+  row(AVP_MINIMUM_BPS, 'Minimum BPS', 'u32', M, HIDE, [OCRQ]),
+  row(AVP_MAXIMUM_BPS, 'Maximum BPS', 'u32', M, HIDE, [OCRQ]),
+  row(AVP_BEARER_TYPE, 'Bearer Type', 'u32', M, HIDE, REQUESTS),
+  row(AVP_FRAMING_TYPE, 'Framing Type', 'u32', M, HIDE, [ICCN, OCRQ, OCCN]),
+  row(AVP_CALLED_NUMBER, 'Called Number', 'text', M, HIDE, REQUESTS),
+  row(AVP_CALLING_NUMBER, 'Calling Number', 'text', M, HIDE, [ICRQ]),
+  row(AVP_SUB_ADDRESS, 'Sub-Address', 'text', M, HIDE, REQUESTS),
+  row(AVP_TX_SPEED, 'Tx Connect Speed', 'u32', M, HIDE, CONNECTED),
+  row(AVP_PHYSICAL_CHANNEL, 'Physical Channel ID', 'u32', NO_M, HIDE, [ICRQ, OCRP]),
+  row(AVP_INITIAL_LCP, 'Initial Received LCP CONFREQ', 'octets', NO_M, HIDE, [ICCN]),
+  row(AVP_LAST_SENT_LCP, 'Last Sent LCP CONFREQ', 'octets', NO_M, HIDE, [ICCN]),
+  row(AVP_LAST_RECEIVED_LCP, 'Last Received LCP CONFREQ', 'octets', NO_M, HIDE, [ICCN]),
+  row(AVP_PROXY_AUTH_TYPE, 'Proxy Authen Type', 'u16', NO_M, HIDE, [ICCN]),
+  row(AVP_PROXY_AUTH_NAME, 'Proxy Authen Name', 'text', NO_M, HIDE, [ICCN]),
+  secret(row(AVP_PROXY_AUTH_CHALLENGE, 'Proxy Authen Challenge', 'octets', NO_M, HIDE, [ICCN])),
+  row(AVP_PROXY_AUTH_ID, 'Proxy Authen ID', PROXY_ID, NO_M, HIDE, [ICCN]),
+  secret(row(AVP_PROXY_AUTH_RESPONSE, 'Proxy Authen Response', 'octets', NO_M, HIDE, [ICCN])),
+  row(AVP_CALL_ERRORS, 'Call Errors', CALL_ERRORS, M, HIDE, [WEN]),
+  row(AVP_ACCM, 'ACCM', ACCM, M, HIDE, [SLI]),
   row(AVP_RANDOM_VECTOR, 'Random Vector', 'octets', M, CLEAR, []),
-  row(37, 'Private Group ID', 'octets', NO_M, HIDE, [ICCN]),
-  row(38, 'Rx Connect Speed', 'u32', NO_M, HIDE, CONNECTED),
-  row(39, 'Sequencing Required', 'empty', M, CLEAR, CONNECTED),
-  row(46, 'PPP Disconnect Cause Code', DISCONNECT, NO_M, HIDE, [CDN]),
-  row(76, 'Failover Capability', FAILOVER, NO_M, HIDE, START),
+  row(AVP_PRIVATE_GROUP, 'Private Group ID', 'octets', NO_M, HIDE, [ICCN]),
+  row(AVP_RX_SPEED, 'Rx Connect Speed', 'u32', NO_M, HIDE, CONNECTED),
+  row(AVP_SEQUENCING_REQUIRED, 'Sequencing Required', 'empty', M, CLEAR, CONNECTED),
+  row(AVP_PPP_DISCONNECT, 'PPP Disconnect Cause Code', DISCONNECT, NO_M, HIDE, [CDN]),
+  row(AVP_FAILOVER_CAPABILITY, 'Failover Capability', FAILOVER, NO_M, HIDE, START),
   row(AVP_TUNNEL_RECOVERY, 'Tunnel Recovery', pair('tunnel', 'remoteTunnel'), M, CLEAR, [SCCRQ]),
   row(78, 'Suggested Control Sequence', pair('ns', 'nr'), NO_M, HIDE, START),
-  row(79, 'Failover Session State', pair('session', 'remoteSession'), null, CLEAR, [FSQ, FSR]),
+  row(AVP_FAILOVER_SESSION, 'Failover Session State', pair('session', 'remoteSession'), null, CLEAR, [FSQ, FSR]),
 ];
 
 const BY_TYPE = new Map(AVP_TABLE.map((definition) => [definition.type, definition]));

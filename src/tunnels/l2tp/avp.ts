@@ -110,6 +110,21 @@ export function decodeAvp(view: DataView, offset: number): Avp {
   };
 }
 
+/**
+ * The value of an AVP of vendor 0 by the table's format; the bytes themselves where the table does not know the type or
+ * their length is impossible.
+ */
+export function decodeAvpValue(type: number, bytes: Uint8Array): AvpValue {
+  const definition = avpDefinition(type);
+  return definition === undefined ? bytes : decodeValue(definition.format, bytes);
+}
+
+/** The value as bytes, without the header. Throws as `encodeAvp`. */
+export function encodeAvpValue(input: AvpInput): Uint8Array {
+  const definition = (input.vendor ?? 0) === 0 ? avpDefinition(input.type) : undefined;
+  return encodeValue(definition?.format ?? 'octets', input.value ?? null, input.type);
+}
+
 function decodeValue(format: AvpFormat, bytes: Uint8Array): AvpValue {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (format === 'u16') return bytes.length === 2 ? view.getUint16(0) : bytes;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ControlConnection, type ControlOutcome } from '../../../src/protocol/l2tp/control-connection.js';
 import { ReliableDelivery } from '../../../src/protocol/l2tp/reliable-delivery.js';
-import { readMessage, type L2tpMessage } from '../../../src/tunnels/l2tp/message.js';
+import { buildMessage, readMessage, type L2tpMessage } from '../../../src/tunnels/l2tp/message.js';
 import { hello, sccrp, stopccn, viewOf, zlb } from '../../helpers/packet-builder.js';
 
 const read = (bytes: Uint8Array): L2tpMessage => {
@@ -89,27 +89,34 @@ describe('an initiator', () => {
   });
 });
 
+const control = (type: number): Uint8Array => buildMessage({ type });
+const sent = (delivery: ReliableDelivery, now: number): L2tpMessage[] => {
+  const out: Uint8Array[] = [];
+  delivery.output(now, 5, out);
+  return out.map(read);
+};
+
 describe('reliable delivery', () => {
   test('never sends more than the window, which grows with every acknowledgement and falls with a loss', () => {
     const delivery = new ReliableDelivery();
     delivery.setPeerWindow(8);
-    for (let n = 0; n < 40; n++) expect(delivery.send({ type: 6 })).toBe(true);
+    for (let n = 0; n < 40; n++) expect(delivery.send(control(6))).toBe(true);
     const sizes: number[] = [];
     for (let round = 0, now = 0; round < 4; round++, now += 0.1) {
-      sizes.push(delivery.output(now).length);
+      sizes.push(sent(delivery, now).length);
       delivery.receive(0, delivery.ns, false, now);
     }
     expect(sizes).toEqual([1, 2, 4, 8]);
-    delivery.output(1);
-    expect(delivery.output(2.5).length).toBeGreaterThan(0);
+    sent(delivery, 1);
+    expect(sent(delivery, 2.5).length).toBeGreaterThan(0);
     delivery.receive(0, delivery.ns, false, 2.6);
-    expect(delivery.output(2.7).length).toBeLessThan(8);
+    expect(sent(delivery, 2.7).length).toBeLessThan(8);
   });
 
   test('takes no more than its queue holds, and no acknowledgement of what was never sent', () => {
     const delivery = new ReliableDelivery({ queueLimit: 2 });
-    expect([1, 2, 3].map(() => delivery.send({ type: 6 }))).toEqual([true, true, false]);
-    delivery.output(0);
+    expect([1, 2, 3].map(() => delivery.send(control(6)))).toEqual([true, true, false]);
+    sent(delivery, 0);
     delivery.receive(0, 9, false, 0);
     expect(delivery.idle).toBe(false);
   });
@@ -124,13 +131,13 @@ describe('reliable delivery', () => {
           const ends = [new ReliableDelivery({ tries: 40 }), new ReliableDelivery({ tries: 40 })];
           const heard: number[][] = [[], []];
           [fromA, fromB].forEach((count, end) => {
-            for (let n = 0; n < count; n++) ends[end].send({ type: n });
+            for (let n = 0; n < count; n++) ends[end].send(control(n));
           });
           const way: { to: number; at: number; ns: number; nr: number; type: number }[] = [];
           const roll = (): number => dice.next().value as number;
           for (let now = 0; now < 3000 && !(ends[0].idle && ends[1].idle); now += 0.25) {
             for (const [from, end] of ends.entries()) {
-              for (const { ns = 0, nr = 0, type = -1 } of end.output(now)) {
+              for (const { ns, nr, type } of sent(end, now)) {
                 const chance = roll();
                 if (chance < 20) continue;
                 for (let copies = chance < 30 ? 2 : 1; copies > 0; copies--)
