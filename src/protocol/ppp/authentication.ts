@@ -87,7 +87,11 @@ export class Authenticator {
     readonly method: AuthMethod,
     private readonly host: AuthHost,
     private readonly hostName: string,
-  ) {}
+    /** The identifier before the first: an answer to an older challenge of this link must not be taken for one to ours. */
+    lastId: number,
+  ) {
+    this.id = lastId;
+  }
 
   begin(now: number): void {
     this.state = 'asking';
@@ -222,10 +226,14 @@ export class Prover {
     if (this.method === 'pap') this.#request(now);
   }
 
-  #request(now: number): void {
+  #wait(now: number): void {
     this.#tries++;
-    this.#id = (this.#id + 1) & 0xff;
     this.deadline = now + this.host.restart;
+  }
+
+  #request(now: number): void {
+    this.#id = (this.#id + 1) & 0xff;
+    this.#wait(now);
     const { name, password } = this.credentials;
     const data = withCount(
       encoder.encode(name).subarray(0, TEXT_LIMIT),
@@ -239,13 +247,14 @@ export class Prover {
     if (now < this.deadline) return true;
     this.deadline = NEVER;
     if (this.#tries >= this.host.tries) return false;
-    this.#request(now);
+    if (this.method === 'pap') this.#request(now);
+    else this.#sendResponse(now);
     return true;
   }
 
   /** True when the state may have changed. */
-  receive(code: number, id: number, body: Uint8Array): boolean {
-    return this.method === 'pap' ? this.#papAnswer(code, id) : this.#chap(code, id, body);
+  receive(code: number, id: number, body: Uint8Array, now: number): boolean {
+    return this.method === 'pap' ? this.#papAnswer(code, id) : this.#chap(code, id, body, now);
   }
 
   #papAnswer(code: number, id: number): boolean {
@@ -261,10 +270,11 @@ export class Prover {
     return false;
   }
 
-  #chap(code: number, id: number, body: Uint8Array): boolean {
-    if (code === CHAP.challenge) return this.#respond(id, body);
+  #chap(code: number, id: number, body: Uint8Array, now: number): boolean {
+    if (code === CHAP.challenge) return this.#respond(id, body, now);
     if (code !== CHAP.success && code !== CHAP.failure) return this.#discard();
     if (id !== this.#id || this.#response === null || this.state !== 'proving') return this.#discard();
+    this.deadline = NEVER;
     if (code === CHAP.failure) this.state = 'failed';
     else this.state = this.#expected === null || this.#proven(body) ? 'passed' : 'deceived';
     return true;
@@ -276,9 +286,9 @@ export class Prover {
     return body.length >= said.length && timingSafeEqual(body.subarray(0, said.length), said);
   }
 
-  #respond(id: number, body: Uint8Array): boolean {
+  #respond(id: number, body: Uint8Array, now: number): boolean {
     const challenge = counted(body, 0);
-    const { method, host, credentials } = this;
+    const { method, host } = this;
     if (challenge === null || challenge.length === 0) {
       host.counters.discard('truncated');
       return false;
@@ -292,15 +302,23 @@ export class Prover {
       this.#challenge = challenge;
       this.#response = this.#prove(id, challenge);
     }
-    const name = encoder.encode(credentials.name).subarray(0, TEXT_LIMIT);
-    const data = new Uint8Array(1 + this.#response.length + name.length);
-    data[0] = this.#response.length;
-    data.set(this.#response, 1);
-    data.set(name, 1 + this.#response.length);
-    host.send(PPP_PROTOCOL.chap, CHAP.response, id, data);
     // A new challenge on an open link (RFC 1994 §2): its outcome counts again.
     if (this.state === 'passed') this.state = 'proving';
+    this.#tries = 0;
+    this.#sendResponse(now);
     return false;
+  }
+
+  /** Repeated while nothing is said to it: a lost Success would come no other way (RFC 1994 §4.2). */
+  #sendResponse(now: number): void {
+    this.#wait(now);
+    const response = this.#response as Uint8Array;
+    const name = encoder.encode(this.credentials.name).subarray(0, TEXT_LIMIT);
+    const data = new Uint8Array(1 + response.length + name.length);
+    data[0] = response.length;
+    data.set(response, 1);
+    data.set(name, 1 + response.length);
+    this.host.send(PPP_PROTOCOL.chap, CHAP.response, this.#id, data);
   }
 
   #prove(id: number, challenge: Uint8Array): Uint8Array {

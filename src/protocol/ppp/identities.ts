@@ -11,6 +11,7 @@ const SPEECH = { pap: 1, chap: 2 } as const;
 export class Identities {
   authenticator: Authenticator | null = null;
   prover: Prover | null = null;
+  #lastId = 0;
 
   constructor(
     private readonly host: AuthHost,
@@ -20,11 +21,12 @@ export class Identities {
   /** `demanded`: by us of the peer; `due`: by the peer of us. */
   prepare(demanded: AuthMethod | null, due: AuthMethod | null): void {
     const { credentials, hostName } = this.options;
-    this.authenticator = demanded === null ? null : new Authenticator(demanded, this.host, hostName);
+    this.authenticator = demanded === null ? null : new Authenticator(demanded, this.host, hostName, this.#lastId);
     this.prover = due === null || credentials === undefined ? null : new Prover(due, this.host, credentials);
   }
 
   clear(): void {
+    this.#lastId = this.authenticator?.id ?? this.#lastId;
     this.authenticator = null;
     this.prover = null;
   }
@@ -61,6 +63,7 @@ export class Identities {
     code: number,
     id: number,
     body: Uint8Array,
+    now: number,
   ): AuthenticateRequest | 'moved' | 'taken' | null {
     const pap = protocol === PPP_PROTOCOL.pap;
     const { authenticator, prover } = this;
@@ -69,6 +72,6 @@ export class Identities {
       return authenticator.receive(code, id, body) ?? 'taken';
     }
     if (prover === null || (prover.method === 'pap') !== pap) return null;
-    return prover.receive(code, id, body) ? 'moved' : 'taken';
+    return prover.receive(code, id, body, now) ? 'moved' : 'taken';
   }
 }

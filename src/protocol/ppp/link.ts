@@ -264,7 +264,7 @@ export class PppLink extends LayerHost implements ControlHost {
     if (end === 0) return this.#discard('truncated');
     if (!this.#lcp.opened) return this.#discard('unexpected');
     const body = frame.subarray(offset + 4, end);
-    const told = this.#identities.receive(protocol, frame[offset], frame[offset + 1], body);
+    const told = this.#identities.receive(protocol, frame[offset], frame[offset + 1], body, now);
     if (told === null) return this.#discard('unexpected');
     if (told === 'moved') this.#proverMoved(now);
     else if (told !== 'taken') this.#asked(told);

@@ -51,7 +51,7 @@ export interface PppTimers {
   readonly maxConfigure?: number;
   /** Terminate-Requests without an answer. Default 2. */
   readonly maxTerminate?: number;
-  /** Configure-Naks before they become rejects. Default 5. */
+  /** Configure-Naks before they become rejects. Default 10: lost ones count too. */
   readonly maxFailure?: number;
   /** From the opening of LCP until the peer, and this end, are authenticated. Default 30. */
   readonly authenticate?: number;

@@ -20,7 +20,7 @@ const DEFAULT_TIMERS = {
   restart: 3,
   maxConfigure: 10,
   maxTerminate: 2,
-  maxFailure: 5,
+  maxFailure: 10,
   authenticate: 30,
   network: 60,
   challengeAgain: 0,
