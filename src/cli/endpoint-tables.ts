@@ -1,5 +1,5 @@
 /** Tables of an LNS and a LAC for people. */
-import type { LnsTunnelRow, PoolRow, SessionRow } from '../ops/endpoint.js';
+import type { LacTunnelRow, LnsTunnelRow, PoolRow, SessionRow } from '../ops/endpoint.js';
 import { briefDuration, type Column, renderTable } from './table.js';
 
 const LNS_TUNNELS: readonly Column<LnsTunnelRow>[] = [
@@ -12,6 +12,20 @@ const LNS_TUNNELS: readonly Column<LnsTunnelRow>[] = [
   { head: 'sessions', value: (row) => row.sessions },
   { head: 'Ns', value: (row) => row.ns },
   { head: 'Nr', value: (row) => row.nr },
+  { head: 'age', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
+];
+
+/** Document 001, Tables 2 and 3, in their order. */
+const LAC_TUNNELS: readonly Column<LacTunnelRow>[] = [
+  { head: 'client address', value: (row) => row.client },
+  { head: 'port', value: (row) => row.clientPort },
+  { head: 'tunnel id', value: (row) => row.tunnelId },
+  { head: 'far end address', value: (row) => row.farEndAddress },
+  { head: 'port', value: (row) => row.farEndPort },
+  { head: 'far end tunnel id', value: (row) => row.farEndTunnelId, align: 'right' },
+  { head: 'LNS', value: (row) => row.lns },
+  { head: 'state', value: (row) => row.state },
+  { head: 'calls', value: (row) => row.sessions },
   { head: 'age', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
 ];
 
@@ -43,6 +57,7 @@ const POOLS: readonly Column<PoolRow>[] = [
 
 const COLUMNS: Readonly<Record<string, readonly Column<never>[]>> = {
   'lns tunnels': LNS_TUNNELS,
+  'lac tunnels': LAC_TUNNELS,
   'lns sessions': SESSIONS,
   'lac sessions': SESSIONS,
   'lns pools': POOLS,

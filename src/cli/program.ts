@@ -15,6 +15,7 @@ import * as demo from './demo.js';
 import * as events from './events.js';
 import * as explain from './explain.js';
 import * as reload from './reload.js';
+import * as lac from './lac.js';
 import * as replay from './replay.js';
 import * as run from './run.js';
 import * as server from './server.js';
@@ -36,6 +37,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   reload,
   unpin,
   capture,
+  lac,
   agent,
   demo,
   bench,

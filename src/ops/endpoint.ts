@@ -25,6 +25,37 @@ export interface LnsTunnelRow {
   ageSeconds: number;
 }
 
+/**
+ * `show tunnels` of a LAC, one row for each client: Tables 2 and 3 of document 001 (client address, tunnel id, far end
+ * address and far end tunnel id). A tunnel without clients has one row, whose client is null.
+ */
+export interface LacTunnelRow {
+  /** MAC address, and interface with PPPoE session id: `eth1:17`. */
+  client: string | null;
+  clientPort: string | null;
+  tunnelId: number;
+  farEndAddress: string;
+  farEndPort: number;
+  farEndTunnelId: number | null;
+  /** Name of the LNS in the configuration, and as it tells itself. */
+  lns: string | null;
+  farEndHostName: string | null;
+  state: string;
+  /** Calls of the tunnel. */
+  sessions: number;
+  ageSeconds: number;
+}
+
+/** `show lns` of a LAC: where calls go to, and how it went. */
+export interface LacPlaceRow {
+  lns: string;
+  state: 'up' | 'failed';
+  calls: number;
+  failures: number;
+  /** Of the last failure. */
+  reason: string | null;
+}
+
 /** `show sessions` of either end. */
 export interface SessionRow {
   user: string | null;

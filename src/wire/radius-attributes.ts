@@ -96,7 +96,7 @@ export const MICROSOFT_ATTRIBUTE = {
 } as const;
 
 /** Service-Type, RFC 2865 §5.6. */
-export const SERVICE_TYPE = { framed: 2, outbound: 5, authorizeOnly: 17 } as const;
+export const SERVICE_TYPE = { framed: 2, outbound: 5, callCheck: 10, authorizeOnly: 17 } as const;
 export const FRAMED_PROTOCOL_PPP = 1;
 /** NAS-Port-Type, RFC 2865 §5.41 and RFC 4603. */
 export const PORT_TYPE = { virtual: 5, ethernet: 15, pppoeOverEthernet: 34, pppoeOverVlan: 35 } as const;

@@ -30,6 +30,7 @@ import {
   TAG_SERVICE_NAME_ERROR,
   TYPE_PPPOE_DISCOVERY,
 } from '../../wire/pppoe.js';
+import type { PppoeOutcome } from './outcomes.js';
 import { PppoeSession } from './session.js';
 
 /** An Ethernet interface that clients are on. */
@@ -68,27 +69,6 @@ export type PppoeEvent =
   | { readonly type: 'opened'; readonly session: PppoeSession }
   /** By the client's PADT; `message` is its Generic-Error, if any. */
   | { readonly type: 'closed'; readonly session: PppoeSession; readonly message: string | null };
-
-/** What became of a frame: what it was, or why it was dropped. */
-export type PppoeOutcome =
-  | 'padi'
-  | 'padr'
-  | 'padr-repeated'
-  | 'padt'
-  | 'session'
-  | 'malformed'
-  | 'not-for-us'
-  | 'source-group'
-  | 'unexpected-code'
-  | 'session-id'
-  | 'no-service-tag'
-  | 'unknown-service'
-  | 'client-rate'
-  | 'port-rate'
-  | 'session-limit'
-  | 'client-limit'
-  | 'bad-cookie'
-  | 'unknown-session';
 
 const SESSION_ID_MAX = 0xfffe; // 0xffff is reserved (RFC 2516 §4)
 const COOKIE_SECONDS = 30;
@@ -278,7 +258,7 @@ export class PppoeAccess {
         this.#discovery(packet.source, port, PADT, packet.session, [genericError('no such session')]);
       return 'unknown-session';
     }
-    this.#asked.delete(session.requestKey);
+    this.spoken(session);
     ppp(session, packet.payload);
     return 'session';
   }
@@ -289,6 +269,11 @@ export class PppoeAccess {
     return session !== undefined && session.port.index === port.index && sameBytes(session.clientMac, packet.source)
       ? session
       : null;
+  }
+
+  /** The client has used its session: the same request again is another one. */
+  spoken(session: PppoeSession): void {
+    this.#asked.delete(session.requestKey);
   }
 
   /** Sends PPP frames, each from its protocol field on. Nothing when the session has ended. */
