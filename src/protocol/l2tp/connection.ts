@@ -141,7 +141,7 @@ export function receiveMessage(tunnel: L2tpTunnel, bytes: Uint8Array, from: Peer
   }
   const { message, fault } = read;
   if (fault !== null) tunnel.host.count(fault.error === ERROR_CODE.unknownMandatory ? 'unknown-mandatory' : 'bad-avp');
-  if (tunnel.state === 'closed') return;
+  if (tunnel.state === 'closed') return late(tunnel, message);
   if (message.type === STOPCCN && message.vendor === 0) return stopped(tunnel, message);
   if (tunnel.state === 'closing') {
     // An SCCRP that crosses our StopCCN at least tells to whom that is to go.
@@ -172,6 +172,13 @@ export function receiveMessage(tunnel: L2tpTunnel, bytes: Uint8Array, from: Peer
     default:
       tunnel.host.count('unknown-message');
   }
+}
+
+/** An SCCRP to an SCCRQ that was given up (the idle state of RFC 2661 §7.2.1): its sender is told, or would wait for long. */
+function late(tunnel: L2tpTunnel, message: L2tpMessage): void {
+  if (message.type !== SCCRP || message.vendor !== 0 || tunnel.peerId !== 0) return;
+  tunnel.peerId = numberOf(message, T.AVP_ASSIGNED_TUNNEL_ID);
+  tunnel.sendStop(STOP_RESULT.exists, ERROR_CODE.none, '');
 }
 
 /** A message that this state does not expect ends the tunnel (RFC 2661 §7.2.1: StopCCN, clean up). */

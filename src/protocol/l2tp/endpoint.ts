@@ -48,6 +48,8 @@ export type AdoptRefusal = 'id-in-use' | 'limit' | 'bad-snapshot' | 'not-authori
 const ID_MAX = 0xffff;
 /** Refusals that wait for `output`; what comes beyond them is not answered. */
 const REFUSALS_LIMIT = 1024;
+/** Seconds for which a packet may be on its way. */
+const STRAY_LIFE = 5;
 
 export class L2tpEndpoint {
   /** By the names of ENDPOINT_COUNTERS. */
@@ -180,9 +182,13 @@ export class L2tpEndpoint {
     return events;
   }
 
-  /** When `output` has to be called next; Infinity: when something comes. */
+  /**
+   * When the next turn is: `events` and `output`. −Infinity: now, for something waits (`output` may have made events);
+   * Infinity: when something comes.
+   */
   get nextTime(): number {
-    return this.#touched.length + this.#refusals.length > 0 ? Number.NEGATIVE_INFINITY : this.#due.nextTime;
+    const waits = this.#touched.length + this.#refusals.length + this.#events.length > 0;
+    return waits ? Number.NEGATIVE_INFINITY : this.#due.nextTime;
   }
 
   /** Nothing waits for an acknowledgement: after `stop` of all tunnels, the process may end. */
@@ -340,12 +346,17 @@ export class L2tpEndpoint {
   }
 }
 
-/** The SCCRQ that made this tunnel, come again; the header is alike, since nothing had come before it. */
+/**
+ * The SCCRQ that made this tunnel, come again; the header is alike, since nothing had come before it. For as long as the
+ * peer may repeat it; where the tunnel has ended, only for as long as a packet may have been on its way, since the peer is
+ * free to dial again with the same id.
+ */
 function isRepetition(tunnel: L2tpTunnel, bytes: Uint8Array, now: number): boolean {
   const { request, state } = tunnel;
-  if (request === null || state === 'closed' || request.length !== bytes.length) return false;
+  if (request === null || request.length !== bytes.length) return false;
   const settingUp = state === 'requested' || state === 'wait-connect';
-  if (!settingUp && now - tunnel.requestedAt >= fullCycle()) return false;
+  const life = state === 'closed' ? (tunnel.stood ? 0 : STRAY_LIFE) : fullCycle();
+  if (!settingUp && now - tunnel.requestedAt >= life) return false;
   for (let n = 0; n < bytes.length; n++) if (request[n] !== bytes[n]) return false;
   return true;
 }

@@ -91,6 +91,8 @@ export class L2tpTunnel implements Due {
   /** The SCCRQ, by which a repetition is known, and when it came. */
   request: Uint8Array | null = null;
   requestedAt: number;
+  /** It was established once. */
+  stood = false;
   /** Address, port and tunnel id of who dialled, as the endpoint looks it up. */
   requestKey = '';
   /** An older tunnel to which the peer gave the same id. */
@@ -353,6 +355,7 @@ export class L2tpTunnel implements Due {
 
   /** It stands: calls that have waited for it are asked for. */
   establish(): void {
+    this.stood = true;
     this.setState('established');
     this.host.count('tunnels-established');
     this.host.emit({ type: 'tunnel-up', tunnel: this });
@@ -368,10 +371,14 @@ export class L2tpTunnel implements Due {
       this.#tellDown(by, result, error, message);
       return this.forget();
     }
-    const avps = [{ type: AVP_ASSIGNED_TUNNEL_ID, value: this.localId }, resultAvp(result, error, message)];
-    this.sendControl({ type: STOPCCN, avps });
+    this.sendStop(result, error, message);
     this.setState('closing');
     this.#tellDown(by, result, error, message);
+  }
+
+  sendStop(result: number, error: number, message: string): void {
+    const avps = [{ type: AVP_ASSIGNED_TUNNEL_ID, value: this.localId }, resultAvp(result, error, message)];
+    this.sendControl({ type: STOPCCN, avps });
   }
 
   /** The peer has ended it, or nobody is there: nothing more is sent but acknowledgements. */

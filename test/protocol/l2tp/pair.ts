@@ -50,7 +50,9 @@ export function lossyLink(seed: number, loss: number, repeat = 10, jitter = 0.3)
 
 export interface End {
   readonly at: Peer;
-  readonly endpoint: L2tpEndpoint;
+  endpoint: L2tpEndpoint;
+  /** Another endpoint in its place, which knows nothing. */
+  remake: (profile: TunnelProfile, options?: Partial<EndpointOptions>) => void;
   /** Every event, in order. */
   readonly events: L2tpEvent[];
   /** What the owner does. */
@@ -73,17 +75,20 @@ export class Pair {
   readonly sent: { readonly from: Peer; readonly to: Peer; readonly bytes: Uint8Array; readonly at: number }[] = [];
   #flights: Flight[] = [];
   #order = 0;
-  readonly #ends: End[];
+  readonly #ends: readonly End[];
 
   constructor(profile: TunnelProfile = {}, options: Partial<EndpointOptions> = {}, seed: number | string = 1) {
+    let made = 0;
+    const fresh = (hostName: string, own: TunnelProfile, more: Partial<EndpointOptions>): L2tpEndpoint => {
+      const random = seededRandom(`${hostName} ${seed} ${made++}`);
+      return new L2tpEndpoint({ hostName, random, profile: () => own, ...options, ...more });
+    };
     const make = (at: Peer, hostName: string): End => ({
       at,
-      endpoint: new L2tpEndpoint({
-        hostName,
-        random: seededRandom(`${hostName} ${seed}`),
-        profile: () => profile,
-        ...options,
-      }),
+      endpoint: fresh(hostName, profile, {}),
+      remake(own, more = {}) {
+        this.endpoint = fresh(hostName, own, more);
+      },
       events: [],
       act: (event) => {
         if (event.type === 'tunnel-request') event.tunnel.accept();
