@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { afterAll, afterEach, describe, test } from 'vitest';
 import { LabAppliance, type ReadyLine } from '../../src/demo/lab/appliance.js';
+import { type EndpointOptions, type LabEndpoint, startEndpoint } from '../../src/demo/lab/endpoint.js';
 import { Lab, labProblem } from '../../src/demo/lab/lab.js';
 import type { Namespace } from '../../src/demo/lab/namespace.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
@@ -70,6 +71,26 @@ export async function startAppliance(
   const appliance = new LabAppliance(lab, namespace, { self: SELF, config, name });
   const readyLine = await appliance.start();
   return Object.assign(appliance, { readyLine });
+}
+
+/** Our LNS, running, in a namespace. `users`: subscribers in a file that the configuration then names. */
+export function startLns(
+  lab: Lab,
+  namespace: Namespace,
+  config: Readonly<Record<string, unknown>>,
+  options: Pick<EndpointOptions, 'users' | 'name' | 'env'> = {},
+): Promise<LabEndpoint> {
+  return startEndpoint(lab, namespace, { role: 'lns', self: SELF, config, ...options });
+}
+
+/** Our LAC, running, in a namespace. */
+export function startLac(
+  lab: Lab,
+  namespace: Namespace,
+  config: Readonly<Record<string, unknown>>,
+  options: Pick<EndpointOptions, 'name' | 'env'> = {},
+): Promise<LabEndpoint> {
+  return startEndpoint(lab, namespace, { role: 'lac', self: SELF, config, ...options });
 }
 
 export async function scriptedServer(

@@ -1,10 +1,10 @@
 /** The product as a process in a namespace, started and asked as an operator would. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ServerRow, TunnelFilter, TunnelRow, WorkerRow } from '../../ops/appliance.js';
 import { type CommandResult, LabError } from './command.js';
+import { askSocket } from './control-request.js';
 import type { Daemon } from './daemon.js';
 import type { Lab } from './lab.js';
 import type { Namespace } from './namespace.js';
@@ -149,29 +149,6 @@ export class LabAppliance {
 
   /** One request to the control socket; LabError unless the answer is 200. */
   control<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const headers =
-      text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-    return new Promise((resolve, reject) => {
-      const outgoing = request(
-        { socketPath: this.socket, method, path, headers, agent: false, timeout: 10_000 },
-        (answer) => {
-          const chunks: Buffer[] = [];
-          answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-          answer.on('error', reject);
-          answer.on('end', () => {
-            const said = Buffer.concat(chunks).toString('utf8');
-            if (answer.statusCode !== 200)
-              return reject(new LabError(`${method} ${path}: ${answer.statusCode} ${said}`));
-            resolve(JSON.parse(said) as T);
-          });
-        },
-      );
-      outgoing.on('timeout', () => outgoing.destroy(new LabError(`${method} ${path}: no answer`)));
-      outgoing.on('error', (error) =>
-        reject(new LabError(`${method} ${path}: ${error.message}\n${this.daemon?.tail() ?? ''}`)),
-      );
-      outgoing.end(text);
-    });
+    return askSocket(this.socket, method, path, body, () => this.daemon?.tail() ?? '');
   }
 }

@@ -1,0 +1,49 @@
+/** Frames of a namespace in a file, and what tshark, which nobody here wrote, thinks of them. */
+import { type Environment, command } from './command.js';
+import type { Daemon } from './daemon.js';
+import type { Namespace } from './namespace.js';
+
+const TSHARK_MS = 60_000;
+
+export class Capture {
+  private constructor(
+    readonly file: string,
+    private readonly daemon: Daemon,
+  ) {}
+
+  /** Resolves when frames are being taken. `filter` as for tcpdump: `udp port 1701`. */
+  static async start(namespace: Namespace, device: string, file: string, filter = ''): Promise<Capture> {
+    const words = ['-i', device, '-U', '-s', '0', '-Z', 'root', '-w', file, ...filter.split(' ').filter(Boolean)];
+    const daemon = namespace.start(`capture ${device}`, 'tcpdump', words);
+    await daemon.waitForLine(/listening on/);
+    return new Capture(file, daemon);
+  }
+
+  /** Resolves when the file is complete. */
+  async stop(): Promise<void> {
+    await this.daemon.stop();
+  }
+}
+
+export interface DissectedFrame {
+  readonly number: number;
+  /** `eth:ethertype:ip:udp:l2tp:ppp` */
+  readonly protocols: string;
+  readonly info: string;
+}
+
+/** Frames of a file that a display filter finds; all when it is empty. LabError for a filter that tshark does not know. */
+export async function dissect(env: Environment, file: string, filter = ''): Promise<DissectedFrame[]> {
+  const fields = ['frame.number', 'frame.protocols', '_ws.col.Info'].flatMap((name) => ['-e', name]);
+  const words = ['-n', '-r', file, '-T', 'fields', ...fields, ...(filter === '' ? [] : ['-Y', filter])];
+  const lines = (await command(env, 'tshark', words, { timeoutMs: TSHARK_MS })).split('\n').filter(Boolean);
+  return lines.map((line) => {
+    const [number, protocols, info] = line.split('\t');
+    return { number: Number(number), protocols, info };
+  });
+}
+
+/** Frames that tshark cannot read to their end, or that break a protocol's rules. */
+export function complaints(env: Environment, file: string): Promise<DissectedFrame[]> {
+  return dissect(env, file, '_ws.malformed || _ws.expert.severity == error');
+}
