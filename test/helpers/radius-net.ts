@@ -73,7 +73,7 @@ export class Net {
 
   #carry(datagram: RadiusDatagram): void {
     this.sent.push(datagram);
-    export const server = this.servers[Number(datagram.address.split('.')[3]) - 1];
+    const server = this.servers[Number(datagram.address.split('.')[3]) - 1];
     this.#fly(() => {
       const answer = server.receive(datagram.bytes);
       if (answer === null) return;
@@ -102,4 +102,5 @@ export const record = (
   session: { userName: 'alice', sessionId },
   ...more,
 });
-export const server = (users = {}): TestRadiusServer => new TestRadiusServer(SECRET, { alice: { password: 'p' }, ...users });
+export const server = (users = {}): TestRadiusServer =>
+  new TestRadiusServer(SECRET, { alice: { password: 'p' }, ...users });
