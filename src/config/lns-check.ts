@@ -2,14 +2,14 @@
 import type { AddressWords, ConfigProblem } from './compiled.js';
 import { parseListenAddress, seconds } from './endpoint-parts.js';
 import type { LnsInput } from './lns.js';
+import { radiusProblems } from './radius.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
+import { checkTakeOver } from './take-over.js';
 import { type AddressRange, familyOf, parseIpv4Range, parsePrefix, parseUnicast } from './values.js';
 
 /** More would not be addresses of one LNS. */
 const POOL_SIZE_MAX = 1 << 20;
-/** IPv4 at least carries this in one piece (RFC 791); a larger MTU of the device than the links take is cut by PPP. */
-const WORD = 2 ** 32;
 
 type Say = (severity: 'error' | 'warning', path: Path, message: string) => void;
 
@@ -21,6 +21,9 @@ export function checkLnsRelations(source: ConfigSource, input: LnsInput): Config
   checkSecrets(input, say);
   checkAuthentication(input, say);
   checkPools(input, say);
+  if (input.radius !== undefined) problems.push(...radiusProblems(source, input.radius));
+  for (const { key, message } of input.takeOver === undefined ? [] : checkTakeOver(input.takeOver))
+    say('error', ['takeOver', key], message);
   if (seconds(input.tunnels.longestWait) < seconds(input.tunnels.firstWait))
     say('error', ['tunnels', 'longestWait'], 'it is shorter than firstWait');
   return problems;
@@ -65,17 +68,12 @@ function checkAuthentication(input: LnsInput, say: Say): void {
     say('error', ['ppp', 'authentication'], 'none stands alone, or subscribers could choose it');
   if (new Set(methods).size < methods.length) say('error', ['ppp', 'authentication'], 'a method is written twice');
   const asked = [input.authenticate ?? []].flat();
-  const has = { users: input.users !== undefined, radius: hasRadius(input) };
+  const has = { users: input.users !== undefined, radius: input.radius !== undefined };
   for (const who of asked) {
     if (!has[who]) say('error', ['authenticate'], `there is no section ${who}`);
   }
   if (methods[0] !== 'none' && !has.users && !has.radius)
     say('error', ['ppp', 'authentication'], 'nobody could be let in: write `users`, `radius`, or authentication: none');
-}
-
-/** The section is that of the RADIUS client, where this version has it. */
-function hasRadius(input: LnsInput): boolean {
-  return (input as { radius?: unknown }).radius !== undefined;
 }
 
 function checkPools(input: LnsInput, say: Say): void {
@@ -131,5 +129,5 @@ function overlap(a: AddressRange, b: AddressRange): boolean {
 
 /** IPv4 alone: the last word orders. */
 function key(words: AddressWords): number {
-  return words[3] % WORD;
+  return words[3];
 }

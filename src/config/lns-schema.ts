@@ -9,8 +9,10 @@ import {
   tunnelTimerKeys,
   workersKey,
 } from './endpoint-parts.js';
+import { radiusSchema } from './radius.js';
 import { name, secret, secretFile } from './schema.js';
 import { COUNT_MAX, duration, listOf, section, text } from './schema-parts.js';
+import { takeOverSchema } from './take-over.js';
 import {
   parseHost,
   parseIdRange,
@@ -129,6 +131,7 @@ export const lnsSchema = z.strictObject({
     .strictObject({ file: text(parsePath).describe('File of users; read again at a reload.') })
     .optional()
     .describe('Subscribers in a file.'),
+  radius: radiusSchema.optional(),
   tun: section({
     device: z
       .string()
@@ -177,6 +180,7 @@ export const lnsSchema = z.strictObject({
     memory: percent.optional().describe('Percent of the machine’s memory in use.'),
     sessions: z.int().min(1).max(SESSIONS_MAX).optional().describe('Number of sessions.'),
   }).describe('New tunnels and calls are refused while one of these is exceeded.'),
+  takeOver: takeOverSchema.optional(),
   control: controlSection('/run/designator/lns.sock'),
   log: logSection,
 });

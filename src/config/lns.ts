@@ -18,8 +18,10 @@ import { checkLnsRelations } from './lns-check.js';
 import { lnsSchema } from './lns-schema.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
+import { compileRadius, type RadiusSettings } from './radius.js';
 import { checkShapeOf } from './shape.js';
 import { ConfigSource } from './source.js';
+import { type CompiledTakeOver, compileTakeOver } from './take-over.js';
 import { type AddressRange, parseIdRange, parseIpv4Range, parseListen, parsePrefix, parseUnicast } from './values.js';
 
 const LENGTH_LIMIT = 4 * 1024 * 1024;
@@ -87,6 +89,9 @@ export interface LnsConfig {
   readonly pools: readonly LnsPool[];
   readonly authenticate: readonly ('users' | 'radius')[];
   readonly usersFile: string | null;
+  readonly radius: RadiusSettings | null;
+  /** Taking over addresses and tunnels at the network; null: not configured. */
+  readonly takeOver: CompiledTakeOver | null;
   readonly tun: { readonly device: string; readonly mtu: number; readonly routes: boolean };
   readonly sessions: {
     readonly limit: number;
@@ -194,8 +199,10 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
       ipv6: [pool.ipv6 ?? []].flat().map((text) => valid(parsePrefix(text))),
       length: pool.length,
     })),
-    authenticate: [input.authenticate ?? (input.users === undefined ? [] : ['users' as const])].flat(),
+    authenticate: [input.authenticate ?? judgesOf(input)].flat(),
     usersFile: input.users?.file ?? null,
+    radius: input.radius === undefined ? null : compileRadius(input.radius),
+    takeOver: input.takeOver === undefined ? null : compileTakeOver(input.takeOver),
     tun: { device: tun.device, mtu: tun.mtu, routes: tun.routes === 'pools' },
     sessions: {
       limit: sessions.limit,
@@ -221,4 +228,8 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
     control: compileControl(input.control),
     logLevel: input.log.level,
   };
+}
+
+function judgesOf({ users, radius }: LnsInput): ('users' | 'radius')[] {
+  return [...(users === undefined ? [] : ['users' as const]), ...(radius === undefined ? [] : ['radius' as const])];
 }

@@ -110,8 +110,8 @@ export interface EndpointCounterRow {
 export interface EndpointWorkerRow {
   worker: number;
   state: string;
-  packetsIn: number;
-  packetsOut: number;
+  /** Datagrams, packets and frames that it took in. */
+  packets: number;
   restarts: number;
 }
 

@@ -24,6 +24,8 @@ export const EVENT_TYPES = {
   reload: 'the configuration was read again',
   'shard-crashed': 'a shard ended by an error and is started again',
   'shard-up': 'a shard runs',
+  'authentication-failed': 'a subscriber was not let in (LNS)',
+  'pool-exhausted': 'no address was free for a subscriber (LNS)',
   lost: 'events are missing here; `count` says how many, `where` says where',
 } as const satisfies Readonly<Record<string, string>>;
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseLnsConfig } from '../../src/config/lns.js';
+import { diffLns } from '../../src/config/lns-diff.js';
 import { parseUsers } from '../../src/config/users.js';
 
 const SHORT = `name: lns1
@@ -105,6 +106,28 @@ loadStatus: { designators: 10.0.0.1:7000 }
     ['users: { file: /etc/designator/users.yaml }', '', '1 ppp.authentication: nobody could be let in'],
   ])('%s replaced by %s', (from, to, message) => {
     expect(problemsOf(SHORT.replace(from, to)).some((problem) => problem.startsWith(message))).toBe(true);
+  });
+});
+
+describe('a reload', () => {
+  const configOf = (text: string) => {
+    const { config } = parseLnsConfig('lns.yaml', text);
+    if (config === null) throw new Error('the sample is wrong');
+    return config;
+  };
+
+  test('names the sections that differ', () => {
+    const next = configOf(`${SHORT.replace('10.64.0.0/16', '10.65.0.0/16')}log: { level: debug }\n`);
+    expect(diffLns(configOf(SHORT), next)).toEqual({ changes: ['pools', 'logLevel'], refused: [] });
+    expect(diffLns(configOf(SHORT), configOf(SHORT))).toEqual({ changes: [], refused: [] });
+  });
+
+  test('is refused where it changes what is fixed', () => {
+    const next = configOf(`${SHORT.replace('listen: 10.10.1.1', 'listen: 10.10.1.9')}tunnels: { ids: 1-99 }\n`);
+    expect(diffLns(configOf(SHORT), next).refused.map(({ message }) => message)).toEqual([
+      'listen cannot change while the LNS runs: restart it',
+      'tunnels.ids cannot change while the LNS runs: restart it',
+    ]);
   });
 });
 

@@ -50,7 +50,9 @@ export class TargetBook {
   readonly #hostName: string;
 
   constructor(config: LacConfig, textOf: (secret: Secret) => string) {
-    const targets = config.lns.map((lns) => target(lns, lns.secret === null ? null : encoder.encode(textOf(lns.secret))));
+    const targets = config.lns.map((lns) =>
+      target(lns, lns.secret === null ? null : encoder.encode(textOf(lns.secret))),
+    );
     this.byName = new Map(targets.map((one) => [one.name, one]));
     // The first of an address speaks for it where RADIUS names only that.
     this.#byAddress = new Map([...targets].reverse().map((one) => [one.address, one]));
