@@ -32,9 +32,9 @@ interface Node {
   readonly maximum?: number;
 }
 
-/** One row for each key that takes a value of its own, in the order of the schema. */
-export function keyRows(): KeyRow[] {
-  return rowsOf(jsonSchema() as Node, '');
+/** One row for each key that takes a value of its own, in the order of the schema; `prefix` is where it stands in the file. */
+export function keyRows(schema: z.ZodType = configSchema, prefix = ''): KeyRow[] {
+  return rowsOf(z.toJSONSchema(schema, { io: 'input' }) as Node, prefix);
 }
 
 function rowsOf(node: Node, prefix: string): KeyRow[] {
