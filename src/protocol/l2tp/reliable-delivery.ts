@@ -34,6 +34,11 @@ export const DEFAULT_WINDOW = 4;
 const ACKNOWLEDGE_WITHIN = 0.05;
 /** After adoption: how long a message that comes early waits for those before it. */
 const SETTLE_WITHIN = 1;
+/**
+ * How long a message that came early is kept. Its sender repeats it until it is acknowledged, so nothing is lost with it;
+ * but one of a process that has died since must not take the place of its successor's.
+ */
+const HELD_LIFE = 8;
 const NS_AT = 8;
 
 /** a is b or comes before it, modulo 65536, over a window of 32768. */
@@ -54,6 +59,11 @@ interface Outgoing {
   /** Another process numbered and sent it. */
   readonly inherited: boolean;
   tries: number;
+}
+
+interface Held {
+  readonly bytes: Uint8Array;
+  readonly since: number;
 }
 
 /** `new`: to be acted upon; `early`: to be given to `hold`. */
@@ -77,11 +87,13 @@ export class ReliableDelivery {
   #flying = 0;
   #retryAt = Number.POSITIVE_INFINITY;
   /** The peer's messages that came before their turn, by Ns. */
-  readonly #held = new Map<number, Uint8Array>();
+  readonly #held = new Map<number, Held>();
   #heldSince = Number.POSITIVE_INFINITY;
   /** After adoption: where the peer really is, is not known yet. */
   #settlingNs = false;
   #settlingNr = false;
+  /** Whatever the other process sent last may still lie before our messages, at the peer or on the way to it. */
+  #adopted = false;
   readonly #ownWindow: number;
   readonly #o: Required<ReliableOptions>;
 
@@ -147,6 +159,7 @@ export class ReliableDelivery {
     this.#retryAt = Number.POSITIVE_INFINITY;
     this.#settlingNs = true;
     this.#settlingNr = true;
+    this.#adopted = true;
   }
 
   /** What `resume` takes. Messages that were never sent count as not acknowledged too. */
@@ -196,9 +209,9 @@ export class ReliableDelivery {
   }
 
   /** Keeps a message that came early, as far as the window goes that the peer was told. False: not kept. */
-  hold(ns: number, bytes: Uint8Array): boolean {
-    if (((ns - this.#nr) & 0xffff) >= this.#ownWindow || this.#held.has(ns)) return false;
-    this.#held.set(ns, bytes.slice());
+  hold(ns: number, bytes: Uint8Array, now: number): boolean {
+    if (((ns - this.#nr) & 0xffff) >= this.#ownWindow) return false;
+    this.#held.set(ns, { bytes: bytes.slice(), since: now });
     return true;
   }
 
@@ -206,14 +219,15 @@ export class ReliableDelivery {
   next(now: number): Uint8Array | undefined {
     if (this.#held.size === 0) return undefined;
     if (this.#settlingNr && now >= this.#heldSince + SETTLE_WITHIN) this.#skipToHeld();
-    const bytes = this.#held.get(this.#nr);
-    if (bytes === undefined) return undefined;
+    const held = this.#held.get(this.#nr);
+    if (held === undefined) return undefined;
     this.#held.delete(this.#nr);
     if (this.#held.size === 0) this.#heldSince = Number.POSITIVE_INFINITY;
+    if (now - held.since > HELD_LIFE) return undefined;
     this.#settlingNr = false;
     this.#nr = (this.#nr + 1) & 0xffff;
     this.#answer(now);
-    return bytes;
+    return held.bytes;
   }
 
   #skipToHeld(): void {
@@ -239,7 +253,8 @@ export class ReliableDelivery {
     const count = (nr - base) & 0xffff;
     if (count > this.#sent.length) {
       // Nr of what was never sent, or of long ago, acknowledges nothing that could be known.
-      if (this.#settlingNs) this.#moveTo(nr);
+      const beyond = notAfter(this.#ns, nr);
+      if (this.#settlingNs || (this.#adopted && beyond)) this.#moveTo(nr, beyond);
       return;
     }
     if (count === 0) return;
@@ -253,12 +268,13 @@ export class ReliableDelivery {
   }
 
   /**
-   * After adoption the peer expects `nr`. Beyond what we know: the other process had sent more than it told, and what it
-   * left has arrived; the one message of our own that is on its way was taken for a repetition, which a Hello may be.
-   * Before: what is on its way is numbered anew.
+   * After adoption the peer expects `nr`. Beyond what we know: the other process had sent more than it told. What it left
+   * has arrived; what we have sent meanwhile was either taken or taken for a repetition, and is not sent again, for a
+   * message that comes twice under two numbers does more harm than one that never comes. (First of all that is a Hello.)
+   * Before what we know: what is on its way is numbered anew.
    */
-  #moveTo(nr: number): void {
-    if (notAfter(this.#ns, nr)) this.#sent = [];
+  #moveTo(nr: number, beyond: boolean): void {
+    if (beyond) this.#sent = [];
     this.#ns = (nr + this.#sent.length) & 0xffff;
     this.#flying = 0;
     this.#retryAt = Number.POSITIVE_INFINITY;

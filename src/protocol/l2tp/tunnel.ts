@@ -425,7 +425,7 @@ export class L2tpTunnel implements Due {
     if (received === 'new') {
       receiveMessage(this, bytes, from);
       this.#drainHeld(from, now);
-    } else if (received === 'early') this.host.count(this.delivery.hold(ns, bytes) ? 'early' : 'early-dropped');
+    } else if (received === 'early') this.host.count(this.delivery.hold(ns, bytes, now) ? 'early' : 'early-dropped');
     else if (received === 'repeated') this.host.count('repeated');
     if (this.state === 'closing' && this.delivery.idle) this.close('us', 0, 0, '');
     return 'taken';
