@@ -91,9 +91,14 @@ export class KernelClient {
     return new KernelClient(guest, port);
   }
 
+  /** Dials tunnel `number`, whatever comes of it. */
+  dial(number: number): Promise<void> {
+    return this.#command(`c t${number}`);
+  }
+
   /** Dials tunnel `number` and waits for its PPP interface: ppp0 is the first that came up. */
   async connect(number: number, device: string): Promise<{ local: string; peer: string }> {
-    await this.#command(`c t${number}`);
+    await this.dial(number);
     return waitFor(
       `${device} in guest ${this.#guest.name}`,
       async () => {
