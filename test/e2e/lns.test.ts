@@ -66,7 +66,7 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
       lab,
       net.designator,
       exampleConfig({
-        vip: { algorithm: 'least-load', servers },
+        vip: { algorithm: 'least-load', serverPort: 'hide', servers },
         more: { loadStatus: { listen: `${LAN_GATEWAY}:${LOAD_PORT}`, secret: SECRET, formula } },
       }),
     );
@@ -104,7 +104,7 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
     expect(await client.ping(peer, 'ppp0')).toBe(5);
   });
 
-  test('the next tunnel goes to the other, less loaded LNS; one of them answers from a floating port', async () => {
+  test('the next tunnel goes to the other, less loaded LNS; a floating port of one of them stays hidden', async () => {
     await waitFor('the load of the first', async () => (await appliance.servers())[first].loadStatus?.sessions === 1);
     const second = await KernelClient.another(guest, { vip: VIP, port: 1702 });
     const { peer: other } = await second.connect(1, 'ppp1');
