@@ -7,6 +7,8 @@ const GRADES: Readonly<Record<string, number>> = {
   'tunnel-established': 32,
   'request-refused': 33,
   'load-status-rejected': 33,
+  'take-over-refused': 33,
+  'take-over': 36,
   'tunnel-closed': 90,
   'session-closed': 90,
   'server-state': 36,

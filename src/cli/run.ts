@@ -32,7 +32,8 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
   const file = resolve(context.cwd, options.config);
   const { config, warnings } = loadConfig(file, { shownAs: options.config });
   const [
-    { DesignatorProcess, shardCount },
+    { DesignatorProcess },
+    { shardCount },
     { openDatapath },
     { DesignatorAppliance },
     { startControlApi },
@@ -41,6 +42,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     { exitNow, notify, notifyReloading },
   ] = await Promise.all([
     import('../roles/designator/designator.js'),
+    import('../roles/designator/shard-count.js'),
     import('../roles/designator/open-datapath.js'),
     import('../roles/designator/appliance.js'),
     import('../ops/control-api.js'),

@@ -7,6 +7,7 @@ import type {
   FirewallRow,
   ServerChange,
   ServerRow,
+  TakeOverRow,
   TunnelRow,
   VipMapRow,
   VipRow,
@@ -140,6 +141,17 @@ const FIREWALL_COLUMNS: readonly Column<FirewallRow>[] = [
   { head: 'refused', value: (row) => row.refused },
 ];
 
+const TAKE_OVER_COLUMNS: readonly Column<TakeOverRow>[] = [
+  { head: 'server', value: (row) => row.server },
+  { head: 'heir', value: (row) => row.heir },
+  { head: 'kind', value: (row) => row.kind },
+  { head: 'generation', value: (row) => row.generation, align: 'right' },
+  { head: 'state', value: (row) => row.state },
+  { head: 'tunnels', value: (row) => row.tunnels, align: 'right' },
+  { head: 'left', value: (row) => row.left, align: 'right' },
+  { head: 'age', value: (row) => row.ageSeconds, align: 'right' },
+];
+
 export function register(program: Command, context: CliContext): void {
   const show = program.command('show').description('show what the running designator does');
 
@@ -233,6 +245,8 @@ export function register(program: Command, context: CliContext): void {
     'rules',
   );
   table('counters', 'what the shards did besides forwarding', '/v1/counters', COUNTER_COLUMNS);
+
+  table('take-overs', 'servers whose tunnels went to their peers', '/v1/take-overs', TAKE_OVER_COLUMNS);
 
   view(show, 'gateways', 'members of a gateway group (gateway role)').action(() => {
     throw new DesignatorError(

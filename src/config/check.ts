@@ -38,6 +38,7 @@ export function checkRelations(source: ConfigSource): ConfigProblem[] {
   checkLimits(source.data, say);
   checkLoadStatus(source.data, say);
   checkHealth(source.data, say);
+  checkTakeOver(source.data, say);
   return problems;
 }
 
@@ -206,6 +207,30 @@ function checkLoadStatus(data: unknown, say: Say): void {
   if (isRecord(formula) && !terms.some((term) => typeof formula[term] === 'number' && formula[term] > 0))
     say('error', ['loadStatus', 'formula'], `nothing would count: one of ${terms.join(', ')} needs a number above 0`);
 }
+
+/** Who takes over whose tunnels, and that somebody listens to those who say so. */
+function checkTakeOver(data: unknown, say: Say): void {
+  const common = at(data, 'takeOver');
+  const has = (key: string): boolean => at(common, key) !== undefined;
+  if (has('secret') && has('secretFile'))
+    say('error', ['takeOver', 'secretFile'], 'either secret or secretFile, not both');
+  if (has('listen') && !has('secret') && !has('secretFile'))
+    say('error', ['takeOver', 'listen'], 'take-over messages are authenticated: write secret or secretFile');
+  list(at(data, 'vips')).forEach((vip, v) => {
+    const names = list(at(vip, 'servers')).map((server) => at(server, 'name'));
+    list(at(vip, 'servers')).forEach((server, s) => {
+      const peer = at(server, 'peer');
+      if (typeof peer !== 'string') return;
+      const path: Path = ['vips', v, 'servers', s, 'peer'];
+      if (peer === at(server, 'name')) say('error', path, 'a server cannot be its own peer');
+      else if (!names.includes(peer))
+        say('error', path, `no server of this VIP is called ${peer}${suggestion(peer, names.filter(isText))}`);
+      else if (!has('listen')) say('warning', path, 'means nothing without takeOver.listen');
+    });
+  });
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
 
 function surveyVips(data: unknown): KnownVip[] {
   return list(at(data, 'vips')).map((vip, index) => {

@@ -8,6 +8,7 @@ import type {
   CompiledHealth,
   CompiledRule,
   CompiledServer,
+  CompiledTakeOverDesk,
   CompiledVip,
   Prefix,
   Protocol,
@@ -66,6 +67,7 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
     health: compileHealth(input.health),
     table: { connections: input.table.connections },
     loadStatus: compileLoadStatus(input.loadStatus),
+    takeOver: compileTakeOverDesk(input.takeOver),
     control: { socket: control.socket, http: control.http === undefined ? null : valid(parseListen(control.http)) },
     state: { pin: input.state.pin },
     log: { level: input.log.level },
@@ -127,6 +129,7 @@ function compileVip(vip: VipInput): CompiledVip {
           tunnelLimit: server.loadStatus?.tunnels ?? null,
           sessionLimit: server.loadStatus?.sessions ?? null,
         },
+        peer: server.peer ?? null,
       }),
     ),
   };
@@ -141,6 +144,16 @@ function compileLoadStatus(input: ConfigInput['loadStatus']): CompiledLoadStatus
     fallback: input.fallback,
     tunnelLoad: input.tunnelLoad,
     formula: input.formula,
+  };
+}
+
+function compileTakeOverDesk(input: ConfigInput['takeOver']): CompiledTakeOverDesk {
+  return {
+    listen: input.listen === undefined ? null : valid(parseListen(input.listen)),
+    secret: secretOf(input),
+    clockSkew: seconds(input.clockSkew),
+    quiet: seconds(input.quiet),
+    wait: seconds(input.wait),
   };
 }
 

@@ -63,6 +63,15 @@ export interface CompiledLoadStatus {
   readonly formula: LoadFormula;
 }
 
+/** All times in seconds. */
+export interface CompiledTakeOverDesk {
+  readonly listen: { readonly host: string; readonly port: number } | null;
+  readonly secret: Secret | null;
+  readonly clockSkew: number;
+  readonly quiet: number;
+  readonly wait: number;
+}
+
 export interface CompiledServer {
   readonly name: string;
   readonly address: string; // canonical text
@@ -71,6 +80,8 @@ export interface CompiledServer {
   readonly port: number;
   readonly weight: number;
   readonly loadStatus: CompiledServerLoad;
+  /** Name of the server that may take its tunnels over; absent: none. */
+  readonly peer?: string | null;
 }
 
 export interface CompiledVip {
@@ -181,6 +192,8 @@ export interface CompiledConfig {
   readonly health: CompiledHealth;
   readonly table: { readonly connections: number };
   readonly loadStatus: CompiledLoadStatus;
+  /** Absent: no take-over message is taken. */
+  readonly takeOver?: CompiledTakeOverDesk;
   readonly control: { readonly socket: string; readonly http: { readonly host: string; readonly port: number } | null };
   readonly state: { readonly pin: string };
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' };

@@ -95,6 +95,8 @@ function serverChanges(old: readonly CompiledServer[], next: readonly CompiledSe
       changes.push(`server ${server.name}: weight ${before.weight} → ${server.weight}`);
     if (JSON.stringify(before.loadStatus) !== JSON.stringify(server.loadStatus))
       changes.push(`server ${server.name}: load status settings changed`);
+    if ((before.peer ?? null) !== (server.peer ?? null))
+      changes.push(`server ${server.name}: peer ${before.peer ?? 'none'} → ${server.peer ?? 'none'}`);
   }
   return changes;
 }
@@ -128,6 +130,7 @@ function otherChanges(old: CompiledConfig, next: CompiledConfig): string[] {
     if (before !== after) changes.push(`timeout ${key} ${formatDuration(before)} → ${formatDuration(after)}`);
   }
   // Without values: a secret has no place in a log.
+  if (JSON.stringify(old.takeOver) !== JSON.stringify(next.takeOver)) changes.push('take-over settings changed');
   if (JSON.stringify(old.loadStatus) !== JSON.stringify(next.loadStatus)) changes.push('load status settings changed');
   if (old.log.level !== next.log.level) changes.push(`log level ${old.log.level} → ${next.log.level}`);
   return changes;

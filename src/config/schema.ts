@@ -70,7 +70,7 @@ export const secret = z
   .min(SECRET_LENGTH.min)
   .max(SECRET_LENGTH.max)
   .optional()
-  .describe('Secret for the authentication of load status messages, 16 to 256 characters.');
+  .describe('Secret for the authentication of these messages, 16 to 256 characters.');
 export const secretFile = text(parsePath)
   .optional()
   .describe(
@@ -111,6 +111,9 @@ const server = z
       .default(1)
       .describe('Share of new tunnels with a weighted algorithm; 0 takes no new tunnels.'),
     loadStatus: serverLoad.optional(),
+    peer: name
+      .optional()
+      .describe('Server of the same VIP that may take over the tunnels of this one; and this one its. See `takeOver`.'),
   })
   .describe('A real tunnel server.');
 
@@ -295,6 +298,24 @@ export const configSchema = z.strictObject({
       .default({ traffic: 1, cpu: 0, memory: 0, tunnels: 0, sessions: 0, combine: 'mean' })
       .describe('How the fields of a message become a load; traffic alone when absent.'),
   }).describe('Load status messages of the servers.'),
+  takeOver: section({
+    listen: text(parseListen)
+      .optional()
+      .describe(
+        'Address of the host and UDP port on which servers’ take-over messages are taken; none are when absent.',
+      ),
+    secret,
+    secretFile,
+    clockSkew: duration(0.5, 3600)
+      .default('30s')
+      .describe('How far a message’s time may be from the time here; older ones are late, newer ones early.'),
+    quiet: duration(0.2, 60)
+      .default('1s')
+      .describe('A server from which anything came in this time is not dead: its peer’s claim is refused.'),
+    wait: duration(0, 3600)
+      .default('10s')
+      .describe('Tunnels of a server that is down and has a peer wait so long for it before their clients are told.'),
+  }).describe('Servers that take over the tunnels of a dead peer.'),
   control: section({
     socket: text(parseSocketPath)
       .default('/run/designator/control.sock')

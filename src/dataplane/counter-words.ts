@@ -59,6 +59,8 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   requestsMoved: 'requests that went to another server because theirs did not answer',
   tunnelsEnded: 'tunnels ended in their ends’ name: the server is down, or its drain is over',
   proxyAnswered: 'messages of such a tunnel’s ends that were acknowledged here',
+  takeOversMoved: 'tunnels that were led to their server’s peer',
+  takeOversLeft: 'tunnels that could not be led there: no room in the table, or the peer has such a tunnel already',
 };
 
 /** `hiddenLearnt` → `hidden-learnt`, as reasons are written. */

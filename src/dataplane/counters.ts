@@ -51,6 +51,8 @@ export const COUNTER = {
   requestsMoved: 60, // requests that went to another server because theirs did not answer
   tunnelsEnded: 61, // tunnels ended in their ends' name: server down, end of a drain
   proxyAnswered: 62, // messages of such a tunnel's ends that were acknowledged here
+  takeOversMoved: 63, // tunnels that lead to their server's peer from now on
+  takeOversLeft: 64, // … and those that could not be moved
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

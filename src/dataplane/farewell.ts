@@ -62,6 +62,8 @@ interface Round {
   readonly server: number;
   /** The server lives and is told as well. */
   readonly lives: boolean;
+  /** CLOCK_MONOTONIC seconds: till then its peer may take its tunnels. */
+  readonly notBefore: number;
   /** Next record to look at. */
   cursor: number;
 }
@@ -76,8 +78,8 @@ export class Farewell {
   #settings: FarewellSettings = { close: true, result: 2, error: 7, pace: 1000 };
   #tokens = 0;
   #now = 0;
-  /** Servers that are down, as far as this shard has been told. */
-  readonly #down = new Set<number>();
+  /** Servers that are down, as far as this shard has been told, and until when their tunnels wait for a peer. */
+  readonly #down = new Map<number, number>();
   // By record; made when the first farewell is said.
   #flags: Uint8Array | null = null;
   #attempts = new Uint8Array(0);
@@ -95,11 +97,14 @@ export class Farewell {
     this.#settings = settings;
   }
 
-  /** The server is down: its clients are told, unless they are to be left alone. */
-  serverDown(server: number): void {
-    this.#down.add(server);
+  /**
+   * The server is down: its clients are told, unless they are to be left alone, but not before that CLOCK_MONOTONIC
+   * second: till then its peer may take over its tunnels.
+   */
+  serverDown(server: number, notBefore = 0): void {
+    this.#down.set(server, notBefore);
     this.#rounds = this.#rounds.filter((round) => round.server !== server);
-    if (this.#settings.close) this.#rounds.push({ server, lives: false, cursor: 0 });
+    if (this.#settings.close) this.#rounds.push({ server, lives: false, notBefore, cursor: 0 });
   }
 
   /** It is back: those of its tunnels that stand still go on. */
@@ -111,12 +116,12 @@ export class Farewell {
   /** All its tunnels end, in good order. */
   release(server: number): void {
     if (this.#rounds.some((round) => round.server === server && round.lives)) return;
-    this.#rounds.push({ server, lives: !this.#down.has(server), cursor: 0 });
+    this.#rounds.push({ server, lives: !this.#down.has(server), notBefore: 0, cursor: 0 });
   }
 
   /** There is something to say without waiting for traffic. */
   get busy(): boolean {
-    return this.#rounds.length > 0 && this.#tokens >= 1;
+    return this.#tokens >= 1 && this.#rounds.some(({ notBefore }) => notBefore <= this.#now);
   }
 
   /** Once a turn. `directory` of the present plan. */
@@ -132,10 +137,15 @@ export class Farewell {
         left -= this.#repeat(record, level, directory) ? 1 : 0;
       }
     }
-    while (this.#rounds.length > 0 && this.#tokens >= 1 && left > 0) {
-      left = this.#goOn(this.#rounds[0], left, directory);
-      if (this.#rounds[0].cursor < this.#p.store.memory.layout.recordCount) return;
-      this.#rounds.shift();
+    for (let r = 0; r < this.#rounds.length && this.#tokens >= 1 && left > 0; ) {
+      const round = this.#rounds[r];
+      if (round.notBefore > now) {
+        r++;
+        continue;
+      }
+      left = this.#goOn(round, left, directory);
+      if (round.cursor < this.#p.store.memory.layout.recordCount) return;
+      this.#rounds.splice(r, 1);
     }
   }
 
@@ -192,7 +202,9 @@ export class Farewell {
   message(record: number, fromClient: boolean, event: ControlEvent, directory: Directory): boolean {
     const { store } = this.#p;
     if (!this.has(record)) {
-      if (!fromClient || !this.#settings.close || !this.#down.has(store.serverIndex(record))) return false;
+      if (!fromClient || !this.#settings.close) return false;
+      const notBefore = this.#down.get(store.serverIndex(record));
+      if (notBefore === undefined || notBefore > this.#now) return false;
       // Whoever speaks does not wait for its turn. A closing tunnel may be one that an earlier process has ended.
       if (store.word(record, RECORD.serverChannel) === 0) return false;
       this.tell(record, false, directory);

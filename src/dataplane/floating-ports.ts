@@ -33,6 +33,13 @@ export class FloatingPorts {
     return 1;
   }
 
+  /** The place will be used: the filter should know it, if there is one, and nothing waits for that. */
+  ask(place: number): void {
+    if (!this.filterNeeded || this.#registered.has(place) || this.#asked.has(place)) return;
+    this.#asked.add(place);
+    this.wanted.push(place);
+  }
+
   /** The main thread says that these ports are in the filter now. */
   registered(places: readonly number[]): void {
     for (const place of places) {

@@ -7,6 +7,7 @@ import type { RouteSnapshot } from '../flow/route-table.js';
 import type { RuleInput } from '../flow/rule-list.js';
 import type { FarewellSettings } from './farewell.js';
 import type { ProbePlace } from './probe-ear.js';
+import type { RePointed, RePointOrder } from './re-pointing.js';
 
 export interface PlanVip {
   /** Index of the VIP cell. */
@@ -92,7 +93,13 @@ export type ShardMessage =
   | { readonly type: 'capture'; readonly captures: readonly CaptureFilter[] }
   | { readonly type: 'transmit'; readonly frames: readonly { readonly port: number; readonly frame: Uint8Array }[] }
   | { readonly type: 'release'; readonly server: number /* end every tunnel of this server cell */ }
-  | { readonly type: 'server-down'; readonly server: number /* its clients are told, its requests go elsewhere */ }
+  | {
+      readonly type: 'server-down'; // its requests go elsewhere; its clients are told, after `wait` seconds
+      readonly server: number;
+      readonly wait?: number;
+    }
+  | { readonly type: 're-point'; readonly order: RePointOrder }
+  | { readonly type: 'heirs'; readonly pairs: readonly (readonly [number, number])[] /* address indices: of, heir */ }
   | { readonly type: 'probe-place'; readonly place: ProbePlace | null /* answers to the active check come there */ }
   | { readonly type: 'server-back'; readonly server: number /* what has not been ended goes on */ }
   | { readonly type: 'review' /* a server entered another state: look at all tunnels anew */ }
@@ -104,6 +111,7 @@ export type ShardNotice =
   | { readonly type: 'floating'; readonly ports: readonly number[] /* a server answers from these: please register */ }
   | { readonly type: 'probe-answers'; readonly payloads: readonly Uint8Array[] }
   | { readonly type: 'icmp'; readonly packets: readonly Uint8Array[] /* whole IP packets of our own, please send */ }
+  | { readonly type: 're-pointed'; readonly done: readonly RePointed[] }
   | { readonly type: 'unresolved'; readonly nextHops: readonly number[] };
 
 /** Which tunnels a capture wants; absent = all. `slot` is the capture's bit in the mask that goes with a frame. */

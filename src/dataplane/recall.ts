@@ -9,9 +9,17 @@ import { type Batch, KEY_STRIDE, KIND_DATA_IN, KIND_DATA_OUT, KIND_DONE, KIND_HO
 import { drop } from './classify.js';
 import { COUNTER } from './counters.js';
 import { DROP } from './drop-reasons.js';
+import type { Heirs } from './heirs.js';
 
 /** Gives every data frame of columns [from, to) its verdict; what no table knows is dropped or left to the host. */
-export function recall(batch: Batch, from: number, to: number, table: ConnectionTable, statistics: Float64Array): void {
+export function recall(
+  batch: Batch,
+  from: number,
+  to: number,
+  table: ConnectionTable,
+  statistics: Float64Array,
+  heirs: Heirs | null = null,
+): void {
   const { kind, slots, keys, columns } = batch;
   const together = from === 0 && to <= BATCH_CAPACITY;
   // Rows that are no data frames are looked up too; what they find is never read.
@@ -23,7 +31,7 @@ export function recall(batch: Batch, from: number, to: number, table: Connection
     if (slot < 0) {
       // A packet on a port that neither VIP nor server is known by may be anything: the host's.
       if (batch.local[i] < 0) kind[i] = KIND_HOST;
-      else drop(batch, i, statistics, what === KIND_DATA_IN ? DROP['unknown-tunnel'] : DROP['unknown-server']);
+      else drop(batch, i, statistics, whyUnknown(keys, i, what, heirs));
       continue;
     }
     if ((flags & FLAG_DENIED) !== 0 && (table.flagsOf(slot) & FLAG_DENIED) !== 0) {
@@ -33,6 +41,11 @@ export function recall(batch: Batch, from: number, to: number, table: Connection
     columns.verdict[i] = slot;
     kind[i] = KIND_DONE;
   }
+}
+
+function whyUnknown(keys: Int32Array, i: number, what: number, heirs: Heirs | null): number {
+  if (what === KIND_DATA_IN) return DROP['unknown-tunnel'];
+  return heirs?.have(keys, i * KEY_STRIDE) === true ? DROP['taken-over'] : DROP['unknown-server'];
 }
 
 /** Adds up what goes through, by direction. `isOut(slot)` tells server → client entries. */

@@ -30,6 +30,7 @@ import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
 import { Fragments } from './fragments.js';
 import type { HandOver } from './hand-over.js';
+import { Heirs } from './heirs.js';
 import { IcmpErrors } from './icmp-errors.js';
 import { Local } from './local.js';
 import { MssClamp } from './mss-clamp.js';
@@ -37,6 +38,7 @@ import { OFFLOAD_WAITING_LIMIT, Offload } from './offload.js';
 import { OwnErrors } from './own-errors.js';
 import type { Plan, ShardMessage, ShardNotice } from './plan.js';
 import { ProbeEar } from './probe-ear.js';
+import { RePointing } from './re-pointing.js';
 import { countForwarded, recall } from './recall.js';
 import { newPolicyWords } from './policy-words.js';
 import { RequestPolicy } from './request-policy.js';
@@ -90,6 +92,8 @@ export class Shard {
   readonly #local: Local;
   readonly #watch: ServerWatch;
   readonly #farewell: Farewell;
+  readonly #heirs: Heirs;
+  readonly #rePointing: RePointing;
   readonly #ear = new ProbeEar();
   readonly #capture: CaptureTap;
   readonly #events: EventTap | null;
@@ -117,6 +121,15 @@ export class Shard {
     this.#ageing = new Ageing(shard, this.store, wheel);
     const descriptors = options.descriptors ?? DESCRIPTORS;
     this.#offload = new Offload(this.store, options.offload ?? false, descriptors, statistics);
+    this.#heirs = new Heirs(this.#table);
+    this.#rePointing = new RePointing({
+      store: this.store,
+      ageing: this.#ageing,
+      offload: this.#offload,
+      floating: this.#floating,
+      heirs: this.#heirs,
+      statistics,
+    });
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#policy, this.#offload);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
     this.#watch = new ServerWatch(this.store);
@@ -147,6 +160,7 @@ export class Shard {
       lending: new Lending(memory, servers),
       farewell: this.#farewell,
       ear: this.#ear,
+      heirs: this.#heirs,
       statistics,
     });
   }
@@ -181,7 +195,7 @@ export class Shard {
     const { statistics } = this.#o;
     const { kind } = batch;
     classify(batch, from, to, directory, statistics); // 308 tunnel traffic? 310 of which kind? 312 whose?
-    recall(batch, from, to, this.#table, statistics); // the decisions cached in the connection table
+    recall(batch, from, to, this.#table, statistics, this.#heirs); // the decisions cached in the connection table
     const expectant = this.#watch.expectant;
     for (let i = from; i < to; i++) {
       let what = kind[i];
@@ -215,6 +229,10 @@ export class Shard {
       this.#lastSecond = second;
       if (this.#directory !== null) this.#ageing.advance(second, Math.floor(seconds * 1000) | 0);
     }
+    if (this.#rePointing.running && this.#directory !== null) {
+      const moved = this.#rePointing.step(this.#directory, Math.floor(seconds * 1000) | 0);
+      if (moved && this.#offload.enabled) this.#review.restart();
+    }
     if (this.#offload.missed && !this.#review.running && this.#offload.waiting < OFFLOAD_WAITING_LIMIT / 2) {
       this.#offload.missed = false;
       this.#review.restart();
@@ -246,12 +264,17 @@ export class Shard {
         return this.#farewell.release(message.server);
       case 'server-down':
         this.#watch.setDown(message.server, true);
-        return this.#farewell.serverDown(message.server);
+        return this.#farewell.serverDown(message.server, message.wait ? this.#o.port.clock[0] + message.wait : 0);
       case 'probe-place':
         return this.#ear.setPlace(message.place);
       case 'server-back':
         this.#watch.setDown(message.server, false);
         return this.#farewell.serverBack(message.server);
+      case 're-point':
+        return this.#rePointing.order(message.order);
+      case 'heirs':
+        for (const [server, heir] of message.pairs) this.#heirs.add(server, heir);
+        return;
       case 'review':
         if (this.#offload.enabled) this.#review.restart();
         return;
@@ -286,7 +309,13 @@ export class Shard {
 
   /** Something waits that cannot wait for the next packet. */
   get busy(): boolean {
-    return this.#review.running || this.batch.scratch > 0 || this.#local.queued || this.#farewell.busy;
+    return (
+      this.#review.running ||
+      this.batch.scratch > 0 ||
+      this.#local.queued ||
+      this.#farewell.busy ||
+      this.#rePointing.running
+    );
   }
 
   /** What the main thread should know; empties the lists. */
@@ -298,6 +327,8 @@ export class Shard {
       notices.push({ type: 'floating', ports: this.#floating.wanted });
       this.#floating.wanted = [];
     }
+    const rePointed = this.#rePointing.takeDone();
+    if (rePointed.length > 0) notices.push({ type: 're-pointed', done: rePointed });
     if (this.#hops.unresolved.length > 0) {
       notices.push({ type: 'unresolved', nextHops: this.#hops.unresolved });
       this.#hops.unresolved = [];

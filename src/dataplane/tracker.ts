@@ -40,6 +40,7 @@ import { CLOSE_REASON } from './event-tap.js';
 import type { Farewell } from './farewell.js';
 import type { FloatingPorts } from './floating-ports.js';
 import { Following } from './following.js';
+import type { Heirs } from './heirs.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
@@ -69,6 +70,7 @@ export interface TrackerParts {
   readonly lending: Lending;
   readonly farewell: Farewell;
   readonly ear: ProbeEar;
+  readonly heirs: Heirs;
   readonly statistics: Float64Array;
 }
 
@@ -445,7 +447,8 @@ export class Tracker {
     const server = this.#directory.serverAt(batch.keys[i * KEY_STRIDE + 6] >>> 16, port);
     if (server !== null) this.#p.watch.heard(server.index);
     if (this.#p.ear.take(batch, i)) return this.#finish(batch, i, VERDICT_HANDED);
-    this.#drop(batch, i, DROP['unknown-server']);
+    const taken = this.#p.heirs.have(batch.keys, i * KEY_STRIDE);
+    this.#drop(batch, i, taken ? DROP['taken-over'] : DROP['unknown-server']);
   }
 
   #drop(batch: Batch, i: number, reason: number): void {

@@ -127,6 +127,19 @@ export class Health {
     this.#down(server, SERVER_REASON.probe, detail);
   }
 
+  /** Its peer has taken over its tunnels, so it is down until it is heard from. */
+  declareDown(server: number, detail: string): void {
+    if (isJudged(this.#cell(server, SERVER_CELL.state))) this.#down(server, SERVER_REASON.takenOver, detail);
+  }
+
+  /** Somebody who knows says that it lives: it is to have tunnels of another one at once. */
+  declareAlive(server: number): void {
+    const state = this.#cell(server, SERVER_CELL.state);
+    if (state === SERVER_STATE.down) this.#revive(server, SERVER_REASON.heard);
+    else if (state === SERVER_STATE.suspect) this.#acquit(server, SERVER_REASON.heard);
+    if (isJudged(state)) this.#clear(server);
+  }
+
   /** The cell belongs to another server from now on. */
   forget(server: number): void {
     this.#cases.delete(server);

@@ -35,6 +35,7 @@ const REASON_WORDS: Readonly<Record<number, string>> = {
   [SERVER_REASON.answered]: 'answered a request',
   [SERVER_REASON.probeAnswered]: 'the active check got an answer',
   [SERVER_REASON.slowStartOver]: 'slow start is over',
+  [SERVER_REASON.takenOver]: 'its peer has taken over its tunnels',
 };
 
 /** The contract's word for a SERVER_STATE. */

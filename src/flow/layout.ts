@@ -273,6 +273,7 @@ export const SERVER_REASON = {
   answered: 8, // a request that was lent to it
   probeAnswered: 9,
   slowStartOver: 10,
+  takenOver: 11, // its peer has its tunnels
 } as const;
 export const VIP_CELL = {
   state: 0, // 0 free, 1 used

@@ -119,6 +119,21 @@ export interface FirewallRow {
   /** Tunnel requests over its rates. */
   refused: number;
 }
+/** Tunnels of a server that went to its peer, or a peer that may take them. */
+export interface TakeOverRow {
+  server: string;
+  heir: string;
+  /** claim: the server was dead; yield: it gave them; null: nothing was taken over. */
+  kind: string | null;
+  /** The highest generation that was believed between the two. */
+  generation: number;
+  state: 'ready' | 'working' | 'done';
+  /** Tunnels that were moved, and those that could not be. */
+  tunnels: number;
+  left: number;
+  /** Since the order came; null: none came since the start. */
+  ageSeconds: number | null;
+}
 /** Something that shards count besides packets and drops. */
 export interface CounterRow {
   counter: string;
@@ -221,6 +236,7 @@ export interface Appliance {
   /** In the order of the rules. */
   firewall(): FirewallRow[];
   counters(): CounterRow[];
+  takeOvers(): TakeOverRow[];
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */

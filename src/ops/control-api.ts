@@ -75,6 +75,8 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
   app.get('/v1/drops', { schema: ROUTES.drops }, async () => appliance.drops());
   app.get('/v1/counters', { schema: ROUTES.counters }, async () => appliance.counters());
 
+  app.get('/v1/take-overs', { schema: ROUTES.takeOvers }, async () => appliance.takeOvers());
+
   app.get('/v1/firewall', { schema: ROUTES.firewall }, async () => appliance.firewall());
 
   app.get<{ Querystring: TunnelFilter }>('/v1/tunnels', { schema: ROUTES.tunnels }, (request, reply) => {

@@ -20,6 +20,8 @@ export const EVENT_TYPES = {
   'server-state': 'a server entered another state',
   'server-changed': 'a command changed a server',
   'request-flood': 'a flood of tunnel requests began or ended',
+  'take-over': 'tunnels of a server lead to its peer from now on',
+  'take-over-refused': 'a take-over message was not believed, or its order not done',
   'load-status-rejected': 'a load status message was not believed',
   reload: 'the configuration was read again',
   'shard-crashed': 'a shard ended by an error and is started again',

@@ -43,6 +43,16 @@ export const SHARED_SCHEMAS = [
     weight: integer,
     algorithm: text,
   }),
+  row('TakeOver', {
+    server: text,
+    heir: text,
+    kind: textOrNull,
+    generation: integer,
+    state: { type: 'string', enum: ['ready', 'working', 'done'] },
+    tunnels: integer,
+    left: integer,
+    ageSeconds: numberOrNull,
+  }),
   row('Server', {
     name: text,
     vip: text,
@@ -197,6 +207,11 @@ export const ROUTES = {
   workers: list('Shards', 'Worker', 'One row a shard.'),
   drops: list('Packets that ended here', 'Drop', 'One row a reason.'),
   firewall: list('Firewall rules and what they matched', 'FirewallRule', 'One row a rule, then the default.'),
+  takeOvers: list(
+    'Servers whose tunnels went to their peers',
+    'TakeOver',
+    'One row an order, then the pairs without one.',
+  ),
   counters: list('What shards count besides packets and drops', 'Counter', 'One row a counter.'),
   tunnels: {
     summary: 'Tunnels',

@@ -42,6 +42,7 @@ describe('a valid file', () => {
               port: 1701,
               weight: 1,
               loadStatus: { secret: null, capacityBits: null, tunnelLimit: null, sessionLimit: null },
+              peer: null,
             },
           ],
         },
@@ -82,6 +83,7 @@ describe('a valid file', () => {
         tunnelLoad: 0.001,
         formula: { traffic: 1, cpu: 0, memory: 0, tunnels: 0, sessions: 0, combine: 'mean' },
       },
+      takeOver: { listen: null, secret: null, clockSkew: 30, quiet: 1, wait: 10 },
       table: { connections: 65_536 },
       control: { socket: '/run/designator/control.sock', http: null },
       state: { pin: '/run/designator/bpf' },
@@ -192,7 +194,7 @@ timeouts:
       'd.yaml:2:10: workers: it must be at least 1, not 0',
       'd.yaml:6:23: vips.0.protocols.1: it must be l2tp, l2f, pptp or ipsec, not "pptpp" (did you mean pptp?)',
       'd.yaml:9:18: vips.0.servers.0.address: "10.10.1.300" is no IPv4 or IPv6 address',
-      'd.yaml:10:9: vips.0.servers.0.weigth: unknown key (did you mean weight?): the keys here are name, address, port, weight, loadStatus',
+      'd.yaml:10:9: vips.0.servers.0.weigth: unknown key (did you mean weight?): the keys here are name, address, port, weight, loadStatus, peer',
       'd.yaml:11:17: vips.0.servers.1.name: the name lns1 is already that of the server at vips.0.servers.0',
       'd.yaml:14:22: firewall.rules.0.deny.vip: no VIP is called acess (did you mean access?)',
       'd.yaml:16:9: timeouts.idle: it must be a duration with its unit: write 250ms, 5s, 2m or 1h',
@@ -284,6 +286,26 @@ describe('refused, with a reason', () => {
       'a short secret',
       withTop({ loadStatus: { secret: 'short' } }),
       'loadStatus.secret: it needs at least 16 characters',
+    ],
+    [
+      'take-over without a secret',
+      withTop({ takeOver: { listen: '10.0.0.1:7018' } }),
+      'takeOver.listen: take-over messages are authenticated: write secret or secretFile',
+    ],
+    [
+      'a peer of its own',
+      withVip({ servers: [{ name: 'a', address: '10.0.0.1', peer: 'a' }] }),
+      'vips.0.servers.0.peer: a server cannot be its own peer',
+    ],
+    [
+      'a peer that nobody knows',
+      withVip({
+        servers: [
+          { name: 'lns1', address: '10.0.0.1', peer: 'lns3' },
+          { name: 'lns2', address: '10.0.0.2' },
+        ],
+      }),
+      'vips.0.servers.0.peer: no server of this VIP is called lns3 (did you mean lns1?)',
     ],
     [
       'a formula of nothing',

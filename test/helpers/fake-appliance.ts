@@ -10,6 +10,7 @@ import type {
   ReloadResult,
   ServerCommand,
   ServerRow,
+  TakeOverRow,
   Totals,
   TunnelFilter,
   TunnelRow,
@@ -246,6 +247,21 @@ export class FakeAppliance implements Appliance {
         refused: 5,
       },
       { rule: null, name: 'default', action: 'allow', match: 'everything else', ...nothing },
+    ];
+  }
+
+  takeOvers(): TakeOverRow[] {
+    return [
+      {
+        server: 'lns1',
+        heir: 'lns2',
+        kind: 'claim',
+        generation: 7,
+        state: 'done',
+        tunnels: 120,
+        left: 0,
+        ageSeconds: 3.5,
+      },
     ];
   }
 

@@ -35,6 +35,7 @@ describe('routes of the socket', () => {
     ['/v1/drops', () => appliance.drops()],
     ['/v1/firewall', () => appliance.firewall()],
     ['/v1/counters', () => appliance.counters()],
+    ['/v1/take-overs', () => appliance.takeOvers()],
   ])('GET %s answers the rows of the appliance, unchanged', async (path, rows) => {
     const answer = await get(path);
     expect(answer.status).toBe(200);
@@ -209,6 +210,7 @@ describe('routes of the socket', () => {
       'get /v1/explain',
       'get /v1/firewall',
       'get /v1/servers',
+      'get /v1/take-overs',
       'get /v1/top',
       'get /v1/tunnels',
       'get /v1/vip-map',

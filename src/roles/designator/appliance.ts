@@ -20,6 +20,7 @@ import type {
   ReloadResult,
   ServerCommand,
   ServerRow,
+  TakeOverRow,
   Totals,
   TunnelFilter,
   TunnelRow,
@@ -114,11 +115,15 @@ export class DesignatorAppliance implements Appliance {
       packets: this.#sum(DROP_BASE + index) + (kernel[reason] ?? 0),
       description,
     }));
-    return [...packets, ...this.process.load.drops()];
+    return [...packets, ...this.process.load.drops(), ...this.process.takeOvers.drops()];
   }
 
   firewall(): FirewallRow[] {
     return this.process.policy.rows(this.process.config);
+  }
+
+  takeOvers(): TakeOverRow[] {
+    return this.process.takeOvers.rows();
   }
 
   counters(): CounterRow[] {
@@ -140,6 +145,7 @@ export class DesignatorAppliance implements Appliance {
     return [
       ...rows,
       row('load-status-accepted', this.process.load.accepted, 'load status messages that were believed'),
+      row('take-overs-asked', this.process.takeOvers.accepted, 'take-over messages that were believed'),
       row('checks-asked', checks.asked, 'active checks of servers that were begun'),
       row('checks-answered', checks.answered, 'active checks that the server answered'),
       row('checks-unanswered', checks.unanswered, 'active checks without an answer in time'),

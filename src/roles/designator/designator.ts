@@ -41,7 +41,9 @@ import { LoadKeeper } from './load-keeper.js';
 import { announcements, question } from './own-frames.js';
 import { PolicyDesk } from './policy-desk.js';
 import { Rows } from './rows.js';
+import { shardCount } from './shard-count.js';
 import type { OpenedTable } from './table-file.js';
+import { TakeOverKeeper, takeOverFile } from './take-over-keeper.js';
 
 export interface DesignatorOptions {
   readonly config: CompiledConfig;
@@ -60,11 +62,6 @@ const TICK_MS = 200;
 /** `ready` waits so long for the link-layer addresses of servers; after that it warns and goes on. */
 const SETTLE_MS = 1500;
 
-/** Shards that a configuration asks for. */
-export function shardCount(config: CompiledConfig): number {
-  return config.workers === 'auto' ? Math.min(availableParallelism(), SHARD_LIMIT) : config.workers;
-}
-
 export class DesignatorProcess {
   readonly addon: NativeAddon = native();
   readonly startedAt = new Date();
@@ -76,6 +73,7 @@ export class DesignatorProcess {
   readonly health: HealthKeeper;
   readonly #errors = new ErrorSender((err) => this.#o.logger.warn({ err }, 'no ICMP errors of our own'));
   readonly load: LoadKeeper;
+  readonly takeOvers: TakeOverKeeper;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly captures: CaptureDesk;
@@ -158,6 +156,17 @@ export class DesignatorProcess {
       now,
       onHeard: (server) => this.health.health.stirs(server),
     });
+    this.takeOvers = new TakeOverKeeper({
+      binding: this.binding,
+      logger: options.logger,
+      events: this.events.log,
+      health: this.health,
+      shards,
+      message: (shard, message) => this.#pool.message(shard, message),
+      file: takeOverFile(options.config.control.socket),
+      now,
+    });
+    this.health.waitFor = (server) => this.takeOvers.waitFor(server);
     this.#network = new HostNetwork({
       outside: options.config.outside,
       inside: options.config.inside,
@@ -202,6 +211,7 @@ export class DesignatorProcess {
       'table opened',
     );
     await this.load.start(this.config);
+    await this.takeOvers.start(this.config);
     this.#network.on('routes', (routes: RouteSnapshot) => this.#setRoutes(routes));
     this.#network.on('neighbour', ({ port, words, mac }) => {
       if (mac !== null) this.#neighbours.learnt(port, words, mac, Math.floor(this.addon.monotonicSeconds()));
@@ -267,6 +277,7 @@ export class DesignatorProcess {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.health.stop();
     this.load.stop();
+    this.takeOvers.stop();
     this.captures.stop();
     await this.#pool.stop();
     this.events.stop();
@@ -326,10 +337,13 @@ export class DesignatorProcess {
         this.#o.logger.info({ shard, io: notice.description, adopted: notice.adopted }, 'shard up');
         this.events.log.emit('shard-up', { shard, io: notice.description, adopted: notice.adopted });
         this.health.shardUp(shard);
+        this.takeOvers.shardUp(shard);
         this.#upListener?.();
         return;
       case 'floating':
         return this.#floating.register(notice.ports);
+      case 're-pointed':
+        return this.takeOvers.rePointed(shard, notice.done);
       case 'probe-answers':
         return this.health.heard(notice.payloads);
       case 'icmp':
@@ -471,6 +485,7 @@ export class DesignatorProcess {
     this.#pool.broadcast({ type: 'plan', plan: this.#plan });
     if (this.#ready) this.#announceVips();
     await this.load.apply(config);
+    await this.takeOvers.apply(config);
   }
 
   #bound(): Bound {

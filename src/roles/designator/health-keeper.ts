@@ -54,6 +54,9 @@ export class HealthKeeper {
   readonly #addresses: AddressTable;
   readonly #mac = new Uint8Array(6);
 
+  /** Seconds that the clients of a server that is down are not told, because its peer may take its tunnels over. */
+  waitFor: (server: number) => number = () => 0;
+
   /** `now`: CLOCK_MONOTONIC seconds. `shards` is asked for when something is to be said. */
   constructor(
     readonly binding: Binding,
@@ -101,7 +104,7 @@ export class HealthKeeper {
     this.shards().message(shard, { type: 'probe-place', place: this.#place });
     for (const { index } of this.binding.servers) {
       if (this.#states.state(index) === SERVER_STATE.down)
-        this.shards().message(shard, { type: 'server-down', server: index });
+        this.shards().message(shard, { type: 'server-down', server: index, wait: this.waitFor(index) });
     }
   }
 
@@ -122,6 +125,13 @@ export class HealthKeeper {
   neighbour(words: readonly number[]): void {
     for (const { index, address } of this.binding.servers)
       if (this.#words(address).every((word, w) => word === words[w] >>> 0)) this.health.stirs(index);
+  }
+
+  /** Has any packet of the server come since then, CLOCK_MONOTONIC seconds? Data is known to the second: it errs towards yes. */
+  heardSince(server: number, second: number): boolean {
+    const heard = this.#memory.servers[server * CELL_WORDS + SERVER_CELL.heard];
+    if (heard !== 0 && ((heard - (Math.floor(second * 1000) | 0)) | 0) >= 0) return true;
+    return this.#dataHeard(server, Math.floor(second) - 1);
   }
 
   /** Answers to the active check. */
@@ -187,7 +197,7 @@ export class HealthKeeper {
   #changed(server: number, { from, to, reason, detail }: ServerStateChange): void {
     const { binding, logger } = this;
     const pool = this.shards();
-    if (to === 'down') pool.broadcast({ type: 'server-down', server });
+    if (to === 'down') pool.broadcast({ type: 'server-down', server, wait: this.waitFor(server) });
     else if (from === 'down') pool.broadcast({ type: 'server-back', server });
     // What the XDP program may forward depends on it, but suspicion alone takes nothing from it.
     if (mayForward(from) !== mayForward(to)) pool.broadcast({ type: 'review' });
