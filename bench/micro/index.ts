@@ -1,6 +1,7 @@
-/** All micro benchmarks of tables and designation, one after another. */
+/** All micro benchmarks of tables, designation and L2TP's control messages, one after another. */
 import * as churn from './churn.js';
 import * as designation from './designation.js';
+import * as l2tp from './l2tp.js';
 import * as lookup from './lookup.js';
 import * as memory from './memory.js';
 import type { Options, Row } from './row.js';
@@ -9,6 +10,6 @@ export type { Options, Row } from './row.js';
 
 export async function run(options: Options = {}): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const benchmark of [memory, lookup, churn, designation]) rows.push(...(await benchmark.run(options)));
+  for (const benchmark of [memory, lookup, churn, designation, l2tp]) rows.push(...(await benchmark.run(options)));
   return rows;
 }
