@@ -18,6 +18,8 @@ export interface L2tpnsOptions {
   readonly secret?: string;
   /** Name and password of the one user. */
   readonly user?: readonly [string, string];
+  /** More of them: it lets a name in once only. */
+  readonly moreUsers?: readonly (readonly [string, string])[];
   /** Instances on one network with the same address here would form a cluster. */
   readonly clusterAddress: string;
 }
@@ -31,11 +33,11 @@ export class L2tpns {
     label: string,
     readonly options: L2tpnsOptions,
   ) {
-    const { address, pool, secret, user = ['alice', 's3cret'], clusterAddress } = options;
+    const { address, pool, secret, user = ['alice', 's3cret'], moreUsers = [], clusterAddress } = options;
     const folder = join(lab.folder, label);
     const etc = join(folder, 'etc');
     mkdirSync(etc, { recursive: true });
-    const users = [{ name: user[0], password: user[1] }];
+    const users = [user, ...moreUsers].map(([name, password]) => ({ name, password }));
     new FreeRadius(lab, namespace, `${label}-radius`, { secret: RADIUS_SECRET, users });
     writeFileSync(join(etc, 'ip_pool'), `${pool}.0/24\n`);
     writeFileSync(join(etc, 'users'), '');
