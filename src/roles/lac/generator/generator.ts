@@ -186,7 +186,8 @@ export class CallGenerator implements LoopRole {
         else if (this.#tunnelsDecided === tunnels || (over && this.#tally.tunnelsUp > 0)) this.#enter('calls', now);
         return;
       case 'calls':
-        if (this.#begun >= sessions && this.#decided >= this.#begun) this.#enter('hold', now);
+        if (this.#begun < sessions || this.#decided < this.#begun) return;
+        this.#enter(this.#tally.up === 0 ? 'goodbye' : 'hold', now);
         return;
       case 'hold':
         if (over) this.#enter('late', now);
@@ -208,7 +209,7 @@ export class CallGenerator implements LoopRole {
       this.#phaseEnds = now + this.#o.seconds;
       this.#traffic.start(now);
     } else if (phase === 'late') {
-      this.#phaseEnds = now + LATE_PACKETS;
+      this.#phaseEnds = now + (this.#o.traffic.length === 0 ? 0 : LATE_PACKETS);
       this.#traffic.stop(now);
     } else if (phase === 'goodbye') {
       this.#phaseEnds = now + GOODBYE;
