@@ -25,25 +25,33 @@ export class Capture {
   }
 }
 
+/** PI_ERROR of Wireshark's expert information. */
+const ERROR_SEVERITY = 0x800000;
+
 export interface DissectedFrame {
   readonly number: number;
   /** `eth:ethertype:ip:udp:l2tp:ppp` */
   readonly protocols: string;
   readonly info: string;
+  /** It cannot be read to its end, or breaks a protocol's rules. */
+  readonly wrong: boolean;
 }
 
 /** Frames of a file that a display filter finds; all when it is empty. LabError for a filter that tshark does not know. */
 export async function dissect(env: Environment, file: string, filter = ''): Promise<DissectedFrame[]> {
-  const fields = ['frame.number', 'frame.protocols', '_ws.col.Info'].flatMap((name) => ['-e', name]);
-  const words = ['-n', '-r', file, '-T', 'fields', ...fields, ...(filter === '' ? [] : ['-Y', filter])];
+  const names = ['frame.number', 'frame.protocols', '_ws.expert.severity', '_ws.col.Info'];
+  const words = ['-n', '-r', file, '-T', 'fields', ...names.flatMap((name) => ['-e', name])];
+  if (filter !== '') words.push('-Y', filter);
   const lines = (await command(env, 'tshark', words, { timeoutMs: TSHARK_MS })).split('\n').filter(Boolean);
   return lines.map((line) => {
-    const [number, protocols, info] = line.split('\t');
-    return { number: Number(number), protocols, info };
+    const [number, protocols, severities, info] = line.split('\t');
+    const wrong =
+      protocols.includes('_ws.malformed') || severities.split(',').some((one) => Number(one) >= ERROR_SEVERITY);
+    return { number: Number(number), protocols, info, wrong };
   });
 }
 
 /** Frames that tshark cannot read to their end, or that break a protocol's rules. */
-export function complaints(env: Environment, file: string): Promise<DissectedFrame[]> {
-  return dissect(env, file, '_ws.malformed || _ws.expert.severity == error');
+export async function complaints(env: Environment, file: string): Promise<DissectedFrame[]> {
+  return (await dissect(env, file)).filter(({ wrong }) => wrong);
 }

@@ -80,19 +80,17 @@ export class PppoeClient {
     return client;
   }
 
-  /** Resolves when IPCP is done. LabError with pppd's log when it ends before. */
+  /** Resolves when the interface has its address and is up. LabError with pppd's log when it ends before. */
   connected(timeoutMs = PPP_MS): Promise<PppAddresses> {
     return waitFor(
       `${this.device} in guest ${this.guest.name}`,
-      async () => {
-        const { output } = await this.guest.tryRun(`ip -4 -o addr show ${this.device}`);
-        const found = /inet ([\d.]+) peer ([\d.]+)/.exec(output);
-        if (found === null) {
-          if (/^(Modem hangup|Connection terminated|Unable to complete PPPoE|Connect script failed)/m.test(this.log()))
-            throw new LabError(`pppd in guest ${this.guest.name} gave up\n${this.tail()}`);
-          return null;
-        }
-        return { local: found[1], peer: found[2] };
+      () => {
+        // pppd says so when it has set up the interface altogether; an address alone is there earlier.
+        const found = /^local  IP address ([\d.]+)\nremote IP address ([\d.]+)\n/m.exec(this.log());
+        if (found !== null) return { local: found[1], peer: found[2] };
+        if (/^(Modem hangup|Connection terminated|Unable to complete PPPoE|Connect script failed)/m.test(this.log()))
+          throw new LabError(`pppd in guest ${this.guest.name} gave up\n${this.tail()}`);
+        return null;
       },
       timeoutMs,
       () => this.tail(),
