@@ -73,6 +73,7 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
     lnses = await Promise.all(
       net.servers.map(async (namespace, index) => {
         await namespace.sysctl('net.ipv4.ip_forward', 1);
+        await namespace.sysctl('net.ipv6.conf.all.forwarding', 1);
         return startLns(lab, namespace, lnsConfig(index), { users: USERS, name: `lns${index + 1}` });
       }),
     );
@@ -106,7 +107,7 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
 
   test('the next tunnel goes to the other, less loaded LNS; a floating port of one of them stays hidden', async () => {
     await waitFor('the load of the first', async () => (await appliance.servers())[first].loadStatus?.sessions === 1);
-    const second = await KernelClient.another(guest, { vip: VIP, port: 1702 });
+    const second = await KernelClient.another(guest, { vip: VIP, port: 1702, pppOptions: ['+ipv6'] });
     const { peer: other } = await second.connect(1, 'ppp1');
     expect(other).toBe(`10.64.${2 - first}.1`);
     expect(await second.ping(other, 'ppp1')).toBe(5);
@@ -132,6 +133,18 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
     const [{ packetsIn, bytesIn, packetsOut, bytesOut }] = await lnses[first].sessions();
     expect(Math.min(bytesIn, bytesOut)).toBeGreaterThan(BYTES);
     expect(Math.min(packetsIn, packetsOut)).toBeGreaterThan(BYTES / 1500);
+
+    // IPv6 by router advertisement, through the other LNS.
+    const six = 1 - first;
+    await web.ip(`route add 2001:db8:64${six}::/48 via 2001:db8:1::${six + 1}`);
+    const address = await waitFor('an IPv6 address', async () => {
+      const { output } = await guest.tryRun('ip -6 -o addr show ppp1 scope global');
+      return /inet6 (\S+)\/64/.exec(output)?.[1];
+    });
+    const [{ prefix }] = await lnses[six].sessions();
+    expect(prefix).toBe(`2001:db8:64${six}::/64`);
+    expect(address.startsWith(`2001:db8:64${six}:`)).toBe(true);
+    expect(await guest.run('ping -n -c 3 -i 0.2 -W 2 -I ppp1 2001:db8:1::50')).toMatch(/3 received/);
 
     await guest.run('ip addr add 10.99.99.99/32 dev lo');
     await guest.tryRun(`ping -n -c 2 -i 0.2 -W 1 -I 10.99.99.99 ${WEB}`);

@@ -54,6 +54,8 @@ export interface KernelClientOptions {
   /** The client's own UDP port. Default 1701. */
   readonly port?: number;
   readonly tunnels?: number;
+  /** More options of pppd. */
+  readonly pppOptions?: readonly string[];
 }
 
 /**
@@ -78,13 +80,15 @@ export class KernelClient {
   /** In a guest whose network is there already. */
   static async another(
     guest: Guest,
-    { vip, tunnels = 4, port = 1701 }: Omit<KernelClientOptions, 'network'>,
+    { vip, tunnels = 4, port = 1701, pppOptions = [] }: Omit<KernelClientOptions, 'network'>,
   ): Promise<KernelClient> {
-    await guest.put('/etc/ppp/l2tp', `noccp\nnoauth\nname ${USER}\nmtu 1400\nmru 1400\nnodefaultroute\n`);
+    const options = ['noccp', 'noauth', `name ${USER}`, 'mtu 1400', 'mru 1400', 'nodefaultroute', ...pppOptions];
+    const file = `/etc/ppp/l2tp.${port}`;
+    await guest.put(file, options.map((option) => `${option}\n`).join(''));
     const sections = Array.from(
       { length: tunnels },
       (_, index) =>
-        `[lac t${index + 1}]\nlns = ${vip}\nhostname = ${guest.name}\nname = ${USER}\npppoptfile = /etc/ppp/l2tp\nlength bit = yes\n`,
+        `[lac t${index + 1}]\nlns = ${vip}\nhostname = ${guest.name}\nname = ${USER}\npppoptfile = ${file}\nlength bit = yes\n`,
     );
     await guest.put(`/etc/xl2tpd/${port}.conf`, `[global]\nport = ${port}\n${sections.join('')}`);
     await guest.run(start(port));
