@@ -8,8 +8,8 @@ import { suggestion } from './suggest.js';
 import { checkTakeOver } from './take-over.js';
 import { type AddressRange, familyOf, parseIpv4Range, parsePrefix, parseUnicast } from './values.js';
 
-/** More would not be addresses of one LNS. */
-const POOL_SIZE_MAX = 1 << 20;
+/** More would not be addresses of one LNS. Of larger IPv6 prefixes the first ones are given. */
+export const POOL_SIZE_MAX = 1 << 20;
 
 type Say = (severity: 'error' | 'warning', path: Path, message: string) => void;
 
@@ -100,10 +100,8 @@ function checkPools(input: LnsInput, say: Say): void {
       if ('error' in parsed) continue;
       const bits = pool.length - parsed.value.length;
       if (bits < 0) say('error', at, `a prefix of length ${pool.length} does not fit into ${text}`);
-      else size += 2 ** Math.min(bits, 32);
     }
-    if (size > POOL_SIZE_MAX)
-      say('error', path, `a pool has at most ${POOL_SIZE_MAX} addresses or prefixes, not ${size}`);
+    if (size > POOL_SIZE_MAX) say('error', path, `a pool has at most ${POOL_SIZE_MAX} addresses, not ${size}`);
   }
   const known = (family: 4 | 6, wanted: string | undefined, path: Path): void => {
     if (wanted === undefined || names.get(wanted) === family) return;

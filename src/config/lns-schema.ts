@@ -58,7 +58,9 @@ const pool = z
     ipv4: listOf(text(parseIpv4Range))
       .optional()
       .describe('Addresses, as prefixes (`10.64.0.0/16`) or ranges (`10.64.0.10-10.64.0.99`).'),
-    ipv6: listOf(prefix6).optional().describe('Prefixes that subscribers’ prefixes are cut from.'),
+    ipv6: listOf(prefix6)
+      .optional()
+      .describe('Prefixes that subscribers’ prefixes are cut from, the first 1,048,576 of each.'),
     length: z.int().min(32).max(64).default(64).describe('Length of the IPv6 prefix that a subscriber gets.'),
   })
   .describe('Addresses for subscribers: either IPv4 or IPv6.');

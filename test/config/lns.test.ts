@@ -74,6 +74,7 @@ pools:
   - { name: home, ipv4: [10.64.0.0/24, 10.64.0.200-10.64.1.10] }
   - { name: home, ipv4: 10.1.0.0/16, ipv6: '2001:db8::/40' }
   - { name: six, ipv6: '2001:db8::/40', length: 36 }
+  - { name: vast, ipv4: 11.0.0.0/8 }
 loadStatus: { designators: 10.0.0.1:7000 }
 `;
     expect(problemsOf(text)).toEqual([
@@ -87,10 +88,10 @@ loadStatus: { designators: 10.0.0.1:7000 }
       '13 ipv6.pool: there is no IPv6 pool home',
       '15 pools.0.ipv4.1: it has addresses of 10.64.0.0/24, which is in a pool already',
       '16 pools.1: write either ipv4 or ipv6',
-      '16 pools.1: a pool has at most 1048576 addresses or prefixes, not 16842752',
       '16 pools.1.name: another pool is called home',
       '17 pools.2.ipv6: a prefix of length 36 does not fit into 2001:db8::/40',
-      '18 loadStatus: write secret or secretFile',
+      '18 pools.3: a pool has at most 1048576 addresses, not 16777216',
+      '19 loadStatus: write secret or secretFile',
     ]);
   });
 

@@ -3,9 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { ZodType } from 'zod';
 import { parseConfig } from '../../src/config/load.js';
+import { lnsSchema } from '../../src/config/lns-schema.js';
+import { parseLnsConfig } from '../../src/config/lns.js';
 import { radiusSchema } from '../../src/config/radius.js';
 import { jsonSchema, keyRows } from '../../src/config/reference.js';
 import { configSchema } from '../../src/config/schema.js';
+import { parseUsers } from '../../src/config/users.js';
 
 const page = (name: string): URL => new URL(`../../docs/${name}.md`, import.meta.url);
 const file = page('configuration');
@@ -14,6 +17,8 @@ const file = page('configuration');
 const TABLES: readonly (readonly [name: string, schema: ZodType, prefix: string])[] = [
   ['configuration', configSchema, ''],
   ['radius', radiusSchema, 'radius'],
+  // Sections that have pages of their own.
+  ['lns', lnsSchema.omit({ radius: true, takeOver: true }), ''],
 ];
 
 test.each(TABLES)('the table of keys in docs/%s.md is that of the schema', (name, schema, prefix) => {
@@ -53,6 +58,14 @@ test('the samples of the page are valid together with the shortest file', () => 
   expect(blocks).toHaveLength(2);
   expect(parseConfig('page', blocks[0])).toMatchObject({ problems: [] });
   expect(parseConfig('page', blocks.join(''))).toMatchObject({ problems: [] });
+});
+
+test('the sample of an LNS is valid, and so are its users', () => {
+  const [config, users] = [...readFileSync(page('lns'), 'utf8').matchAll(/```yaml\n(.*?)```/gs)].map(
+    ([, block]) => block,
+  );
+  expect(parseLnsConfig('page', config)).toMatchObject({ problems: [] });
+  expect(parseUsers('page', users)).toMatchObject({ problems: [] });
 });
 
 test('the JSON schema describes the file as it is written: nothing but interfaces and VIPs is needed', () => {

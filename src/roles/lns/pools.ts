@@ -3,6 +3,7 @@
  * late packets for a subscriber do not reach another one. O(1) for each lease, a few bytes for each address.
  */
 import type { AddressWords, Prefix } from '../../config/compiled.js';
+import { POOL_SIZE_MAX } from '../../config/lns-check.js';
 import type { LnsPool } from '../../config/lns.js';
 import type { AddressRange } from '../../config/values.js';
 
@@ -142,7 +143,10 @@ export class Pools {
             name,
             6,
             ipv6.map(({ text }) => text).join(', '),
-            ipv6.map((prefix) => ({ first: prefix.words, count: 2 ** (length - prefix.length) })),
+            ipv6.map((prefix) => ({
+              first: prefix.words,
+              count: Math.min(POOL_SIZE_MAX, 2 ** (length - prefix.length)),
+            })),
             length,
           ),
     );
