@@ -12,7 +12,7 @@ const RADIUS_SECRET = 'rsecret';
 export interface L2tpnsOptions {
   /** Address that it listens on. */
   readonly address: string;
-  /** Clients get addresses from `<pool>.0/24`; this end is `<pool>.1`. */
+  /** Clients get addresses from `<pool>.128/25`; this end is `<pool>.1`. */
   readonly pool: string;
   /** Of tunnels (Challenge); none when absent. */
   readonly secret?: string;
@@ -39,7 +39,7 @@ export class L2tpns {
     mkdirSync(etc, { recursive: true });
     const users = [user, ...moreUsers].map(([name, password]) => ({ name, password }));
     new FreeRadius(lab, namespace, `${label}-radius`, { secret: RADIUS_SECRET, users });
-    writeFileSync(join(etc, 'ip_pool'), `${pool}.0/24\n`);
+    writeFileSync(join(etc, 'ip_pool'), `${pool}.128/25\n`);
     writeFileSync(join(etc, 'users'), '');
     const lines = [
       'set debug 3',

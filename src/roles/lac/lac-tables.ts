@@ -2,11 +2,11 @@
 import type { EndpointCounterRow, EndpointDropRow, EndpointTable, MetricReading } from '../../ops/endpoint.js';
 import { PPP_DISCARDS } from '../../protocol/ppp/counters.js';
 import { PPPOE_DROPS, PPPOE_TAKEN, type PppoeOutcome } from '../../protocol/pppoe/outcomes.js';
-import type { Running } from './lac.js';
+import type { LacParts } from './lac.js';
 import { placeRows, sessionRows, sliced, tunnelRows } from './rows.js';
 
-export function lacTables(running: Running, clock: () => number): Map<string, EndpointTable> {
-  const { endpoint, desk, keeper, plane } = running;
+export function lacTables(parts: LacParts, clock: () => number): Map<string, EndpointTable> {
+  const { endpoint, desk, keeper } = parts;
   return new Map<string, EndpointTable>([
     [
       'tunnels',
@@ -21,7 +21,10 @@ export function lacTables(running: Running, clock: () => number): Map<string, En
       {
         description: 'calls',
         filters: ['tunnel', 'session', 'user', 'client'],
-        rows: (filter) => sliced(sessionRows(desk.calls.values(), plane.table, clock(), filter)),
+        rows: (filter) => {
+          const plane = parts.plane();
+          return plane === null ? [] : sliced(sessionRows(desk.calls.values(), plane.table, clock(), filter));
+        },
       },
     ],
     [
@@ -32,11 +35,8 @@ export function lacTables(running: Running, clock: () => number): Map<string, En
         rows: () => sliced(placeRows(keeper, clock())),
       },
     ],
-    [
-      'drops',
-      { description: 'frames and messages that ended here', filters: [], rows: () => sliced(dropRows(running)) },
-    ],
-    ['counters', { description: 'what the LAC did', filters: [], rows: () => sliced(counterRows(running)) }],
+    ['drops', { description: 'frames and messages that ended here', filters: [], rows: () => sliced(dropRows(parts)) }],
+    ['counters', { description: 'what the LAC did', filters: [], rows: () => sliced(counterRows(parts)) }],
     [
       'workers',
       {
@@ -44,7 +44,7 @@ export function lacTables(running: Running, clock: () => number): Map<string, En
         filters: [],
         rows: () =>
           sliced(
-            plane.workers().map(({ shard, state, restarts, packets, heartbeatAgeSeconds }) => ({
+            (parts.plane()?.workers() ?? []).map(({ shard, state, restarts, packets, heartbeatAgeSeconds }) => ({
               worker: shard,
               state,
               packets,
@@ -57,8 +57,8 @@ export function lacTables(running: Running, clock: () => number): Map<string, En
   ]);
 }
 
-function* dropRows({ plane, access, desk, loop }: Running): Iterable<EndpointDropRow> {
-  yield* plane.drops();
+function* dropRows({ plane, access, desk, loop }: LacParts): Iterable<EndpointDropRow> {
+  yield* plane()?.drops() ?? [];
   for (const [reason, description] of Object.entries(PPPOE_DROPS)) {
     yield { reason: `pppoe-${reason}`, packets: access.counters.get(reason as PppoeOutcome) ?? 0, description };
   }
@@ -70,7 +70,7 @@ function* dropRows({ plane, access, desk, loop }: Running): Iterable<EndpointDro
   }
 }
 
-function* counterRows({ plane, access, desk, endpoint, keeper, radius }: Running): Iterable<EndpointCounterRow> {
+function* counterRows({ plane, access, desk, endpoint, keeper, radius }: LacParts): Iterable<EndpointCounterRow> {
   for (const [name, description] of Object.entries(PPPOE_TAKEN)) {
     yield { counter: `pppoe-${name}`, count: access.counters.get(name as PppoeOutcome) ?? 0, description };
   }
@@ -90,7 +90,7 @@ function* counterRows({ plane, access, desk, endpoint, keeper, radius }: Running
   for (const [name, count] of Object.entries(endpoint.counters)) {
     yield { counter: `l2tp-${name}`, count, description: 'of the L2TP engine' };
   }
-  for (const [name, count] of Object.entries(plane.statistics())) {
+  for (const [name, count] of Object.entries(plane()?.statistics() ?? {})) {
     yield { counter: `plane-${name}`, count, description: 'of the data path' };
   }
   if (radius === null) return;
@@ -99,15 +99,15 @@ function* counterRows({ plane, access, desk, endpoint, keeper, radius }: Running
   }
 }
 
-export function lacMetrics(running: Running): MetricReading[] {
-  const { endpoint, desk } = running;
+export function lacMetrics(parts: LacParts): MetricReading[] {
+  const { endpoint, desk } = parts;
   let up = 0;
   for (const { state } of desk.calls.values()) if (state === 'up') up++;
   return [
     { name: 'lac_tunnels', help: 'Tunnels.', kind: 'gauge', value: endpoint.tunnels.size },
     { name: 'lac_sessions', help: 'Calls that stand.', kind: 'gauge', value: up },
     { name: 'lac_calls', help: 'Calls, those being set up included.', kind: 'gauge', value: desk.calls.size },
-    ...[...dropRows(running)].map(
+    ...[...dropRows(parts)].map(
       ({ reason, packets }): MetricReading => ({
         name: 'lac_drops_total',
         help: 'Frames and messages that ended here.',

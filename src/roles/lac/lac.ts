@@ -10,16 +10,17 @@ import type { Logger } from '../../ops/log.js';
 import { STOP_RESULT } from '../../protocol/l2tp/codes.js';
 import { L2tpEndpoint } from '../../protocol/l2tp/endpoint.js';
 import type { L2tpEvent } from '../../protocol/l2tp/events.js';
-import type { L2tpSession } from '../../protocol/l2tp/session.js';
 import type { L2tpTunnel } from '../../protocol/l2tp/tunnel.js';
 import { PppoeAccess, type PppoePort } from '../../protocol/pppoe/access.js';
+import type { AvpInput } from '../../tunnels/l2tp/avp.js';
 import { TunnelPlane } from '../../workers/tunnel-plane.js';
-import { EndpointLoop, type LoopPunt } from '../endpoint/loop.js';
+import { EndpointLoop, type LoopPlane, type LoopPunt } from '../endpoint/loop.js';
 import { RadiusService } from '../radius-service.js';
 import { tunnelSecretOf } from '../secret.js';
 import type { LacCall } from './call.js';
-import { CallDesk } from './call-desk.js';
+import { CallDesk, type CallPlane } from './call-desk.js';
 import { lacMetrics, lacTables } from './lac-tables.js';
+import { moverHost } from './mover-host.js';
 import { RadiusQuestion } from './radius-question.js';
 import type { LacSwitchover, MoverHost } from './switchover-face.js';
 import { TargetBook } from './targets.js';
@@ -53,13 +54,23 @@ export class Lac implements Endpoint {
   readonly #clock = (): number => performance.now() / 1000;
   #config: LacConfig;
   #book: TargetBook;
-  #running: Running | null = null;
+  readonly #parts: LacParts;
+  #plane: TunnelPlane | null = null;
+  #sockets: readonly number[] = [];
+  #ports: readonly PppoePort[] = [];
+  #isRunning = false;
   #fatal: string | null = null;
 
+  /** Errors: TD_CONFIG a secret's file cannot be read. */
   constructor(options: LacOptions) {
     this.#o = options;
     this.#config = options.config;
     this.#book = new TargetBook(options.config, tunnelSecretOf);
+    this.#parts = this.#assemble();
+    const { switchover } = this.#parts;
+    for (const [name, table] of lacTables(this.#parts, this.#clock)) this.tables.set(name, table);
+    for (const [name, table] of switchover?.tables ?? []) this.tables.set(name, table);
+    for (const [name, command] of switchover?.commands ?? []) this.commands.set(name, command);
   }
 
   /** Takes calls when it resolves. Errors: TD_NO_PERMISSION, TD_UNAVAILABLE, TD_CONFIG, with what is missing. */
@@ -83,13 +94,15 @@ export class Lac implements Endpoint {
       },
     });
     try {
-      const sockets = listen.map(({ host, port }) => plane.addSocket(host, port));
-      this.#running = this.#assemble(plane, sockets);
+      this.#sockets = listen.map(({ host, port }) => plane.addSocket(host, port));
     } catch (error) {
       await plane.stop();
       throw error;
     }
-    this.#running.loop.start();
+    this.#plane = plane;
+    this.#ports = plane.accesses.map(({ name, mac, mtu }, index) => ({ index, name, mac, mtu }));
+    this.#isRunning = true;
+    this.#parts.loop.start();
     return {
       name: config.name,
       interfaces: plane.accesses.map(({ name }) => name),
@@ -99,12 +112,32 @@ export class Lac implements Endpoint {
     };
   }
 
-  #assemble(plane: TunnelPlane, sockets: readonly number[]): Running {
+  /** The data path, once there is one: nothing asks for it before the start. */
+  #running(): TunnelPlane {
+    if (this.#plane === null) throw new DesignatorError('TD_INTERNAL', 'the data path is not open');
+    return this.#plane;
+  }
+
+  /** Index of the socket that an address is dialled from, −1: none of its family. */
+  #socketFor(address: string): number {
+    const { listen } = this.#o.config;
+    return this.#sockets[listen.findIndex(({ host }) => host.includes(':') === address.includes(':'))] ?? -1;
+  }
+
+  #assemble(): LacParts {
     const { config, logger } = this.#o;
     const { pppoe } = config;
     const random = randomBytes();
-    const isIpv6 = sockets.map((index) => plane.socket(index)?.address.includes(':') ?? false);
-    const socketFor = (address: string): number => sockets[isIpv6.indexOf(address.includes(':'))] ?? -1;
+    const running = (): TunnelPlane => this.#running();
+    const plane: LacPlane = {
+      get table() {
+        return running().table;
+      },
+      get batch() {
+        return running().batch;
+      },
+      onPunt: (listener) => running().onPunt(listener),
+    };
     const endpoint = new L2tpEndpoint({
       hostName: config.name,
       vendorName: VENDOR_NAME,
@@ -113,7 +146,8 @@ export class Lac implements Endpoint {
       limits: { tunnels: config.tunnels.limit },
       profile: (peer) => keeper.profileOf(peer.address, this.#book),
     });
-    const keeper: TunnelKeeper = new TunnelKeeper(config, endpoint, socketFor, () => switchover?.avpsFor() ?? []);
+    const avps = (): readonly AvpInput[] => switchover?.avpsFor() ?? [];
+    const keeper: TunnelKeeper = new TunnelKeeper(config, endpoint, (address) => this.#socketFor(address), avps);
     const access = new PppoeAccess({
       acName: pppoe?.acName ?? config.name,
       services: pppoe?.services ?? [],
@@ -138,12 +172,11 @@ export class Lac implements Endpoint {
         ended: (call, reason) => this.events.emit('session-closed', { ...facts(call), reason }),
       },
     });
-    const ports: PppoePort[] = plane.accesses.map(({ name, mac, mtu }, index) => ({ index, name, mac, mtu }));
     const loop = new EndpointLoop(
       plane,
       endpoint,
       {
-        punt: (punt, now) => this.#punt(punt, desk, ports, now),
+        punt: (punt, now) => this.#punt(punt, desk, now),
         event: (event, now) => this.#event(event, desk, switchover, now),
         run: (now) => {
           desk.run(now);
@@ -157,18 +190,15 @@ export class Lac implements Endpoint {
       this.#clock,
       (error) => this.#fail(error instanceof Error ? error : new Error(String(error))),
     );
-    const running: Running = { plane, endpoint, keeper, access, desk, loop, radius, ports };
-    const switchover: LacSwitchover | null = this.#o.switchover?.(this.#moverHost(running), config) ?? null;
-    for (const [name, table] of lacTables(running, this.#clock)) this.tables.set(name, table);
-    for (const [name, table] of switchover?.tables ?? []) this.tables.set(name, table);
-    for (const [name, command] of switchover?.commands ?? []) this.commands.set(name, command);
-    return running;
+    const host = moverHost({ endpoint, keeper, desk, plane, loop }, this.#clock);
+    const switchover: LacSwitchover | null = this.#o.switchover?.(host, config) ?? null;
+    return { plane: () => this.#plane, endpoint, keeper, access, desk, loop, radius, switchover };
   }
 
-  #punt(punt: LoopPunt, desk: CallDesk, ports: readonly PppoePort[], now: number): void {
+  #punt(punt: LoopPunt, desk: CallDesk, now: number): void {
     if (punt.kind === 'access-ppp') desk.accessPpp(punt.slot, punt.bytes, now);
     else if (punt.kind === 'discovery' || punt.kind === 'unknown-access') {
-      const port = ports[punt.access];
+      const port = this.#ports[punt.access];
       if (port !== undefined) desk.frame(punt.bytes, port, now);
     }
   }
@@ -184,55 +214,16 @@ export class Lac implements Endpoint {
     desk.event(event, now);
   }
 
-  #moverHost({ endpoint, keeper, desk, plane, loop }: Running): MoverHost {
-    const callOf = (session: L2tpSession): LacCall | null => session.userData as LacCall | null;
-    return {
-      endpoint,
-      now: this.#clock,
-      open: (address, port, like, avps) => {
-        const note = like.userData as TunnelNote | null;
-        return note === null ? null : keeper.dial(note.target, { address, port }, avps, this.#clock(), true);
-      },
-      retire: (tunnel) => {
-        const note = tunnel.userData as TunnelNote | null;
-        if (note !== null) note.closed = true;
-      },
-      *sessions(tunnel) {
-        for (const session of tunnel.sessions.values()) if (session.state === 'established') yield session;
-      },
-      hold: (session) => {
-        const call = callOf(session);
-        if (call !== null) plane.table.update(call.slot, { state: 'hold' });
-      },
-      resume: (session) => {
-        const call = callOf(session);
-        if (call !== null && !desk.forward(call, session))
-          desk.end(call, `the switchover failed: ${plane.table.refusal}`, this.#clock());
-      },
-      replace: (old, fresh) => {
-        const call = callOf(old);
-        old.userData = null;
-        fresh.userData = call;
-        if (call !== null) call.session = fresh;
-      },
-      abandon: (session, reason) => {
-        const call = callOf(session);
-        if (call !== null) desk.end(call, reason, this.#clock());
-      },
-      wake: () => loop.wake(),
-    };
-  }
-
   ready(): boolean {
-    return this.#running !== null && this.#fatal === null;
+    return this.#isRunning && this.#fatal === null;
   }
 
   unhealthy(): string | null {
-    return this.#fatal ?? (this.#running === null ? 'not started' : null);
+    return this.#fatal ?? (this.#isRunning ? null : 'not started');
   }
 
   metrics(): readonly MetricReading[] {
-    return this.#running === null ? [] : lacMetrics(this.#running);
+    return lacMetrics(this.#parts);
   }
 
   /** Whatever is said about calls and LNSs holds for calls to come; what is open already stays. */
@@ -247,7 +238,7 @@ export class Lac implements Endpoint {
       return { ok: false, problems: [problem], changes: [] };
     }
     const { config, problems } = parseLacConfig(shownAs, content);
-    if (config === null || this.#running === null) return { ok: false, problems, changes: [] };
+    if (config === null) return { ok: false, problems, changes: [] };
     const fixed = FIXED.filter((key) => JSON.stringify(config[key]) !== JSON.stringify(this.#config[key]));
     if (fixed.length > 0) {
       const message = `${fixed.join(', ')} cannot change while calls are open: restart`;
@@ -267,18 +258,17 @@ export class Lac implements Endpoint {
     );
     this.#config = config;
     this.#book = book;
-    this.#running.desk.configure(config, book);
-    this.#running.keeper.configure(config);
+    this.#parts.desk.configure(config, book);
+    this.#parts.keeper.configure(config);
     this.events.emit('reload', { ok: true });
     return { ok: true, problems, changes };
   }
 
   /** Tells LNSs and clients, and waits a moment for the former to hear it. */
   async stop(): Promise<void> {
-    const running = this.#running;
-    if (running === null) return;
-    this.#running = null;
-    const { desk, endpoint, loop, plane, radius } = running;
+    if (!this.#isRunning) return;
+    this.#isRunning = false;
+    const { desk, endpoint, loop, radius } = this.#parts;
     const now = this.#clock();
     for (const call of [...desk.calls.values()]) desk.end(call, 'the concentrator goes out of service', now);
     for (const tunnel of [...endpoint.tunnels.values()]) tunnel.stop(STOP_RESULT.shutdown);
@@ -288,7 +278,7 @@ export class Lac implements Endpoint {
       await new Promise((resolve) => setTimeout(resolve, CLOSING_POLL_MS));
     loop.stop();
     await radius?.stop(0);
-    await plane.stop();
+    await this.#plane?.stop();
   }
 
   #fail(error: Error): void {
@@ -297,15 +287,19 @@ export class Lac implements Endpoint {
   }
 }
 
-export interface Running {
-  readonly plane: TunnelPlane;
+/** What the data path is to a LAC. */
+type LacPlane = CallPlane & LoopPlane;
+
+export interface LacParts {
+  /** null: not open yet. */
+  readonly plane: () => TunnelPlane | null;
   readonly endpoint: L2tpEndpoint;
   readonly keeper: TunnelKeeper;
   readonly access: PppoeAccess;
   readonly desk: CallDesk;
   readonly loop: EndpointLoop;
   readonly radius: RadiusService | null;
-  readonly ports: readonly PppoePort[];
+  readonly switchover: LacSwitchover | null;
 }
 
 /** RFC 5612: the vendor number of documentation and examples, which nobody else's equipment reads. */
