@@ -24,6 +24,7 @@ import { moverHost } from './mover-host.js';
 import { RadiusQuestion } from './radius-question.js';
 import type { LacSwitchover, MoverHost } from './switchover-face.js';
 import { TargetBook } from './targets.js';
+import { native } from '../../io/native.js';
 import { TunnelKeeper, type TunnelNote } from './tunnel-keeper.js';
 
 export interface LacOptions {
@@ -51,7 +52,8 @@ export class Lac implements Endpoint {
   readonly tables = new Map<string, EndpointTable>();
   readonly commands = new Map<string, EndpointCommand>();
   readonly #o: LacOptions;
-  readonly #clock = (): number => performance.now() / 1000;
+  /** CLOCK_MONOTONIC, as the stamps of the data path. */
+  readonly #clock = (): number => native().monotonicSeconds();
   #config: LacConfig;
   #book: TargetBook;
   readonly #parts: LacParts;
