@@ -110,7 +110,7 @@ export const lacShape = {
       .enum(['terminate', 'relay'])
       .default('terminate')
       .describe(
-        'terminate: LCP and the client’s first words of authentication end here and go to the LNS as proxy attributes. relay: every PPP frame goes to the LNS; neither user nor realm is known then.',
+        'With terminate LCP and the client’s first words of authentication end here and go to the LNS as proxy attributes; with relay every PPP frame goes to the LNS; neither user nor realm is known then.',
       ),
     authentication: z
       .array(z.enum(LAC_AUTHENTICATION))
@@ -153,7 +153,9 @@ export const lacShape = {
     in: z
       .enum(['user', 'service'])
       .default('user')
-      .describe('user: what follows the separator in the user name (`alice@isp%lns2`); service: in the service name.'),
+      .describe(
+        'Where it stands. With user it is what follows the separator in the user name (`alice@isp%lns2`), with service in the service name.',
+      ),
     separator: z.string().min(1).max(8).default('%').describe('What stands before the name of the LNS.'),
     allow: z.array(name).max(1000).default([]).describe('LNSs that clients may ask for; none when empty.'),
     strip: z.boolean().default(true).describe('The LNS is told the user name without the statement.'),
@@ -163,7 +165,7 @@ export const lacShape = {
       .enum(['user', 'realm', 'number'])
       .default('user')
       .describe(
-        'user: with the client’s name and proof; realm: for the realm, with Service-Type Outbound; number: for the calling number, with Service-Type Call-Check.',
+        'What about: user with the client’s name and proof, realm for the realm with Service-Type Outbound, number for the calling number with Service-Type Call-Check.',
       ),
     password: z.string().max(128).default('').describe('Password of realms and numbers.'),
     noAnswer: z

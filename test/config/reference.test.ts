@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { ZodType } from 'zod';
 import { parseConfig } from '../../src/config/load.js';
+import { lacSchema } from '../../src/config/lac-schema.js';
+import { parseLacConfig } from '../../src/config/lac.js';
 import { lnsSchema } from '../../src/config/lns-schema.js';
 import { parseLnsConfig } from '../../src/config/lns.js';
 import { radiusSchema } from '../../src/config/radius.js';
@@ -18,6 +20,7 @@ const TABLES: readonly (readonly [name: string, schema: ZodType, prefix: string]
   ['configuration', configSchema, ''],
   ['radius', radiusSchema, 'radius'],
   // Sections that have pages of their own.
+  ['lac', lacSchema.omit({ radius: true }), ''],
   ['lns', lnsSchema.omit({ radius: true, takeOver: true }), ''],
 ];
 
@@ -66,6 +69,14 @@ test('the sample of an LNS is valid, and so are its users', () => {
   );
   expect(parseLnsConfig('page', config)).toMatchObject({ problems: [] });
   expect(parseUsers('page', users)).toMatchObject({ problems: [] });
+});
+
+test('the samples of a LAC are valid, alone and together', () => {
+  const blocks = [...readFileSync(page('lac'), 'utf8').matchAll(/```yaml\n(.*?)```/gs)].map(([, block]) => block);
+  expect(blocks.length).toBeGreaterThan(2);
+  for (const block of blocks.slice(1))
+    expect(parseLacConfig('page', blocks[0] + block)).toMatchObject({ problems: [] });
+  expect(parseLacConfig('page', blocks[0])).toMatchObject({ problems: [] });
 });
 
 test('the JSON schema describes the file as it is written: nothing but interfaces and VIPs is needed', () => {
