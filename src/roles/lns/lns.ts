@@ -23,6 +23,7 @@ import type { PppOptions } from '../../protocol/ppp/options.js';
 import { TunnelPlane } from '../../workers/tunnel-plane.js';
 import { EndpointLoop, type LoopPunt } from '../endpoint/loop.js';
 import { randomSource } from '../endpoint/random.js';
+import { RadiusDynamicService } from '../radius-dynamic.js';
 import { RadiusService } from '../radius-service.js';
 import { RadiusAccounting } from './accounting.js';
 import { FileJudge, type Judge, JudgeChain } from './authenticator.js';
@@ -34,6 +35,7 @@ import { LnsOffloadHost } from './offload-host.js';
 import { Pools } from './pools.js';
 import { type PeerSettings, Profiles } from './profiles.js';
 import { RadiusJudge } from './radius-judge.js';
+import { obey } from './radius-requests.js';
 import { Subscribers } from './subscribers.js';
 import { routesOf, TunNetwork } from './tun-network.js';
 
@@ -76,6 +78,7 @@ export class Lns {
   network!: TunNetwork;
   pools: Pools;
   radius: RadiusService | null = null;
+  #radiusRequests: RadiusDynamicService | null = null;
   readonly offload: LnsOffload | null;
   started = false;
   readonly #options: LnsOptions;
@@ -162,6 +165,7 @@ export class Lns {
     this.offload?.start(this.now());
     this.load.measure();
     this.#loadTimer = setInterval(() => this.load.measure(), LOAD_MS);
+    await this.#hearRadius(config);
     this.#startTeller();
     this.started = true;
     return {
@@ -317,7 +321,20 @@ export class Lns {
       next.radius === null ? null : new RadiusService(next.radius, this.#logger, { nasIdentifier: next.name });
     // Records that wait for the old servers get their time; nobody waits for that here.
     void this.radius?.stop();
+    this.#radiusRequests?.stop();
+    // The rest of the new configuration holds even if this address cannot be had.
+    await this.#hearRadius(next).catch((error: unknown) => this.#logger.error({ err: error }, 'radius.dynamic'));
     return fresh;
+  }
+
+  /** Errors: TD_UNAVAILABLE the address of `radius.dynamic` cannot be bound. */
+  async #hearRadius({ radius, name }: LnsConfig): Promise<void> {
+    this.#radiusRequests = null;
+    if (radius === null || radius.dynamic === null) return;
+    const world = { nasIdentifier: name };
+    const requests = new RadiusDynamicService(radius, (request) => obey(this, request), this.#logger, world);
+    await requests.start();
+    this.#radiusRequests = requests;
   }
 
   unhealthy(): string | null {
@@ -335,6 +352,7 @@ export class Lns {
     await this.offload?.stop();
     if (this.loop !== undefined && this.l2tp !== undefined) await this.#sayGoodbye();
     this.loop?.stop();
+    this.#radiusRequests?.stop();
     await this.radius?.stop();
     this.network?.close();
     await this.plane?.stop();
