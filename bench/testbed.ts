@@ -39,8 +39,11 @@ export class Testbed {
     this.inside = `bi${number}`;
   }
 
-  /** `xdp`: the ends make and count frames in the kernel, else by AF_PACKET and nftables. */
-  static async open(lab: Lab, xdp: boolean): Promise<Testbed> {
+  /**
+   * `xdp`: the ends make and count frames in the kernel, else by AF_PACKET and nftables. `before`: what is to happen while
+   * the ends are hosts like others; it may tell which processes are the contestant.
+   */
+  static async open(lab: Lab, xdp: boolean, before?: (bed: Testbed) => Promise<readonly number[]>): Promise<Testbed> {
     const number = ++beds + (process.pid % 1000) * 10;
     const client = await lab.namespace(`c${number}`);
     const middle = await lab.namespace(`d${number}`);
@@ -72,6 +75,7 @@ export class Testbed {
       'route add 10.64.0.0/10 via 192.128.10.5',
     );
     await server.ip('addr add 10.10.1.1/24 dev eth0', 'route add default via 10.10.1.254');
+    if (before !== undefined) bed.processes = [...(await before(bed))];
     const end = (namespace: Namespace, label: string): Promise<FarEnd> =>
       FarEnd.start({ lab, namespace, device: 'eth0', label: `${label}${number}`, cpu: SOURCE_CPU, xdp });
     bed.#ends = { in: await end(client, 'in'), out: await end(server, 'out') };

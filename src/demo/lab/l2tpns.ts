@@ -14,6 +14,12 @@ export interface L2tpnsOptions {
   readonly address: string;
   /** Clients get addresses from `<pool>.128/25`; this end is `<pool>.1`. */
   readonly pool: string;
+  /** Where clients' addresses come from, if not there. */
+  readonly network?: string;
+  /** How much it logs, 0 … 5; 3 by default. */
+  readonly debug?: number;
+  /** Where it speaks to a cluster; eth0 by default. */
+  readonly clusterInterface?: string;
   /** Of tunnels (Challenge); none when absent. */
   readonly secret?: string;
   /** Name and password of the one user. */
@@ -34,15 +40,17 @@ export class L2tpns {
     readonly options: L2tpnsOptions,
   ) {
     const { address, pool, secret, user = ['alice', 's3cret'], moreUsers = [], clusterAddress } = options;
+    const { network = `${pool}.128/25`, debug = 3, clusterInterface = 'eth0' } = options;
     const folder = join(lab.folder, label);
     const etc = join(folder, 'etc');
     mkdirSync(etc, { recursive: true });
     const users = [user, ...moreUsers].map(([name, password]) => ({ name, password }));
     new FreeRadius(lab, namespace, `${label}-radius`, { secret: RADIUS_SECRET, users });
-    writeFileSync(join(etc, 'ip_pool'), `${pool}.128/25\n`);
+    writeFileSync(join(etc, 'ip_pool'), `${network}
+`);
     writeFileSync(join(etc, 'users'), '');
     const lines = [
-      'set debug 3',
+      `set debug ${debug}`,
       `set pid_file "${join(folder, 'pid')}"`,
       `set log_file "${join(folder, 'log')}"`,
       ...(secret === undefined ? [] : [`set l2tp_secret "${secret}"`]),
@@ -54,7 +62,7 @@ export class L2tpns {
       'set cli_bind_address 127.0.0.1',
       `set peer_address ${pool}.1`,
       `set cluster_address ${clusterAddress}`,
-      'set cluster_interface eth0',
+      `set cluster_interface ${clusterInterface}`,
       'set cluster_hb_interval 2',
       'set cluster_hb_timeout 10',
     ];
