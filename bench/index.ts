@@ -10,10 +10,11 @@ import { type ServerDeathRow, serverDeathBench } from './server-death.js';
 import { type ForwardRow, forwardBench, type Load } from './forward.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
+import { type LnsRow, lnsBench } from './lns.js';
 import { run as runDesignation } from './micro/designation.js';
 import { run as runMicro } from './micro/index.js';
 import type { Row } from './micro/row.js';
-import type { Direction } from './testbed.js';
+import type { Direction, Way } from './testbed.js';
 import {
   balanceTable,
   churnTable,
@@ -25,6 +26,8 @@ import {
   forwardTable,
   hitsTable,
   latencyTable,
+  lnsTable,
+  lnsVerdicts,
   microTable,
   setupTable,
   verdicts,
@@ -44,6 +47,7 @@ export const BENCHMARKS = [
   'churn',
   'failover',
   'flood',
+  'lns',
 ] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 export type BenchRow =
@@ -56,7 +60,8 @@ export type BenchRow =
   | ChurnRow
   | FailoverRow
   | FloodRow
-  | ServerDeathRow;
+  | ServerDeathRow
+  | LnsRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -153,6 +158,22 @@ const RUN: Record<Benchmark, Run> = {
     const length = request.seconds === undefined ? {} : { seconds: request.seconds };
     const rows = await floodBench({ ...scenario(request), ...quick, ...chosen, ...length });
     return { rows, parts: [floodTable(rows)] };
+  },
+  lns: async ({ env, pid, progress, quick, sizes, directions, seconds, pairs }) => {
+    const rows = await lnsBench({
+      env,
+      pid,
+      progress,
+      // A second LNS needs a RADIUS server, and a minute for its sessions: no part of a quick look.
+      ...(quick
+        ? { sizes: [64], pairs: 1, seconds: 0.2, rates: [20_000], sessions: 20, peers: ['designator-lns' as const] }
+        : {}),
+      ...(sizes === undefined ? {} : { sizes }),
+      ...(directions === undefined ? {} : { directions: directions.filter((way) => way !== 'both') as Way[] }),
+      ...(seconds === undefined ? {} : { seconds }),
+      ...(pairs === undefined ? {} : { pairs }),
+    });
+    return { rows, parts: [lnsTable(rows), lnsVerdicts(rows)] };
   },
 };
 

@@ -16,7 +16,7 @@ import type { LnsSession } from './lns-frames.js';
 const [own, lns, count, user, password] = process.argv.slice(2);
 const SESSIONS = Number(count);
 /** Calls under way at a time. */
-const ABREAST = 50;
+const ABREAST = 10;
 const PORT = 1701;
 const PATIENCE_SECONDS = 60;
 const DATA_HEADER = 6;

@@ -18,6 +18,7 @@ export interface LnsOptions {
   readonly sizes?: readonly number[];
   readonly directions?: readonly Way[];
   readonly sessions?: number;
+  readonly peers?: readonly LnsPeer[];
   readonly pairs?: number;
   readonly seconds?: number;
   /** Packets a second that the source sends; both contestants get the same. */
@@ -25,7 +26,8 @@ export interface LnsOptions {
   readonly progress?: (line: string) => void;
 }
 
-export type LnsPeer = 'designator-lns' | 'l2tpns';
+export const LNS_PEERS = ['designator-lns', 'l2tpns'] as const;
+export type LnsPeer = (typeof LNS_PEERS)[number];
 
 export interface LnsRow {
   readonly benchmark: 'lns';
@@ -63,7 +65,7 @@ interface Contestant {
 }
 
 export async function lnsBench(options: LnsOptions): Promise<LnsRow[]> {
-  const { sizes = [64, 1400], directions = ['in', 'out'], sessions = 1000, rates = [100_000, SATURATION] } = options;
+  const { sizes = [64, 1400], directions = ['in', 'out'], sessions = 250, rates = [50_000, SATURATION] } = options;
   const say = options.progress ?? (() => {});
   const rows: LnsRow[] = [];
   // A set of its own for each cell: an LNS whose LAC does not answer gives its tunnel up after a while.
@@ -72,7 +74,7 @@ export async function lnsBench(options: LnsOptions): Promise<LnsRow[]> {
       const lab = await Lab.open({ pid: options.pid, env: options.env });
       const entrants: Contestant[] = [];
       try {
-        for (const peer of ['designator-lns', 'l2tpns'] as const) {
+        for (const peer of options.peers ?? LNS_PEERS) {
           if (peer === 'l2tpns' && !existsSync('/usr/sbin/l2tpns')) {
             say('l2tpns is not installed: nothing to compare with');
             continue;

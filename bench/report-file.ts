@@ -9,6 +9,7 @@ import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
+import type { LnsRow } from './lns.js';
 import type { Row } from './micro/row.js';
 import {
   churnTable,
@@ -20,6 +21,7 @@ import {
   forwardTable,
   hitsTable,
   latencyTable,
+  lnsTable,
   microTable,
   setupTable,
   verdicts,
@@ -117,6 +119,7 @@ export function markdown(run: Run): string {
     'A flood of requests from forged sources',
     'Tunnels go on, and clients that dial meanwhile get in: strangers by their second request, known ones by their first.',
     some(rowsOf<FloodRow>(run, 'flood'), floodTable),
+    some(rowsOf<LnsRow>(run, 'lns'), lnsTable),
   );
   section('What the death of a server costs', 'Real clients (xl2tpd).', some(deaths, serverDeathTable));
   section('Tunnel set-up', 'One shard, without a network.', some(setup, setupTable));

@@ -9,6 +9,8 @@ import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
+import { type LnsRow, SATURATION } from './lns.js';
+import { verdictOf } from './bars.js';
 import type { Row } from './micro/row.js';
 import type { SetupRow } from './setup-rate.js';
 
@@ -208,6 +210,35 @@ export function floodTable(rows: readonly FloodRow[]): string {
         .join(', '),
     ]),
   ]);
+}
+
+export function lnsTable(rows: readonly LnsRow[]): string {
+  return table([
+    ['peer', 'path', 'packet', 'offered kpps', 'kpps', 'loss', 'ns/packet', 'quartiles', 'ours costs', 'quartiles'],
+    ...rows.map((r) => [
+      r.peer,
+      r.path,
+      `${r.size} B`,
+      r.offeredKpps >= SATURATION / 1000 ? 'saturation' : figure(r.offeredKpps),
+      figure(r.kpps),
+      percent(r.loss),
+      figure(r.nsPerPacket),
+      range(r.nsQuartiles),
+      r.ratio === null ? '-' : `${r.ratio.toFixed(2)} of it`,
+      range(r.ratioQuartiles, 2),
+    ]),
+  ]);
+}
+
+/** Issue 5: the data path is cheaper per packet than that of l2tpns in the same run. */
+export function lnsVerdicts(rows: readonly LnsRow[]): string {
+  return rows
+    .flatMap(({ peer, path, size, offeredKpps, ratioQuartiles }) =>
+      ratioQuartiles === null
+        ? []
+        : [`lns ${path} ${size} B at ${offeredKpps} kpps: cheaper than ${peer}: ${verdictOf(ratioQuartiles, 1)}`],
+    )
+    .join('\n');
 }
 
 export function failoverTable(rows: readonly FailoverRow[]): string {

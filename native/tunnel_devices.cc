@@ -27,6 +27,8 @@ namespace td {
 namespace {
 
 constexpr int kSocketBuffer = 8 << 20;
+/// Packets that wait for a worker, for each queue; 500 would be the kernel's choice, two milliseconds of them.
+constexpr int kTunQueue = 4096;
 constexpr uint32_t kIdMultiplier = 0x85ebca6b;
 
 void buffers(int fd) noexcept {
@@ -44,6 +46,8 @@ void set_link(const std::string& name, uint32_t mtu) {
   std::memcpy(request.ifr_name, name.data(), name.size());
   request.ifr_mtu = static_cast<int>(mtu);
   if (ioctl(fd.get(), SIOCSIFMTU, &request) != 0) throw SystemError{"MTU of " + name, errno};
+  request.ifr_qlen = kTunQueue;
+  if (ioctl(fd.get(), SIOCSIFTXQLEN, &request) != 0) throw SystemError{"queue length of " + name, errno};
   if (ioctl(fd.get(), SIOCGIFFLAGS, &request) != 0) throw SystemError{"flags of " + name, errno};
   request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
   if (ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) throw SystemError{"bringing up " + name, errno};

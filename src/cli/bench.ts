@@ -15,6 +15,7 @@ const NAMES = [
   'churn',
   'failover',
   'flood',
+  'lns',
 ];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
@@ -73,7 +74,7 @@ export function register(program: Command, context: CliContext): void {
   program
     .command('bench')
     .description(
-      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods',
+      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another',
     )
     .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
     .option('--quick', 'small and short: everything runs, figures mean little')

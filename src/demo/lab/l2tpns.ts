@@ -58,6 +58,7 @@ export class L2tpns {
       'set primary_radius 127.0.0.1',
       `set radius_secret "${RADIUS_SECRET}"`,
       'set radius_authtypes "chap,pap"',
+      'set allow_duplicate_users yes',
       `set bind_address ${address}`,
       'set cli_bind_address 127.0.0.1',
       `set peer_address ${pool}.1`,
