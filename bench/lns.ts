@@ -179,7 +179,7 @@ const START: Record<LnsPeer, (lab: Lab, sessions: number) => Promise<Contestant>
       const server = new L2tpns(lab, middle, `l2tpns${number}`, {
         address: LNS,
         pool: POOL,
-        network: `${POOL}.0/18`,
+        network: '10.60.16.0/20',
         user: USER,
         clusterAddress: `239.192.13.${number % 250}`,
         clusterInterface: inside,
