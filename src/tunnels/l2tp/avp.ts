@@ -83,22 +83,22 @@ export interface AvpInput {
   readonly hidden?: boolean;
 }
 
+/** Up to here a loop is quicker than a TextDecoder. */
+const SHORT_TEXT = 64;
+
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 /** Reads an AVP that `checkAvp` accepted. The bytes are copied. */
 export function decodeAvp(view: DataView, offset: number): Avp {
-  const length = view.getUint16(offset) & AVP_LENGTH_MAX;
+  const length = (view.getUint16(offset) & AVP_LENGTH_MAX) - AVP_HEADER_LENGTH;
   const vendor = avpVendor(view, offset);
   const type = avpType(view, offset);
   const hidden = avpHidden(view, offset);
   const reserved = avpReserved(view, offset);
   const definition = vendor === 0 && !reserved ? avpDefinition(type) : undefined;
-  // Copied into memory of its own: the view may lie over shared memory, which a TextDecoder refuses.
-  const bytes = new Uint8Array(length - AVP_HEADER_LENGTH);
-  bytes.set(new Uint8Array(view.buffer, view.byteOffset + offset + AVP_HEADER_LENGTH, bytes.length));
-  const readable = definition !== undefined && !hidden;
-  const value = readable ? decodeValue(definition.format, bytes) : bytes;
+  const at = offset + AVP_HEADER_LENGTH;
+  const format = definition === undefined || hidden ? 'octets' : definition.format;
   return {
     vendor,
     type,
@@ -106,8 +106,33 @@ export function decodeAvp(view: DataView, offset: number): Avp {
     mandatory: avpMandatory(view, offset),
     hidden,
     reserved,
-    value,
+    value: readValue(format, view, at, length),
   };
+}
+
+/** Without a copy where the value is a number or plain ASCII, as nearly all are. */
+function readValue(format: AvpFormat, view: DataView, at: number, length: number): AvpValue {
+  if (format === 'u16' && length === 2) return view.getUint16(at);
+  if (format === 'u32' && length === 4) return view.getUint32(at);
+  if (format === 'text' && length <= SHORT_TEXT) {
+    const text = readAscii(view, at, length);
+    if (text !== null) return text;
+  }
+  // Copied into memory of its own: the view may lie over shared memory, which a TextDecoder refuses.
+  const bytes = new Uint8Array(length);
+  bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, length));
+  return format === 'octets' ? bytes : decodeValue(format, bytes);
+}
+
+/** Null: there is something else in it. */
+function readAscii(view: DataView, at: number, length: number): string | null {
+  let text = '';
+  for (let i = at; i < at + length; i++) {
+    const code = view.getUint8(i);
+    if (code >= 0x80) return null;
+    text += String.fromCharCode(code);
+  }
+  return text;
 }
 
 /**
@@ -156,21 +181,49 @@ function decodeFields(format: AvpStruct, view: DataView): AvpFields | null {
  * a mistake of the caller, not of a peer.
  */
 export function encodeAvp(input: AvpInput): Uint8Array {
+  const bytes = new Uint8Array(AVP_LENGTH_MAX);
+  return bytes.slice(0, writeAvp(new DataView(bytes.buffer), 0, input));
+}
+
+/** Writes an AVP at `offset` of a view that has room for 1,023 bytes there; returns its length. Throws as `encodeAvp`. */
+export function writeAvp(view: DataView, offset: number, input: AvpInput): number {
   const vendor = input.vendor ?? 0;
   const definition = vendor === 0 ? avpDefinition(input.type) : undefined;
   const hidden = input.hidden ?? false;
   const format = definition === undefined || hidden ? 'octets' : definition.format;
-  const value = encodeValue(format, input.value ?? null, input.type);
-  const length = AVP_HEADER_LENGTH + value.length;
-  if (length > AVP_LENGTH_MAX) throw new RangeError(`AVP ${input.type}: ${length} bytes, at most ${AVP_LENGTH_MAX}`);
+  const length = AVP_HEADER_LENGTH + writeValue(view, offset + AVP_HEADER_LENGTH, format, input);
   const mandatory = input.mandatory ?? (vendor === 0 && definition?.mandatory !== false);
-  const bytes = new Uint8Array(length);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, (mandatory ? M_BIT : 0) | (hidden ? H_BIT : 0) | length);
-  view.setUint16(2, vendor);
-  view.setUint16(4, input.type);
-  bytes.set(value, AVP_HEADER_LENGTH);
-  return bytes;
+  view.setUint16(offset, (mandatory ? M_BIT : 0) | (hidden ? H_BIT : 0) | length);
+  view.setUint16(offset + 2, vendor);
+  view.setUint16(offset + 4, input.type);
+  return length;
+}
+
+function writeValue(view: DataView, at: number, format: AvpFormat, { value = null, type }: AvpInput): number {
+  if (typeof value === 'number') {
+    if (format === 'u16') view.setUint16(at, value);
+    else if (format === 'u32') view.setUint32(at, value);
+    else throw new TypeError(`AVP ${type}: a number does not fit its format`);
+    return format === 'u16' ? 2 : 4;
+  }
+  if (typeof value === 'string' && format === 'text' && value.length <= SHORT_TEXT) {
+    if (writeAscii(view, at, value)) return value.length;
+  }
+  const bytes = encodeValue(format, value, type);
+  const length = AVP_HEADER_LENGTH + bytes.length;
+  if (length > AVP_LENGTH_MAX) throw new RangeError(`AVP ${type}: ${length} bytes, at most ${AVP_LENGTH_MAX}`);
+  new Uint8Array(view.buffer, view.byteOffset + at, bytes.length).set(bytes);
+  return bytes.length;
+}
+
+/** False: there is something else in it. */
+function writeAscii(view: DataView, at: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80) return false;
+    view.setUint8(at + i, code);
+  }
+  return true;
 }
 
 function encodeValue(format: AvpFormat, value: AvpValue, type: number): Uint8Array {
@@ -180,12 +233,8 @@ function encodeValue(format: AvpFormat, value: AvpValue, type: number): Uint8Arr
   } else if (typeof value === 'string') {
     if (format === 'text' || format === 'octets') return encoder.encode(value);
   } else if (typeof value === 'number') {
-    const bytes = new Uint8Array(format === 'u16' ? 2 : 4);
-    const view = new DataView(bytes.buffer);
-    if (format === 'u16') view.setUint16(0, value);
-    else if (format === 'u32') view.setUint32(0, value);
-    else throw new TypeError(`AVP ${type}: a number does not fit its format`);
-    return bytes;
+    const bytes = new Uint8Array(4);
+    return bytes.slice(0, writeValue(new DataView(bytes.buffer), 0, format, { type, value }));
   } else if (typeof format === 'object' && 'fields' in format) {
     return encodeFields(format, value);
   }

@@ -3,7 +3,7 @@
  * an object (tests, engines). Nothing here runs per packet; the hot side reads with header.ts and observer.ts.
  */
 import type { Avp, AvpInput, AvpValue } from './avp.js';
-import { AVP_HEADER_LENGTH, checkAvp, decodeAvp, encodeAvp, isMessageType } from './avp.js';
+import { AVP_HEADER_LENGTH, AVP_LENGTH_MAX, checkAvp, decodeAvp, isMessageType, writeAvp } from './avp.js';
 import { AVP_MESSAGE_TYPE, avpDefinition } from './avp-table.js';
 import {
   CONTROL_HEADER_LENGTH,
@@ -87,26 +87,28 @@ export function missingAvps(message: L2tpMessage): number[] {
   return required.filter((type) => !message.avps.some((avp) => avp.vendor === 0 && avp.type === type && !avp.reserved));
 }
 
+/** Where messages are put together: one that is full, with an AVP of the greatest length behind it. */
+const scratch = new Uint8Array(MESSAGE_MAX + AVP_LENGTH_MAX + 1);
+const scratchView = new DataView(scratch.buffer);
+
 /** Bytes of a control message, exactly as long as they need be. Throws as `encodeAvp`, RangeError beyond 65,535 bytes. */
 export function buildMessage(input: L2tpMessageInput): Uint8Array<ArrayBuffer> {
-  const { type, vendor = 0, mandatory = true } = input;
-  const parts: Uint8Array[] = [];
+  const { type, vendor = 0, mandatory = true, tunnel = 0, session = 0, ns = 0, nr = 0 } = input;
+  let length = CONTROL_HEADER_LENGTH;
   if (type !== undefined) {
-    const value = new Uint8Array([type >> 8, type & 0xff]);
-    parts.push(encodeAvp({ type: AVP_MESSAGE_TYPE, vendor, mandatory, value }));
-    for (const avp of input.avps ?? []) parts.push(encodeAvp(avp));
+    length += writeAvp(scratchView, length, { type: AVP_MESSAGE_TYPE, vendor, mandatory, value: u16(type) });
+    for (const avp of input.avps ?? NO_AVPS) {
+      length += writeAvp(scratchView, length, avp);
+      if (length > MESSAGE_MAX) throw new RangeError(`L2TP message of ${length} bytes, at most ${MESSAGE_MAX}`);
+    }
   }
-  const length = parts.reduce((sum, part) => sum + part.length, CONTROL_HEADER_LENGTH);
-  if (length > MESSAGE_MAX) throw new RangeError(`L2TP message of ${length} bytes, at most ${MESSAGE_MAX}`);
-  const bytes = new Uint8Array(length);
-  const { tunnel = 0, session = 0, ns = 0, nr = 0 } = input;
-  let at = writeControlHeader(new DataView(bytes.buffer), 0, length, tunnel, session, ns, nr);
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  writeControlHeader(scratchView, 0, length, tunnel, session, ns, nr);
+  return scratch.slice(0, length);
 }
+
+const NO_AVPS: readonly AvpInput[] = [];
+/** A Message Type of any vendor has the format of the RFC's. */
+const u16 = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 0xff);
 
 /** One line: name, ids, sequence numbers, AVPs. Text of a peer is quoted and escaped; secrets are not shown. */
 export function formatMessage(message: L2tpMessage): string {
