@@ -42,7 +42,7 @@ export interface GenerateOptions {
   readonly json?: boolean;
 }
 
-const collect = (text: string, before: readonly string[] = []): string[] => [...before, ...text.split(',')];
+const list = (text: string): string[] => text.split(',');
 
 function methods(text: string): string[] {
   return text.split(',').map((word) => {
@@ -56,13 +56,13 @@ function methods(text: string): string[] {
 /** The options of the call generator; they mean nothing without `--generate`. */
 export function addGenerateOptions(command: Command): Command {
   const group = 'Call generator:';
-  const add = (flags: string, text: string, parse?: (text: string, before?: never) => unknown): void => {
+  const add = (flags: string, text: string, parse?: (text: string) => unknown): void => {
     const option = new Option(flags, text).helpGroup(group);
-    if (parse !== undefined) option.argParser(parse as (text: string) => unknown);
+    if (parse !== undefined) option.argParser(parse);
     command.addOption(option);
   };
   add('--generate', 'make calls instead of taking them: a load test of any LNS; needs no configuration file');
-  add('--lns <addresses>', 'ADDRESS[:PORT] of one or more LNSs, with commas', collect as never);
+  add('--lns <addresses>', 'ADDRESS[:PORT] of one or more LNSs, with commas', list);
   add('--tunnels <n>', 'tunnels (1)', wholeNumber(1, 60_000));
   add('--sessions <n>', 'sessions in all tunnels together (10)', wholeNumber(1, 1_000_000));
   add('--rate <n>', 'calls begun each second (100)', wholeNumber(1, 100_000));
@@ -75,12 +75,12 @@ export function addGenerateOptions(command: Command): Command {
   add('--secret <text>', 'secret of the tunnels; @FILE reads it from a file');
   add('--user <name>', '{n} becomes the number of the call (user{n})');
   add('--password <text>', 'of all users; @FILE reads it from a file');
-  add('--methods <names>', `how to prove oneself, best first: ${METHODS.join(',')}`, methods as never);
+  add('--methods <names>', `how to prove oneself, best first: ${METHODS.join(',')}`, methods);
   add('--mru <bytes>', 'MRU that is asked for (1500)', wholeNumber(128, 65_535));
   add('--ipv6', 'ask for IPv6 too');
   add('--called <number>', 'called number of the calls');
   add('--calling <number>', 'calling number of the calls');
-  add('--traffic <specs>', 'KIND[:LENGTH|:imix][@RATE] with commas, e.g. ping:64@1,pairs:imix@100', collect as never);
+  add('--traffic <specs>', 'KIND[:LENGTH|:imix][@RATE] with commas, e.g. ping:64@1,pairs:imix@100', list);
   add('--target <address>', 'IPv4 address that pings go to (the LNS’s end of each link)');
   add('--workers <n>', 'threads that read the sockets (1)', wholeNumber(1, 16));
   add('--json', 'one object instead of tables');
