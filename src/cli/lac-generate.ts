@@ -218,5 +218,5 @@ export function resultText(results: GeneratorResults, style: boolean): string {
       ),
     );
   }
-  return `${lines.join('\n')}${tables.join('\n')}`;
+  return `${lines.join('\n')}\n${tables.join('\n')}`;
 }
