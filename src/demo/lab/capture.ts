@@ -13,7 +13,20 @@ export class Capture {
 
   /** Resolves when frames are being taken. `filter` as for tcpdump: `udp port 1701`. */
   static async start(namespace: Namespace, device: string, file: string, filter = ''): Promise<Capture> {
-    const words = ['-i', device, '-U', '-s', '0', '-Z', 'root', '-w', file, ...filter.split(' ').filter(Boolean)];
+    // Without immediate mode the last frames wait in the kernel for a buffer to fill, and are lost at the end.
+    const words = [
+      '-i',
+      device,
+      '-U',
+      '--immediate-mode',
+      '-s',
+      '0',
+      '-Z',
+      'root',
+      '-w',
+      file,
+      ...filter.split(' ').filter(Boolean),
+    ];
     const daemon = namespace.start(`capture ${device}`, 'tcpdump', words);
     await daemon.waitForLine(/listening on/);
     return new Capture(file, daemon);

@@ -105,7 +105,7 @@ export class LabEndpoint {
     );
   }
 
-  /** Resolves when so many sessions are up. */
+  /** Resolves when so many sessions are up; 0: when there is none at all, not even one that is closing. */
   async untilSessions(count: number, timeoutMs = 30_000): Promise<SessionRow[]> {
     let last: SessionRow[] = [];
     return waitFor(
@@ -113,7 +113,7 @@ export class LabEndpoint {
       async () => {
         last = await this.sessions();
         const up = last.filter(({ state }) => state === 'up');
-        return up.length === count ? up : null;
+        return up.length === count && (count > 0 || last.length === 0) ? up : null;
       },
       timeoutMs,
       () => `${JSON.stringify(last.slice(0, 5))}\n${this.process.tail()}`,
