@@ -5,6 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { DesignatorError } from '../errors.js';
 import type { TunnelRow } from '../ops/appliance.js';
+import { AccessScene } from './access-scene.js';
 import { forwardTable, loadForwardBench } from './forward-cost.js';
 import { GUEST_SERVER, GUEST_VIP, GuestPair } from './guest-pair.js';
 import { LabAppliance } from './lab/appliance.js';
@@ -104,6 +105,7 @@ class Demo {
     await this.#crash();
     await this.#kill();
     await this.#end();
+    await this.#access();
     await this.#cost();
     if (this.options.keep) await this.#keep();
   }
@@ -298,6 +300,22 @@ class Demo {
       check(!existsSync(this.#appliance.socket), 'the control socket is left');
       return `SIGTERM: ended in ${seconds.toFixed(1)} s, nothing left on the host`;
     });
+  }
+
+  async #access(): Promise<void> {
+    const title = 'designator lac and designator lns';
+    const missing = missingPackages(this.options.env, GUESTS);
+    if (missing.length > 0) return this.#say.leftOut(title, `apt-get install ${missing.join(' ')} adds it`);
+    let sessions = '';
+    await this.#say.step(title, async () => {
+      const scene = await AccessScene.start(this.lab, this.options.self);
+      const { local, peer, ping } = await scene.call();
+      const replies = await ping(5);
+      check(replies === 5, `${replies} of 5 echo replies`);
+      sessions = await scene.lac.command('show', 'tunnels');
+      return `a customer's PPPoE (pppd in a guest) through our LAC to our LNS: ${local} pings ${peer}, 5 of 5`;
+    });
+    this.#say.block(sessions);
   }
 
   async #cost(): Promise<void> {
