@@ -12,6 +12,7 @@ export const ENDPOINT_COUNTERS: readonly (readonly [name: string, meaning: strin
   ['not-authorised', 'an SCCRQ of a peer for which there is no profile'],
   ['bad-request', 'an SCCRQ with an AVP that is wrong, missing, or mandatory and unknown'],
   ['half-open-limit', 'an SCCRQ while too many tunnels are being set up'],
+  ['half-open-dropped', 'a half-open tunnel without a sign of life that gave way to another request'],
   ['tunnel-limit', 'a tunnel that was not made because there are too many'],
   ['tie-won', 'an SCCRQ that lost against ours (Tie Breaker AVP)'],
   ['tie-lost', 'an SCCRQ of ours that lost against the peer’s'],

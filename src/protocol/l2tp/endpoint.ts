@@ -50,6 +50,8 @@ const ID_MAX = 0xffff;
 const REFUSALS_LIMIT = 1024;
 /** Seconds for which a packet may be on its way. */
 const STRAY_LIFE = 5;
+/** Seconds that a half-open tunnel has for a sign of life, however many others want its place. */
+const PATIENCE = 3;
 
 export class L2tpEndpoint {
   /** By the names of ENDPOINT_COUNTERS. */
@@ -72,7 +74,8 @@ export class L2tpEndpoint {
   readonly #due = new DueQueue<L2tpTunnel>();
   #touched: L2tpTunnel[] = [];
   #events: L2tpEvent[] = [];
-  #halfOpen = 0;
+  /** Of peers that dialled and have not connected yet, the oldest first. */
+  readonly #halfOpen = new Set<L2tpTunnel>();
 
   constructor(options: EndpointOptions) {
     this.#o = options;
@@ -261,10 +264,13 @@ export class L2tpEndpoint {
       for (const tunnel of tie.tunnels) redial(tunnel);
       return 'tie-equal';
     }
-    const limit = this.#halfOpen >= this.#halfOpenLimit ? 'half-open-limit' : 'tunnel-limit';
-    const tunnel = limit === 'half-open-limit' ? null : this.#newTunnel(from, false, full, 'requested');
-    if (tunnel === null) return this.#refuse(message, from, peerId, STOP_RESULT.error, ERROR_CODE.resources, limit);
-    this.#halfOpen++;
+    const room = this.#makeRoom(now);
+    const tunnel = room ? this.#newTunnel(from, false, full, 'requested') : null;
+    if (tunnel === null) {
+      const limit = room ? 'tunnel-limit' : 'half-open-limit';
+      return this.#refuse(message, from, peerId, STOP_RESULT.error, ERROR_CODE.resources, limit);
+    }
+    this.#halfOpen.add(tunnel);
     tunnel.request = bytes.slice();
     tunnel.requestKey = key;
     tunnel.replaces = known ?? null;
@@ -277,6 +283,19 @@ export class L2tpEndpoint {
     }
     receiveRequest(tunnel, message);
     return 'taken';
+  }
+
+  /**
+   * Room for one more that is half open. Under a flood of requests from addresses that nobody answers at, the oldest that
+   * has shown no sign of life gives way: whoever is really there has connected long before.
+   */
+  #makeRoom(now: number): boolean {
+    if (this.#halfOpen.size < this.#halfOpenLimit) return true;
+    const [oldest] = this.#halfOpen;
+    if (oldest === undefined || now - oldest.requestedAt < PATIENCE || oldest.delivery.idle) return false;
+    this.counters['half-open-dropped']++;
+    oldest.close('silence', 0, 0, '');
+    return true;
   }
 
   /**
@@ -327,8 +346,7 @@ export class L2tpEndpoint {
   #moved(tunnel: L2tpTunnel, from: TunnelState): void {
     const { state } = tunnel;
     if (from === 'wait-reply') this.#ties.remove(tunnel);
-    if (!tunnel.ours && (from === 'wait-connect' || (from === 'requested' && state !== 'wait-connect')))
-      this.#halfOpen--;
+    if (from === 'wait-connect' || (from === 'requested' && state !== 'wait-connect')) this.#halfOpen.delete(tunnel);
     if (state === 'established' && tunnel.replaces !== null) {
       // The peer gives the same id to a new tunnel, and has proved that it is the peer: it knows nothing of the old one.
       if (this.#all.get(tunnel.replaces.localId) === tunnel.replaces) tunnel.replaces.close('replaced', 0, 0, '');

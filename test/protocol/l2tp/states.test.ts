@@ -206,6 +206,24 @@ describe('what an SCCRQ may not be', () => {
     expect(scripted.endpoint.open(LNS, {}, 0)).toBeNull();
   });
 
+  test('one of a flood: the oldest that shows no sign of life gives way, one that does stays', () => {
+    const scripted = new Scripted({}, { limits: { halfOpen: 2 } });
+    const dial = (port: number): string => {
+      scripted.ns = 0;
+      return scripted.say({ type: M.SCCRQ, tunnel: 0, nr: 0, avps: start() }, { ...LAC, port });
+    };
+    expect([dial(1), dial(2), dial(3)]).toEqual(['taken', 'taken', 'half-open-limit']);
+    scripted.pass(4);
+    expect([dial(3), dial(4), dial(5)]).toEqual(['taken', 'taken', 'half-open-limit']);
+    expect(scripted.endpoint.counters['half-open-dropped']).toBe(2);
+    expect(down(scripted)).toMatchObject({ by: 'silence' });
+    for (const { localId, peer } of [...scripted.endpoint.tunnels.values()]) {
+      scripted.receive(buildMessage({ tunnel: localId, ns: 1, nr: 1 }), peer);
+    }
+    scripted.pass(4);
+    expect(dial(6)).toBe('half-open-limit');
+  });
+
   test('without an id: nobody could be answered', () => {
     const scripted = new Scripted();
     const avps = [...without(9), { type: 9, value: 0 }];
