@@ -283,10 +283,11 @@ export class Subscribers {
     const { batch } = this.#options;
     for (let round = 0; round < ROUNDS && subscriber.link !== null; round++) {
       const { link } = subscriber;
-      const events = link.events();
-      for (const event of events) this.#linkEvent(subscriber, event, now);
+      // What is due may end the link without a frame: its events are asked for after its frames.
       const frames = link.output(now);
       for (const frame of frames) batch.ppp(subscriber.slot, frame);
+      const events = link.events();
+      for (const event of events) this.#linkEvent(subscriber, event, now);
       if (events.length === 0 && frames.length === 0) break;
     }
     this.#schedule(subscriber);
