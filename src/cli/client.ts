@@ -4,6 +4,7 @@ import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { isMap, parseDocument } from 'yaml';
+import { DEFAULT_SOCKETS, roleOf } from '../config/role-of.js';
 import { DesignatorError, type ErrorCode } from '../errors.js';
 import type { CliContext } from './context.js';
 
@@ -42,7 +43,7 @@ export function withTarget(command: Command): Command {
 }
 
 /**
- * The socket of the target. Of a configuration file only `control.socket` is read: a file that is being edited, with an
+ * The socket of the target. Of a configuration file only `control.socket` is read, or whose file it is: a file that is being edited, with an
  * error elsewhere, still leads to the process that runs. Errors: TD_CONFIG the file cannot be read or is no YAML map.
  */
 export function socketOf(target: Target, cwd: string): string {
@@ -65,7 +66,8 @@ export function socketOf(target: Target, cwd: string): string {
     throw new DesignatorError('TD_CONFIG', `${target.config} is no configuration file`, { file: target.config });
   }
   const socket = document.getIn(['control', 'socket']);
-  return typeof socket === 'string' && socket !== '' ? resolve(cwd, socket) : DEFAULT_SOCKET;
+  if (typeof socket === 'string' && socket !== '') return resolve(cwd, socket);
+  return DEFAULT_SOCKETS[roleOf(document.toJS())] ?? DEFAULT_SOCKET;
 }
 
 export type Query = Readonly<Record<string, string | number | undefined>>;

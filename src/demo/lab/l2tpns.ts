@@ -46,8 +46,11 @@ export class L2tpns {
     mkdirSync(etc, { recursive: true });
     const users = [user, ...moreUsers].map(([name, password]) => ({ name, password }));
     new FreeRadius(lab, namespace, `${label}-radius`, { secret: RADIUS_SECRET, users });
-    writeFileSync(join(etc, 'ip_pool'), `${network}
-`);
+    writeFileSync(
+      join(etc, 'ip_pool'),
+      `${network}
+`,
+    );
     writeFileSync(join(etc, 'users'), '');
     const lines = [
       `set debug ${debug}`,

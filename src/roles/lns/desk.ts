@@ -15,6 +15,7 @@ import type {
   TableFilter,
 } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
+import { ENDPOINT_COUNTERS } from '../../protocol/l2tp/counters.js';
 import { PPP_DISCARDS } from '../../protocol/ppp/counters.js';
 import { formatWords } from '../../wire/address.js';
 import type { Lns, TunnelNote } from './lns.js';
@@ -22,6 +23,7 @@ import { REFUSALS } from './lns-counters.js';
 import type { Subscriber } from './subscriber.js';
 
 const SLICE = 256;
+const MEANINGS = new Map(ENDPOINT_COUNTERS);
 
 export class LnsDesk implements Endpoint {
   readonly role = 'lns';
@@ -166,9 +168,9 @@ export class LnsDesk implements Endpoint {
     const lns = this.#lns;
     if (!lns.started) return [];
     const control = [...lns.loop.refused].map(([reason, packets]) => ({
-      reason: `control-${reason}`,
+      reason: reason.startsWith('l2tp-') ? reason : `control-${reason}`,
       packets,
-      description: 'a control message that the L2TP engine did not take',
+      description: MEANINGS.get(reason) ?? 'a control message that the L2TP engine did not take',
     }));
     const ppp = PPP_DISCARDS.map(([name, description]) => ({
       reason: `ppp-${name}`,
@@ -193,10 +195,10 @@ export class LnsDesk implements Endpoint {
       count,
       description: 'sessions that ended for this reason',
     }));
-    const engine = Object.entries(lns.l2tp.counters).map(([name, count]) => ({
-      counter: name.startsWith('l2tp-') ? name : `l2tp-${name}`,
-      count,
-      description: 'of the L2TP engine',
+    const engine = ENDPOINT_COUNTERS.map(([name, description]) => ({
+      counter: name.startsWith('l2tp-') ? name : `control-${name}`,
+      count: lns.l2tp.counters[name] ?? 0,
+      description,
     }));
     return [
       { counter: 'calls', count: counters.calls, description: 'calls that peers asked for' },
