@@ -14,6 +14,7 @@ const ADAPTERS = [
   'kernel-ppp',
   'l2tpns',
   'identities',
+  'take-over',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**

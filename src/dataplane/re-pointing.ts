@@ -25,6 +25,7 @@ import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import type { FloatingPorts } from './floating-ports.js';
 import type { Heirs } from './heirs.js';
+import { Lingering } from './lingering.js';
 import type { Offload } from './offload.js';
 import type { PlanServer } from './plan.js';
 import type { TunnelStore } from './tunnel-store.js';
@@ -41,6 +42,8 @@ export interface RePointOrder {
   readonly heir: number;
   /** Ids that the server assigned; none: all. */
   readonly ranges: readonly { readonly low: number; readonly high: number }[];
+  /** Seconds in which packets of the old server still pass: it has given its tunnels away and some are on their way. */
+  readonly grace?: number;
 }
 
 export interface RePointed {
@@ -71,17 +74,25 @@ export class RePointing {
   readonly #jobs: Job[] = [];
   readonly #key = new Int32Array(KEY_WORDS + 1);
   #done: RePointed[] = [];
+  readonly #lingering: Lingering;
 
   constructor(parts: RePointingParts) {
     this.#p = parts;
+    this.#lingering = new Lingering(parts.store.memory, parts.store.table);
   }
 
   order(order: RePointOrder): void {
     if (!this.#jobs.some((job) => job.order.id === order.id)) this.#jobs.push({ order, cursor: 0, moved: 0, left: 0 });
   }
 
+  /** There is something to do without waiting for traffic. */
   get running(): boolean {
     return this.#jobs.length > 0;
+  }
+
+  /** Once a turn: what has stayed long enough goes. */
+  settle(now: number): void {
+    this.#lingering.settle(now, Math.floor(now * 1000) | 0);
   }
 
   /** Orders that have been done since it was asked last. */
@@ -92,7 +103,7 @@ export class RePointing {
   }
 
   /** Once a turn while `running`. True: an order is done that has moved tunnels, so that they may be offloaded again. */
-  step(directory: Directory, nowMs: number): boolean {
+  step(directory: Directory, now: number): boolean {
     const [job] = this.#jobs;
     if (job === undefined) return false;
     const { store, ageing } = this.#p;
@@ -110,7 +121,7 @@ export class RePointing {
         continue;
       if (!ageing.owns(record)) continue;
       moves--;
-      if (this.#move(record, heir, nowMs)) job.moved++;
+      if (this.#move(record, heir, now, order.grace ?? 0)) job.moved++;
       else job.left++;
     }
     if (job.cursor < count && heir !== null) return false;
@@ -119,11 +130,11 @@ export class RePointing {
     return job.moved > 0;
   }
 
-  #move(record: number, heir: PlanServer, nowMs: number): boolean {
+  #move(record: number, heir: PlanServer, now: number, grace: number): boolean {
     const { store, offload, statistics } = this.#p;
     // The entries change in several words: meanwhile the XDP program must not read them.
     offload.withdraw(record);
-    if (!this.#moveReverse(record, heir, nowMs)) {
+    if (!this.#moveReverse(record, heir, now, grace)) {
       statistics[COUNTER.takeOversLeft]++;
       return false;
     }
@@ -149,9 +160,10 @@ export class RePointing {
     return true;
   }
 
-  /** What comes from the heir is the tunnel's, and what comes from the old server no longer is. */
-  #moveReverse(record: number, heir: PlanServer, nowMs: number): boolean {
+  /** What comes from the heir is the tunnel's, and what comes from the old server no longer is, or not for long. */
+  #moveReverse(record: number, heir: PlanServer, now: number, grace: number): boolean {
     const { store } = this.#p;
+    const nowMs = Math.floor(now * 1000) | 0;
     const { table, memory } = store;
     const half = store.word(record, RECORD.entryHalfOpen) - 1;
     if (half >= 0 && (table.keyWord(half, KEY_WORDS - 1) & 0xff) === TABLE_REVERSE_HALF_OPEN)
@@ -165,7 +177,9 @@ export class RePointing {
     key[KEY_WORDS - 1] = tag;
     const occupant = table.find(key, 0);
     if (occupant >= 0) {
-      if (store.state(table.recordOf(occupant)) !== RECORD_STATE.closing) return false;
+      // Its own is one that lingers: the tunnel comes back before the packets that were on their way are gone.
+      const other = table.recordOf(occupant);
+      if (other !== record && store.state(other) !== RECORD_STATE.closing) return false;
       store.detach(occupant, nowMs);
     }
     const flags = table.flagsOf(old) & ~FLAG_OFFLOADED;
@@ -176,7 +190,8 @@ export class RePointing {
     addWide(memory.entries, slot * ENTRY_WORDS + ENTRY.packets, table.packets(old));
     addWide(memory.entries, slot * ENTRY_WORDS + ENTRY.bytes, table.bytes(old));
     memory.records[record * RECORD_WORDS + RECORD.entryReverse] = slot + 1;
-    table.remove(old, nowMs);
+    table.setFlags(old, flags);
+    if (grace === 0 || !this.#lingering.add(old, now + grace)) table.remove(old, nowMs);
     return true;
   }
 

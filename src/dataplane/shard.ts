@@ -229,8 +229,9 @@ export class Shard {
       this.#lastSecond = second;
       if (this.#directory !== null) this.#ageing.advance(second, Math.floor(seconds * 1000) | 0);
     }
+    this.#rePointing.settle(seconds);
     if (this.#rePointing.running && this.#directory !== null) {
-      const moved = this.#rePointing.step(this.#directory, Math.floor(seconds * 1000) | 0);
+      const moved = this.#rePointing.step(this.#directory, seconds);
       if (moved && this.#offload.enabled) this.#review.restart();
     }
     if (this.#offload.missed && !this.#review.running && this.#offload.waiting < OFFLOAD_WAITING_LIMIT / 2) {

@@ -152,6 +152,43 @@ describe('an established tunnel', () => {
   });
 });
 
+describe('a server that gives its tunnels away', () => {
+  const giveAway = (h: Harness, from: string, to: string): void => {
+    h.tell({
+      type: 're-point',
+      order: { id: nextId++, server: indexOf(h, from), heir: indexOf(h, to), ranges: [], grace: 1 },
+    });
+    h.settle();
+  };
+
+  test('is heard for a moment longer, for what was on its way, and then no more', () => {
+    const h = harness();
+    connect(h);
+    giveAway(h, 'lns1', 'lns2');
+    expect(answer(h, SERVER_1).sent.map(endsOf)).toEqual([
+      { src: `${VIP}:1701`, dst: `${CLIENT}:1701`, port: PORT_OUTSIDE },
+    ]);
+    expect(answer(h, SERVER_2).sent).toHaveLength(1);
+    h.at(h.now + 1);
+    expect(answer(h, SERVER_1).sent).toEqual([]);
+    expect(h.drops()).toEqual({ 'taken-over': 1 });
+    expect(brokenInvariants(h.memory)).toEqual([]);
+  });
+
+  test('may get them back in that moment', () => {
+    const h = harness();
+    connect(h);
+    giveAway(h, 'lns1', 'lns2');
+    giveAway(h, 'lns2', 'lns1');
+    expect(h.count('takeOversLeft')).toBe(0);
+    expect(answer(h, SERVER_1).sent).toHaveLength(1);
+    h.at(h.now + 1);
+    expect(answer(h, SERVER_1).sent).toHaveLength(1);
+    expect(answer(h, SERVER_2).sent).toEqual([]);
+    expect(brokenInvariants(h.memory)).toEqual([]);
+  });
+});
+
 describe('what does not move', () => {
   test('a request without an answer, and a tunnel that ends', () => {
     const h = harness();

@@ -47,6 +47,8 @@ export interface TakeOverMemory {
 
 /** Orders that shards are at, at once. */
 export const WORKING_LIMIT = 64;
+/** What a server that has given its tunnels away had sent before still reaches the clients for so long. */
+const GRACE_SECONDS = 1;
 /** Answers owed for one order: the last ones that asked. */
 const ASKERS_LIMIT = 8;
 /** Done orders remembered, for `show`. */
@@ -200,7 +202,8 @@ export class TakeOverDesk {
 
   #begin(order: TakeOverOrder, server: DeskServer, heir: DeskServer, pair: Pair, reply: Reply): void {
     const id = this.#nextId++;
-    const rePoint = { id, server: server.index, heir: heir.index, ranges: order.ranges };
+    const grace = order.kind === 'yield' ? GRACE_SECONDS : 0;
+    const rePoint = { id, server: server.index, heir: heir.index, ranges: order.ranges, grace };
     const pending = new Set(this.#world.shards());
     const askers = [{ order, reply }];
     const work: Work = { id, order, rePoint, at: this.#world.now(), pending, askers, moved: 0, left: 0 };

@@ -78,7 +78,7 @@ describe('a claim', () => {
     const d = desk();
     expect(d.order({ ...CLAIM, ranges: [{ low: 1, high: 9 }] })).toBeNull();
     expect(d.sent).toEqual(
-      [0, 1].map((shard) => [shard, { id: 1, server: 0, heir: 1, ranges: [{ low: 1, high: 9 }] }]),
+      [0, 1].map((shard) => [shard, { id: 1, server: 0, heir: 1, ranges: [{ low: 1, high: 9 }], grace: 0 }]),
     );
     expect([d.alive, d.dead]).toEqual([[1], [0]]);
     expect(d.desk.rows()).toMatchObject([{ state: 'working', server: 'lns1', heir: 'lns2', kind: 'claim' }]);
