@@ -60,6 +60,11 @@ const EARLY_LIMIT = 8;
 /** Results of a CDN that say that others may have what this LNS lacks. */
 const LACKS: readonly number[] = [CALL_RESULT.temporaryLack, CALL_RESULT.permanentLack, CALL_RESULT.busy];
 const FRAMING_SYNCHRONOUS = 1;
+/**
+ * After its PADS a client takes a moment to listen, and a Configure-Request that nobody hears costs the three seconds of the
+ * restart timer; so LCP begins with the client's first frame, or after this.
+ */
+const LISTEN_SECONDS = 1;
 
 export class CallDesk {
   /** Why calls ended, and how often. */
@@ -122,7 +127,10 @@ export class CallDesk {
     for (let call = this.#due.take(now); call !== null; call = this.#due.take(now)) {
       if (call.deadline <= now)
         this.end(call, `no tunnel in time${call.failure === '' ? '' : `: ${call.failure}`}`, now);
-      else if (call.link !== null) this.#settleLink(call, call.link, now);
+      else if (call.link !== null) {
+        if (call.link.phase === 'dead') call.link.start(now);
+        this.#settleLink(call, call.link, now);
+      }
     }
     this.#settle(now);
   }
@@ -182,14 +190,15 @@ export class CallDesk {
   /** Acts produce events and frames; all of them leave in this turn. */
   #settle(now: number): void {
     for (;;) {
+      // The PADS leaves before the first frame of its session does.
+      for (const { port, bytes } of this.#access.output()) this.#plane.batch.frame(port.index, bytes);
       const events = this.#access.events();
+      if (events.length === 0) return;
       for (const event of events) {
         if (event.type === 'opened') this.#opened(event.session, now);
         else this.#closedByClient(event.session, event.message, now);
       }
-      if (events.length === 0) break;
     }
-    for (const { port, bytes } of this.#access.output()) this.#plane.batch.frame(port.index, bytes);
   }
 
   #opened(session: PppoeSession, now: number): void {
@@ -218,8 +227,7 @@ export class CallDesk {
     this.#due.set(call, call.deadline);
     if (isRelay) return this.#choose(call, now);
     call.link = new PppLink(this.#pppOptions(session));
-    call.link.start(now);
-    this.#settleLink(call, call.link, now);
+    this.#due.set(call, Math.min(call.deadline, now + LISTEN_SECONDS));
   }
 
   #closedByClient(session: PppoeSession, message: string | null, now: number): void {
@@ -261,6 +269,7 @@ export class CallDesk {
 
   #fromClient(call: LacCall, bytes: Uint8Array, now: number): void {
     if (call.link !== null) {
+      if (call.link.phase === 'dead') call.link.start(now);
       call.link.receive(bytes, now);
       return this.#settleLink(call, call.link, now);
     }
