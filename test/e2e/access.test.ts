@@ -1,17 +1,19 @@
 /**
- * The whole way of a call: a customer's kernel over PPPoE, our LAC, which FreeRADIUS tells the tunnel, our LNS, which it tells
- * the subscriber. tshark, which nobody here wrote, reads every frame of it.
+ * The whole way of a call: a customer's kernel over PPPoE, our LAC, which FreeRADIUS tells the tunnel, our LNS over IPv6, which
+ * it tells the subscriber. A neighbour's realm leads to xl2tpd. tshark, which nobody here wrote, reads every frame of it.
  */
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { Capture, type DissectedFrame, dissect } from '../../src/demo/lab/capture.js';
 import { FreeRadius } from '../../src/demo/lab/freeradius.js';
+import { startKernelServer } from '../../src/demo/lab/kernel-ppp.js';
 import type { Lab } from '../../src/demo/lab/lab.js';
 import type { Namespace } from '../../src/demo/lab/namespace.js';
 import { GUESTS, RADIUS } from '../../src/demo/lab/packages.js';
 import { PppoeClient, preparePppoe } from '../../src/demo/lab/pppoe-client.js';
 import { Guest } from '../../src/demo/lab/uml.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
+import type { LacTunnelRow } from '../../src/ops/endpoint.js';
 import { buildDigestRequest, isAuthenticResponse } from '../../src/wire/radius.js';
 import { ATTRIBUTE, RADIUS_CODE } from '../../src/wire/radius-attributes.js';
 import { textAttribute } from '../../src/wire/radius-values.js';
@@ -20,6 +22,8 @@ import { UdpAgent } from '../helpers/udp-agent.js';
 
 const LAC = '192.0.2.10';
 const LNS = '192.0.2.1';
+const LNS6 = '2001:db8:2::1';
+const XL2TPD = '192.0.2.3';
 const AAA = '192.0.2.5';
 const MAC = '02:00:00:00:00:07';
 const RADIUS_SECRET = 'radius secret';
@@ -31,11 +35,16 @@ const USERS = [
     password: 'realm',
     reply: [
       'Tunnel-Type:1 = L2TP',
-      'Tunnel-Medium-Type:1 = IPv4',
-      `Tunnel-Server-Endpoint:1 = "${LNS}"`,
+      'Tunnel-Medium-Type:1 = IPv6',
+      `Tunnel-Server-Endpoint:1 = "${LNS6}"`,
       `Tunnel-Password:1 = "${TUNNEL_SECRET}"`,
       'Tunnel-Assignment-Id:1 = "one"',
     ],
+  },
+  {
+    name: 'other.example',
+    password: 'realm',
+    reply: ['Tunnel-Type = L2TP', 'Tunnel-Medium-Type = IPv4', `Tunnel-Server-Endpoint = "${XL2TPD}"`],
   },
   {
     name: 'alice@isp.example',
@@ -77,23 +86,25 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
       await lab.namespace('aaa'),
     ];
     await lab.plug(line, lacHost, 'eth1', [], { checksums: false });
-    await lab.plug(core, lacHost, 'eth0', [`${LAC}/24`]);
-    await lab.plug(core, lnsHost, 'eth0', [`${LNS}/24`]);
+    await lab.plug(core, lacHost, 'eth0', [`${LAC}/24`, '2001:db8:2::10/64']);
+    await lab.plug(core, lnsHost, 'eth0', [`${LNS}/24`, `${LNS6}/64`]);
     await lab.plug(core, aaaHost, 'eth0', [`${AAA}/24`]);
     const guest = await Guest.start(lab, line, 'cpe', { mac: MAC });
+    const other = await Guest.start(lab, core, 'xl2tpd', { mac: '02:00:00:00:00:08' });
     const aaa = new FreeRadius(lab, aaaHost, 'radius', { address: AAA, secret: RADIUS_SECRET, users: USERS });
     await aaa.ready();
     const radius = (nasIdentifier: string) => ({ servers: [{ address: AAA, secret: RADIUS_SECRET }], nasIdentifier });
     const dynamic = { listen: `${LNS}:3799`, clients: [{ from: AAA, secret: RADIUS_SECRET }] };
     const lns = await startLns(lab, lnsHost, {
       name: 'lns1',
-      listen: LNS,
+      listen: [LNS, LNS6],
       tunnels: { secret: TUNNEL_SECRET },
       pools: [{ name: 'home', ipv4: '10.64.0.0/24' }],
       radius: { ...radius('lns1'), dynamic },
     });
     const lac = await startLac(lab, lacHost, {
       name: 'lac1',
+      listen: ['0.0.0.0:1701', '[::]:1701'],
       pppoe: { interfaces: 'eth1' },
       lns: [{ name: 'unused', address: '192.0.2.77' }],
       choose: ['radius'],
@@ -106,11 +117,18 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
       await Capture.start(line.namespace, 'tcpe', files[0]),
       await Capture.start(lacHost, 'eth0', files[1], 'udp'),
     ];
-    await preparePppoe(guest);
+    const network = [`addr add ${XL2TPD}/24 dev eth0`];
+    await Promise.all([preparePppoe(guest), startKernelServer(other, { network, pool: '10.50.9' })]);
 
     const client = await PppoeClient.dial(guest, { user: 'alice@isp.example', password: 's3cret' });
     expect(await client.connected()).toEqual({ local: '10.64.0.77', peer: '10.64.0.1' });
     for (const size of [56, 1400]) expect(await client.ping('10.64.0.1', 5, size)).toBe(5);
+    const neighbour = await PppoeClient.dial(guest, { user: 'bob@other.example', password: 's3cret', unit: 1 });
+    expect(await neighbour.connected()).toEqual({ local: '10.50.9.100', peer: '10.50.9.1' });
+    expect(await neighbour.ping('10.50.9.1', 5, 1000)).toBe(5);
+    const farEnds = (await lac.tunnels<LacTunnelRow>()).map(({ farEndAddress }) => farEndAddress);
+    expect(farEnds.sort()).toEqual([XL2TPD, LNS6]);
+    await neighbour.hangUp();
     const [[here], [there]] = [await lac.untilSessions(1), await lns.untilSessions(1)];
     expect([here.user, there.user]).toEqual(['alice@isp.example', 'alice@isp.example']);
     expect([here.tunnelId, here.sessionId]).toEqual([there.peerTunnelId, there.peerSessionId]);

@@ -4,7 +4,8 @@ import type { Guest } from './uml.js';
 import { waitFor } from './wait.js';
 
 const USER = 'alice';
-const SECRETS = `${USER} * s3cret *\n`;
+/** Whoever comes has this password. */
+const SECRETS = '* * s3cret *\n';
 /** Of CHAP (RFC 1994) and IPCP over a loaded machine. */
 const PPP_MS = 30_000;
 
