@@ -58,7 +58,7 @@ describeLab('take-over by the designator', [], (open) => {
       }),
     );
     [hasty, peers, client] = await Promise.all([
-      TakeOverPeer.start(net.servers[1], settings('lns2', 'lns1', { giveUp: '300ms' })),
+      TakeOverPeer.start(net.servers[1], settings('lns2', 'lns1', { giveUp: '500ms' })),
       Promise.all([
         TakeOverPeer.start(net.servers[0], settings('lns1', 'lns2')),
         TakeOverPeer.start(net.servers[1], settings('lns2', 'lns1')),
