@@ -1,6 +1,6 @@
 /** How this end deals with one peer. What is absent has the default that TUNNEL_DEFAULTS names. */
 import type { AvpInput } from '../../tunnels/l2tp/avp.js';
-import type { ReliableOptions } from './reliable-delivery.js';
+import { RELIABLE_DEFAULTS, type ReliableOptions } from './reliable-delivery.js';
 
 /** Which AVPs go out hidden (RFC 2661 §4.3); needs a secret. `private`: numbers, names and answers of subscribers. */
 export type Hiding = 'none' | 'private' | 'all';
@@ -17,7 +17,7 @@ export interface TunnelProfile {
   readonly window?: number;
   /** Seconds without anything from the peer until a Hello; 0: never. */
   readonly helloInterval?: number;
-  /** Repetition of control messages. */
+  /** Repetition of control messages; here up to 4,096 may wait to be sent. */
   readonly reliable?: ReliableOptions;
   /** Seconds that a tunnel or a call may take from its first message until it stands. */
   readonly setupTimeout?: number;
@@ -39,10 +39,11 @@ export type FullTunnelProfile = Required<Omit<TunnelProfile, 'secret' | 'authent
   readonly authenticate: boolean;
   /** Empty: that of the endpoint. */
   readonly hostName: string;
-  readonly reliable: ReliableOptions;
+  readonly reliable: Required<ReliableOptions>;
 };
 
 const BOTH = 3;
+const QUEUE_LIMIT = 4096;
 export const TUNNEL_DEFAULTS = {
   hide: 'none',
   hostName: '',
@@ -59,17 +60,32 @@ export const TUNNEL_DEFAULTS = {
 const encoder = new TextEncoder();
 const NO_AVPS: readonly AvpInput[] = [];
 
-/** The profile with every default in it. An empty secret is none. */
+const COMPLETED = new WeakMap<TunnelProfile, FullTunnelProfile>();
+
+/** The profile with every default in it, one object for all tunnels of one profile. An empty secret is none. */
 export function completeProfile(profile: TunnelProfile): FullTunnelProfile {
+  const known = COMPLETED.get(profile);
+  if (known !== undefined) return known;
+  const full = complete(profile);
+  COMPLETED.set(profile, full);
+  return full;
+}
+
+function complete(profile: TunnelProfile): FullTunnelProfile {
   const { secret = null, authenticate } = profile;
   const bytes = typeof secret === 'string' ? encoder.encode(secret) : secret;
   const known = bytes === null || bytes.length === 0 ? null : bytes;
   return {
     ...TUNNEL_DEFAULTS,
-    reliable: {},
     avps: NO_AVPS,
-    ...profile,
+    ...given(profile),
+    reliable: { ...RELIABLE_DEFAULTS, queueLimit: QUEUE_LIMIT, ...given(profile.reliable ?? {}) },
     secret: known,
     authenticate: known !== null && authenticate !== false,
   };
+}
+
+/** Without what is there and undefined: that is absent too. */
+function given<T extends object>(object: T): T {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
 }

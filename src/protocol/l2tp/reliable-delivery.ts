@@ -20,6 +20,8 @@ export interface ReliableOptions {
   readonly queueLimit?: number;
 }
 
+export const RELIABLE_DEFAULTS: Required<ReliableOptions> = { firstWait: 1, longestWait: 8, tries: 6, queueLimit: 64 };
+
 /** Numbers with which another process left off. */
 export interface DeliveryState {
   readonly ns: number;
@@ -48,10 +50,16 @@ export function notAfter(a: number, b: number): boolean {
 
 /** Seconds from the first sending of a message until its sender gives up. */
 export function fullCycle(options: ReliableOptions = {}): number {
-  const { firstWait = 1, longestWait = 8, tries = 6 } = options;
+  const { firstWait, longestWait, tries } = { ...RELIABLE_DEFAULTS, ...options };
   let sum = 0;
   for (let n = 0; n < tries; n++) sum += Math.min(firstWait * 2 ** n, longestWait);
   return sum;
+}
+
+/** Then many connections can share the object. */
+function isComplete(options: ReliableOptions): options is Required<ReliableOptions> {
+  const { firstWait, longestWait, tries, queueLimit } = options;
+  return firstWait !== undefined && longestWait !== undefined && tries !== undefined && queueLimit !== undefined;
 }
 
 interface Outgoing {
@@ -87,7 +95,7 @@ export class ReliableDelivery {
   #flying = 0;
   #retryAt = Number.POSITIVE_INFINITY;
   /** The peer's messages that came before their turn, by Ns. */
-  readonly #held = new Map<number, Held>();
+  #held: Map<number, Held> | null = null;
   #heldSince = Number.POSITIVE_INFINITY;
   /** After adoption: where the peer really is, is not known yet. */
   #settlingNs = false;
@@ -99,7 +107,7 @@ export class ReliableDelivery {
 
   /** `ownWindow`: the Receive Window Size that the peer is told. */
   constructor(options: ReliableOptions = {}, ownWindow = DEFAULT_WINDOW) {
-    this.#o = { firstWait: 1, longestWait: 8, tries: 6, queueLimit: 64, ...options };
+    this.#o = isComplete(options) ? options : { ...RELIABLE_DEFAULTS, ...options };
     this.#ownWindow = ownWindow;
   }
 
@@ -211,18 +219,20 @@ export class ReliableDelivery {
   /** Keeps a message that came early, as far as the window goes that the peer was told. False: not kept. */
   hold(ns: number, bytes: Uint8Array, now: number): boolean {
     if (((ns - this.#nr) & 0xffff) >= this.#ownWindow) return false;
+    this.#held ??= new Map();
     this.#held.set(ns, { bytes: bytes.slice(), since: now });
     return true;
   }
 
   /** The held message whose turn has come, if there is one; it is 'new' now. */
   next(now: number): Uint8Array | undefined {
-    if (this.#held.size === 0) return undefined;
-    if (this.#settlingNr && now >= this.#heldSince + SETTLE_WITHIN) this.#skipToHeld();
-    const held = this.#held.get(this.#nr);
+    const all = this.#held;
+    if (all === null) return undefined;
+    if (this.#settlingNr && now >= this.#heldSince + SETTLE_WITHIN) this.#skipTo(all.keys());
+    const held = all.get(this.#nr);
     if (held === undefined) return undefined;
-    this.#held.delete(this.#nr);
-    if (this.#held.size === 0) this.#heldSince = Number.POSITIVE_INFINITY;
+    all.delete(this.#nr);
+    if (all.size === 0) this.#dropHeld();
     if (now - held.since > HELD_LIFE) return undefined;
     this.#settlingNr = false;
     this.#nr = (this.#nr + 1) & 0xffff;
@@ -230,14 +240,14 @@ export class ReliableDelivery {
     return held.bytes;
   }
 
-  #skipToHeld(): void {
+  #skipTo(numbers: Iterable<number>): void {
     let least = 0xffff;
-    for (const ns of this.#held.keys()) least = Math.min(least, (ns - this.#nr) & 0xffff);
+    for (const ns of numbers) least = Math.min(least, (ns - this.#nr) & 0xffff);
     this.#nr = (this.#nr + least) & 0xffff;
   }
 
   #dropHeld(): void {
-    this.#held.clear();
+    this.#held = null;
     this.#heldSince = Number.POSITIVE_INFINITY;
   }
 

@@ -125,7 +125,7 @@ export class L2tpTunnel implements Due {
   }
 
   #newDelivery(): ReliableDelivery {
-    return new ReliableDelivery({ queueLimit: 4096, ...this.profile.reliable }, this.profile.window);
+    return new ReliableDelivery(this.profile.reliable, this.profile.window);
   }
 
   /** By local id. */

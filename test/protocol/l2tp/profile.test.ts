@@ -8,6 +8,17 @@ describe('a profile', () => {
     expect(completeProfile({})).toMatchObject({ secret: null, authenticate: false, helloInterval: 60, hide: 'none' });
   });
 
+  test('what is there and undefined is absent; one profile is completed once', () => {
+    const profile = { helloInterval: undefined, secret: undefined, reliable: { tries: undefined, firstWait: 2 } };
+    const full = completeProfile(profile);
+    expect(full).toMatchObject({
+      helloInterval: 60,
+      secret: null,
+      reliable: { firstWait: 2, tries: 6, queueLimit: 4096 },
+    });
+    expect(completeProfile(profile)).toBe(full);
+  });
+
   test('with a secret challenges, unless it is told not to', () => {
     expect(completeProfile({ secret: 'ä' })).toMatchObject({ secret: Uint8Array.of(0xc3, 0xa4), authenticate: true });
     expect(completeProfile({ secret: 'x', authenticate: false }).authenticate).toBe(false);
