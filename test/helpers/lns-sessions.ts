@@ -3,7 +3,7 @@
  * table in plain memory, under a clock of the test's. Nothing is lost on the way; `step` runs until nobody has anything
  * to say.
  */
-import { parseLnsConfig } from '../../src/config/lns.js';
+import { type LnsConfig, parseLnsConfig } from '../../src/config/lns.js';
 import { parseUsers, type User } from '../../src/config/users.js';
 import { planeLayout } from '../../src/flow/session-layout.js';
 import { SessionTable } from '../../src/flow/session-table.js';
@@ -55,10 +55,12 @@ export interface SceneOptions {
   readonly judge?: Judge;
   readonly sessions?: number;
   readonly seed?: number;
+  /** Another LNS for the same LAC and its subscribers: what they say goes to this one from now on. */
+  readonly after?: LnsScene;
 }
 
 export class LnsScene {
-  now = START;
+  now: number;
   readonly events = new EventLog();
   readonly counters = new LnsCounters();
   readonly table: SessionTable;
@@ -70,17 +72,21 @@ export class LnsScene {
   readonly accounted: string[] = [];
   readonly ppp: PppOptions;
   overload: string | null = null;
-  readonly #dialled = new Map<L2tpSession, Dialled>();
+  readonly #dialled: Map<L2tpSession, Dialled>;
+  readonly config: LnsConfig;
   readonly #queue: { slot: number; frame: Uint8Array }[] = [];
   readonly #random: (length: number) => Uint8Array;
   #tunnel: L2tpTunnel | null = null;
 
-  constructor({ config = '', users = '', judge, sessions = 16, seed = 1 }: SceneOptions = {}) {
+  constructor({ config = '', users = '', judge, sessions = 16, seed = 1, after }: SceneOptions = {}) {
+    this.#dialled = after === undefined ? new Map<L2tpSession, Dialled>() : after.#dialled;
+    this.now = after?.now ?? START;
     const pools = config.includes('pools:') ? '' : 'pools: [{ name: home, ipv4: 10.64.0.0/24 }]\n';
     const text = `name: lns1\nlisten: 10.10.1.1\nusers: { file: /u }\n${pools}${config}`;
     const parsed = parseLnsConfig('lns.yaml', text);
     if (parsed.config === null) throw new Error(JSON.stringify(parsed.problems));
     const settings = parsed.config;
+    this.config = settings;
     this.#random = seeded(seed);
     const layout = planeLayout({ sessions, routes: 16, workers: 1 });
     this.table = new SessionTable(new SharedArrayBuffer(layout.length), layout, 7);
@@ -125,7 +131,7 @@ export class LnsScene {
       this.now,
     );
     this.lns = new L2tpEndpoint({ hostName: 'lns1', random: this.#random, profile: () => ({}) });
-    this.lac = new L2tpEndpoint({ hostName: 'lac1', random: this.#random, profile: () => ({}) });
+    this.lac = after?.lac ?? new L2tpEndpoint({ hostName: 'lac1', random: this.#random, profile: () => ({}) });
   }
 
   /** A call with a subscriber that dials in; run `step` for what comes of it. */
