@@ -89,11 +89,17 @@ export class RadiusService {
     this.#turn();
   }
 
-  /** Ends; accounting records get so long to be taken. Resolves with the number of those that were not. */
+  /**
+   * Ends; users and accounting records get so long to be answered. Whoever still waits then has no answer. Resolves with the
+   * number of records that were not taken.
+   */
   async stop(graceSeconds = 2): Promise<number> {
     const until = this.#clock() + graceSeconds;
-    while (this.client.pendingRecords > 0 && this.#clock() < until) await sleep(FLUSH_POLL_MS);
+    const isBusy = (): boolean => this.client.pendingRecords > 0 || this.#waiting.size > 0;
+    while (isBusy() && this.#clock() < until) await sleep(FLUSH_POLL_MS);
     this.#stopped = true;
+    for (const done of this.#waiting.values()) done({ type: 'no-answer', reason: 'no-server' });
+    this.#waiting.clear();
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const opening of this.#sockets.values()) (await opening)?.close();
     return this.client.pendingRecords;
@@ -163,8 +169,9 @@ export class RadiusService {
     return new Promise((resolve) => {
       socket.on('error', (error) => {
         this.logger.warn({ reason: error.message }, 'RADIUS socket');
-        // Another try comes with the next datagram.
+        // The next datagram opens another one.
         this.#sockets.delete(`${index}/${v6 ? 6 : 4}`);
+        socket.close();
         resolve(null);
       });
       socket.on('message', (bytes, { address, port }) => {
