@@ -9,6 +9,7 @@ import {
   tunnelTimerKeys,
   workersKey,
 } from './endpoint-parts.js';
+import { lacSwitchoverKeys } from './lac-switchover.js';
 import { radiusSchema } from './radius.js';
 import { name } from './schema.js';
 import { duration, listOf, rate, section, text } from './schema-parts.js';
@@ -193,6 +194,7 @@ export const lacShape = {
     total: z.int().min(0).max(4_294_967_295).default(67_108_864).describe('The same for all sessions.'),
     time: duration(0.1, 60).default('5s').describe('Older data is dropped.'),
   }).describe('Data of sessions during a switchover.'),
+  switchover: section(lacSwitchoverKeys).describe('How calls move to another LNS (document 002).'),
   setup: duration(1, 300)
     .default('30s')
     .describe('A client whose call does not stand after this is told that its session has ended.'),

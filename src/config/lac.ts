@@ -119,6 +119,7 @@ export interface LacConfig {
     readonly idle: number;
   };
   readonly buffer: { readonly session: number; readonly total: number; readonly time: number };
+  readonly switchover: CompiledLacSwitchover;
   readonly setup: number;
   readonly control: ControlConfig;
   /** 0: as many as there are cores. */
@@ -302,6 +303,7 @@ function compile(file: string, input: LacInput): LacConfig {
       idle: seconds(tunnels.idle),
     },
     buffer: { session: buffer.session, total: buffer.total, time: seconds(buffer.time) },
+    switchover: compileLacSwitchover(input.switchover),
     setup: seconds(input.setup),
     control: compileControl(input.control),
     workers: input.workers === 'auto' ? 0 : input.workers,

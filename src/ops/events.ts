@@ -28,6 +28,8 @@ export const EVENT_TYPES = {
   'shard-up': 'a shard runs',
   'authentication-failed': 'a subscriber was not let in (LNS)',
   'pool-exhausted': 'no address was free for a subscriber (LNS)',
+  switchover: 'sessions move to another server, have moved or could not; `what` says which',
+  'peer-state': 'the peer with which a server shares its state came, went or has everything',
   lost: 'events are missing here; `count` says how many, `where` says where',
 } as const satisfies Readonly<Record<string, string>>;
 

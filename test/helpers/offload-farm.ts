@@ -351,7 +351,7 @@ export class Farm {
       hold: (_tunnel, sessions) => {
         for (const id of sessions) (of(id) as { held: boolean }).held = true;
       },
-      flow: (sessions) => {
+      flow: (_tunnel, sessions) => {
         for (const id of sessions) {
           const session = of(id);
           if (session !== undefined) session.held = false;
@@ -375,10 +375,13 @@ export class Farm {
         const { lns, lnsTunnel, sessions: own } = this.lacTunnels.get(tunnel) as LacTunnel;
         const there = lns.tunnels.get(lnsTunnel)?.sessions;
         this.clock.after(this.#delay(), () => {
-          this.mover.lost(sessions.filter((id) => own.has(id) && !there?.has((own.get(id) as { peer: number }).peer)));
+          const has = (id: number): boolean => there?.has((own.get(id) as { peer: number }).peer) === true;
+          const asked = sessions.filter((id) => own.has(id));
+          const lost = asked.filter((id) => !has(id));
+          this.mover.confirmed(tunnel, asked.filter(has), lost);
         });
       },
-      end: (sessions, why) => {
+      end: (_tunnel, sessions, why) => {
         for (const session of sessions) {
           for (const tunnel of this.lacTunnels.values()) tunnel.sessions.delete(session);
           this.ended.push({ session, why });

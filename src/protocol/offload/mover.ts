@@ -30,18 +30,18 @@ export interface MoverHost {
   identity(tunnel: number): { readonly address: Uint8Array; readonly lnsTunnel: number } | null;
   /** Keeps what goes into the tunnel, bounded; what comes out of it flows. */
   hold(tunnel: number, sessions: readonly number[]): void;
-  /** Sends what was kept, in order, the way that the sessions now have. */
-  flow(sessions: readonly number[]): void;
+  /** Sends what was kept, in order: into this tunnel, which they are in now. */
+  flow(tunnel: number, sessions: readonly number[]): void;
   /** Dials the peer LNS with the Moved Tunnel and session id AVPs; the local id, or null when it cannot. */
   dial(from: number, peer: PeerLns, moved: MovedTunnel, lnsSessions: readonly number[]): number | null;
   /** A tunnel to this LNS that was opened in advance is asked (MTRQ); false: there is none. */
   ask(peer: PeerLns, moved: MovedTunnel, lnsSessions: readonly number[]): number | null;
   /** Puts sessions into another tunnel; answers those that cannot be. */
   move(from: number, to: number, sessions: readonly number[]): readonly number[];
-  /** Asks the LNS which of them it has (FSQ); lost ones come as `lost`. */
+  /** Asks the LNS which of them it has (FSQ); the answer comes as `confirmed`. */
   query(tunnel: number, sessions: readonly number[]): void;
   /** They cannot go on. */
-  end(sessions: readonly number[], why: string): void;
+  end(tunnel: number, sessions: readonly number[], why: string): void;
   answer(tunnel: number, response: SwitchoverResponse): void;
   /** New calls for the LNS of this tunnel go to its peer. */
   redirect(tunnel: number, peer: PeerLns): void;
@@ -56,6 +56,8 @@ export interface MoverOptions {
   readonly deadline?: number;
   /** Seconds between two attempts. Default 0.5. */
   readonly retry?: number;
+  /** Seconds that the new LNS has to say which sessions it has, before data flows to it all the same. Default 0.5. */
+  readonly confirm?: number;
   /** Unacknowledged repetitions of one message after which the LNS is taken for dead. Default 3. */
   readonly suspectTries?: number;
   /** Moves at a time. Default 4,096. */
@@ -98,6 +100,12 @@ interface Move {
   reason: string;
 }
 
+/** Sessions that are in their new tunnel and wait for the LNS to say that it has them. */
+interface Settling {
+  readonly sessions: Set<number>;
+  readonly until: number;
+}
+
 export class LacMover {
   readonly counters = { planned: 0, dead: 0, moved: 0, failed: 0, denied: 0, lostSessions: 0 };
   readonly #host: MoverHost;
@@ -107,11 +115,12 @@ export class LacMover {
   readonly #moves = new Map<number, Move>();
   /** The new tunnel leads to the old one's move. */
   readonly #dialled = new Map<number, Move>();
+  readonly #settling = new Map<number, Settling>();
   #events: MoverEvent[] = [];
 
   constructor(host: MoverHost, options: MoverOptions = {}) {
     this.#host = host;
-    this.#o = { deadline: 5, retry: 0.5, suspectTries: 3, limit: 4096, ...options };
+    this.#o = { deadline: 5, retry: 0.5, confirm: 0.5, suspectTries: 3, limit: 4096, ...options };
   }
 
   get moving(): number {
@@ -181,7 +190,10 @@ export class LacMover {
     // primary will let go. Before that, going back loses nothing.
     if (move.to !== 0) return;
     this.#finish(move);
-    this.#host.flow(move.sessions.map(({ local }) => local));
+    this.#host.flow(
+      tunnel,
+      move.sessions.map(({ local }) => local),
+    );
     this.#events.push({ type: 'cancelled', tunnel });
   }
 
@@ -228,9 +240,10 @@ export class LacMover {
     const ids = move.sessions.map(({ local }) => local);
     const failed = new Set(this.#host.move(move.from, tunnel, ids));
     const moved = failed.size === 0 ? ids : ids.filter((id) => !failed.has(id));
-    this.#host.flow(moved);
+    // Data goes out when the LNS has said that the session is there: before, it might be too early for it.
+    this.#settle(tunnel, moved, now);
     this.#host.query(tunnel, moved);
-    if (failed.size > 0) this.#host.end([...failed], 'the session could not be moved');
+    if (failed.size > 0) this.#host.end(move.from, [...failed], 'the session could not be moved');
     this.#finish(move);
     this.counters.moved++;
     const { from, planned, begunAt } = move;
@@ -253,15 +266,29 @@ export class LacMover {
     return true;
   }
 
-  /** What FSR says: the LNS does not have these. */
-  lost(sessions: readonly number[]): void {
-    this.counters.lostSessions += sessions.length;
-    if (sessions.length > 0) this.#host.end(sessions, 'the peer LNS does not know the session');
+  #settle(tunnel: number, sessions: readonly number[], now: number): void {
+    const before = this.#settling.get(tunnel);
+    const all = new Set([...(before?.sessions ?? []), ...sessions]);
+    this.#settling.set(tunnel, { sessions: all, until: now + this.#o.confirm });
+  }
+
+  /** What FSR says: the LNS has these, and does not have those. */
+  confirmed(tunnel: number, kept: readonly number[], lost: readonly number[]): void {
+    const settling = this.#settling.get(tunnel);
+    if (settling !== undefined) {
+      const flowing = kept.filter((id) => settling.sessions.delete(id));
+      for (const id of lost) settling.sessions.delete(id);
+      if (settling.sessions.size === 0) this.#settling.delete(tunnel);
+      if (flowing.length > 0) this.#host.flow(tunnel, flowing);
+    }
+    this.counters.lostSessions += lost.length;
+    if (lost.length > 0) this.#host.end(tunnel, lost, 'the peer LNS does not know the session');
   }
 
   /** A tunnel is no more. What was to be moved out of it is still held and may yet be moved. */
   down(tunnel: number, reason: string, now: number): void {
     this.#peers.delete(tunnel);
+    this.#settling.delete(tunnel);
     if (this.refused(tunnel, reason, now)) return;
     const move = this.#moves.get(tunnel);
     if (move === undefined) return;
@@ -273,7 +300,10 @@ export class LacMover {
     this.counters.failed++;
     if (move.to !== 0) this.#host.abandon(move.to);
     // Planned: the primary goes on serving. Dead: if it is not, the end of its tunnel ends the sessions.
-    this.#host.flow(move.sessions.map(({ local }) => local));
+    this.#host.flow(
+      move.from,
+      move.sessions.map(({ local }) => local),
+    );
     this.#events.push({ type: 'failed', tunnel: move.from, planned: move.planned, reason });
   }
 
@@ -286,6 +316,11 @@ export class LacMover {
     for (const move of this.#moves.values()) {
       if (now >= move.begunAt + this.#o.deadline) this.#fail(move, move.reason || 'the peer LNS does not answer');
       else if (now >= move.retryAt) this.#dial(move, now);
+    }
+    for (const [tunnel, { sessions, until }] of this.#settling) {
+      if (now < until) continue;
+      this.#settling.delete(tunnel);
+      this.#host.flow(tunnel, [...sessions]);
     }
   }
 
