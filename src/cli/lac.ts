@@ -40,7 +40,15 @@ async function run(options: LacCommandOptions, context: CliContext): Promise<voi
   }
   await runRole(context, { logLevel: config.logLevel, control: config.control, warnings }, async (hooks) => {
     const { Lac } = await import('../roles/lac/lac.js');
-    const lac = new Lac({ config, ...hooks, cores: availableParallelism(), file, shownAs });
+    const { LacSwitchoverDesk } = await import('../roles/lac/switchover.js');
+    const lac = new Lac({
+      config,
+      ...hooks,
+      cores: availableParallelism(),
+      file,
+      shownAs,
+      switchover: (host, { switchover }, events) => new LacSwitchoverDesk(host, switchover, hooks.logger, events),
+    });
     return { endpoint: lac, start: () => lac.start(), stop: () => lac.stop() };
   });
 }

@@ -47,11 +47,15 @@ async function run(options: LnsOptions, context: CliContext): Promise<void> {
     await write(context.stdout, warnings.map((warning) => `${formatProblem(warning)}\n`).join(''));
     return write(context.stderr, `${options.config}: fine\n`);
   }
-  const [{ runRole }, { Lns }] = await Promise.all([import('./role.js'), import('../roles/lns/lns.js')]);
+  const [{ runRole }, { Lns }, { makeOffload }] = await Promise.all([
+    import('./role.js'),
+    import('../roles/lns/lns.js'),
+    import('../roles/lns/offload/make.js'),
+  ]);
   const { logLevel, control } = config;
   await runRole(context, { logLevel, control, warnings }, ({ logger, onFatal }) => {
     const reread = () => readLnsConfig(file, options.config);
-    return new Lns({ config, logger, onFatal, reread });
+    return new Lns({ config, logger, onFatal, reread, offload: makeOffload });
   });
 }
 

@@ -15,6 +15,7 @@ import {
   type TunnelTimers,
   valid,
 } from './endpoint-parts.js';
+import { type CompiledLacSwitchover, compileLacSwitchover } from './lac-switchover.js';
 import { type CHOICES, type LAC_AUTHENTICATION, type LacInput, lacSchema } from './lac-schema.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';

@@ -2,6 +2,7 @@
 import type { AddressWords, ConfigProblem } from './compiled.js';
 import { parseListenAddress, seconds } from './endpoint-parts.js';
 import type { LnsInput } from './lns.js';
+import { checkOffload } from './lns-offload.js';
 import { radiusProblems } from './radius.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
@@ -24,6 +25,10 @@ export function checkLnsRelations(source: ConfigSource, input: LnsInput): Config
   if (input.radius !== undefined) problems.push(...radiusProblems(source, input.radius));
   for (const { key, message } of input.takeOver === undefined ? [] : checkTakeOver(input.takeOver))
     say('error', ['takeOver', key], message);
+  for (const { key, message } of input.offload === undefined ? [] : checkOffload(input.offload))
+    say('error', ['offload', key], message);
+  if (input.takeOver !== undefined && input.offload === undefined)
+    say('warning', ['takeOver'], 'without `offload` there is no peer whose tunnels could be taken over');
   if (seconds(input.tunnels.longestWait) < seconds(input.tunnels.firstWait))
     say('error', ['tunnels', 'longestWait'], 'it is shorter than firstWait');
   return problems;

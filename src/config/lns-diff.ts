@@ -13,6 +13,7 @@ const FIXED: readonly (readonly [key: string, read: (config: LnsConfig) => unkno
   ['tun.device', ({ tun }) => tun.device],
   ['tun.mtu', ({ tun }) => tun.mtu],
   ['sessions.limit', ({ sessions }) => sessions.limit],
+  ['offload', ({ offload }) => offload],
   ['takeOver', ({ takeOver }) => takeOver],
   ['control', ({ control }) => control],
 ];

@@ -12,6 +12,7 @@ import {
 import { radiusSchema } from './radius.js';
 import { name, secret, secretFile } from './schema.js';
 import { COUNT_MAX, duration, listOf, section, text } from './schema-parts.js';
+import { offloadSchema } from './lns-offload.js';
 import { takeOverSchema } from './take-over.js';
 import {
   parseHost,
@@ -182,6 +183,7 @@ export const lnsSchema = z.strictObject({
     memory: percent.optional().describe('Percent of the machine’s memory in use.'),
     sessions: z.int().min(1).max(SESSIONS_MAX).optional().describe('Number of sessions.'),
   }).describe('New tunnels and calls are refused while one of these is exceeded.'),
+  offload: offloadSchema.optional(),
   takeOver: takeOverSchema.optional(),
   control: controlSection('/run/designator/lns.sock'),
   log: logSection,

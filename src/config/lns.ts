@@ -15,6 +15,7 @@ import {
   valid,
 } from './endpoint-parts.js';
 import { checkLnsRelations } from './lns-check.js';
+import { type CompiledOffload, compileOffload } from './lns-offload.js';
 import { lnsSchema } from './lns-schema.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
@@ -91,6 +92,7 @@ export interface LnsConfig {
   readonly usersFile: string | null;
   readonly radius: RadiusSettings | null;
   /** Taking over addresses and tunnels at the network; null: not configured. */
+  readonly offload: CompiledOffload | null;
   readonly takeOver: CompiledTakeOver | null;
   readonly tun: { readonly device: string; readonly mtu: number; readonly routes: boolean };
   readonly sessions: {
@@ -202,6 +204,7 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
     authenticate: [input.authenticate ?? judgesOf(input)].flat(),
     usersFile: input.users?.file ?? null,
     radius: input.radius === undefined ? null : compileRadius(input.radius),
+    offload: input.offload === undefined ? null : compileOffload(input.offload),
     takeOver: input.takeOver === undefined ? null : compileTakeOver(input.takeOver),
     tun: { device: tun.device, mtu: tun.mtu, routes: tun.routes === 'pools' },
     sessions: {

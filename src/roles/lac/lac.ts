@@ -37,7 +37,7 @@ export interface LacOptions {
   readonly file: string;
   readonly shownAs: string;
   /** Moves calls to other LNSs; absent: calls die with their LNS. */
-  readonly switchover?: (host: MoverHost, config: LacConfig) => LacSwitchover;
+  readonly switchover?: (host: MoverHost, config: LacConfig, events: EventLog) => LacSwitchover;
 }
 
 /** Names and numbers of vendors whose messages a switchover is made of. */
@@ -144,7 +144,7 @@ export class Lac implements Endpoint {
       hostName: config.name,
       vendorName: VENDOR_NAME,
       random,
-      vendors: [OWN_VENDOR],
+      vendors: [config.switchover.vendor],
       limits: { tunnels: config.tunnels.limit },
       profile: (peer) => keeper.profileOf(peer.address, this.#book),
     });
@@ -193,7 +193,7 @@ export class Lac implements Endpoint {
       (error) => this.#fail(error instanceof Error ? error : new Error(String(error))),
     );
     const host = moverHost({ endpoint, keeper, desk, plane, loop }, this.#clock);
-    const switchover: LacSwitchover | null = this.#o.switchover?.(host, config) ?? null;
+    const switchover: LacSwitchover | null = this.#o.switchover?.(host, config, this.events) ?? null;
     return { plane: () => this.#plane, endpoint, keeper, access, desk, loop, radius, switchover };
   }
 
@@ -304,9 +304,7 @@ export interface LacParts {
   readonly switchover: LacSwitchover | null;
 }
 
-/** RFC 5612: the vendor number of documentation and examples, which nobody else's equipment reads. */
-const OWN_VENDOR = 32473;
-const FIXED = ['name', 'listen', 'pppoe', 'buffer', 'radius', 'control', 'workers', 'logLevel'] as const;
+const FIXED = ['name', 'listen', 'pppoe', 'buffer', 'switchover', 'radius', 'control', 'workers', 'logLevel'] as const;
 
 function facts(call: LacCall): Record<string, string | number | null> {
   const { pppoe, user, session, target } = call;

@@ -131,7 +131,10 @@ export class TunnelKeeper {
   }
 
   #profile(target: LnsTarget, avps: readonly AvpInput[]): TunnelProfile {
-    const { hello, firstWait, longestWait, tries, window, setup } = this.#config.tunnels;
+    const { hello, longestWait, tries, window, setup } = this.#config.tunnels;
+    const { switchover } = this.#config;
+    // Whether the LNS has a peer is known later; an early repetition does no harm to others.
+    const firstWait = Math.min(this.#config.tunnels.firstWait, switchover.enabled ? switchover.firstWait : 8);
     return {
       secret: target.secret,
       hide: target.hide,

@@ -130,9 +130,10 @@ export class Lns {
       vendorName: 'tunnel-designator',
       random: this.random,
       tunnelIds: config.tunnels.ids,
-      vendors: [DEFAULT_VENDOR],
+      vendors: [config.offload?.vendor ?? DEFAULT_VENDOR],
       limits: { tunnels: config.tunnels.limit },
-      profile: (peer, hostName) => this.#profiles.of(peer, hostName)?.profile ?? null,
+      profile: (peer, hostName) =>
+        this.offload?.profileFor(peer.address) ?? this.#profiles.of(peer, hostName)?.profile ?? null,
     });
     if (config.radius !== null)
       this.radius = new RadiusService(config.radius, this.#logger, { nasIdentifier: config.name });

@@ -57,6 +57,8 @@ export interface LnsOffload {
   removed(tunnelId: number, sessionId: number): void;
   /** True: the event was about the offload part's own tunnels or messages; nobody else looks at it. */
   event(event: L2tpEvent, now: number): boolean;
+  /** How to deal with the peer LNS where it dials; null: the address is somebody else's. */
+  profileFor(address: string): TunnelProfile | null;
   /** For SCCRP, or SCCRQ where we dial. */
   avpsFor(tunnel: L2tpTunnel | null): readonly AvpInput[];
   run(now: number): void;

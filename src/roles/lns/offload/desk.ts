@@ -4,6 +4,7 @@
  */
 import type { CompiledOffload } from '../../../config/lns-offload.js';
 import type { EndpointCommand, EndpointTable, MetricReading } from '../../../ops/endpoint.js';
+import type { EventLog } from '../../../ops/events.js';
 import type { Logger } from '../../../ops/log.js';
 import { ERROR_CODE, STOP_RESULT } from '../../../protocol/l2tp/codes.js';
 import type { L2tpEvent } from '../../../protocol/l2tp/events.js';
@@ -55,6 +56,7 @@ export interface OffloadDeskOptions {
   /** Null: nothing is done to the network. */
   readonly network: NetworkTakeOver | null;
   readonly logger: Logger;
+  readonly events: EventLog;
   readonly random: (length: number) => Uint8Array;
   /** Index of the local socket that reaches the peer. */
   readonly socket: number;
@@ -207,6 +209,7 @@ export class LnsOffloadDesk implements LnsOffload {
   #arrive(tunnel: L2tpTunnel, now: number): void {
     if (!this.adoption.isComing(tunnel)) return;
     const sessions = this.adoption.arrive(tunnel, now);
+    this.#o.events.emit('switchover', { what: 'came', tunnel: tunnel.localId, sessions });
     this.#o.logger.info(
       { tunnel: tunnel.localId, peer: tunnel.peer.address, sessions },
       'a LAC has moved its sessions here',
@@ -239,15 +242,23 @@ export class LnsOffloadDesk implements LnsOffload {
     switch (event.type) {
       case 'connected':
         this.orphans.end(this.pair.store);
+        this.#o.events.emit('peer-state', {
+          what: 'connected',
+          instance: event.instance,
+          generation: event.generation,
+        });
         logger.info({ instance: event.instance, generation: event.generation }, 'the peer LNS is connected');
         return;
       case 'synchronised':
+        this.#o.events.emit('peer-state', { what: event.type });
         logger.info({ sessions: this.#host.load().sessions }, 'the peer LNS has the whole state');
         return;
       case 'lost':
+        this.#o.events.emit('peer-state', { what: event.type });
         this.orphans.begin(this.pair.store, now);
         return;
       case 'restarted':
+        this.#o.events.emit('peer-state', { what: event.type });
         if (this.pair.former !== null) this.orphans.begin(this.pair.former, now);
         return;
       case 'claimed':
@@ -306,6 +317,7 @@ export class LnsOffloadDesk implements LnsOffload {
       this.pair.ended(tunnelId, now);
     }
     logger.info({ tunnel: tunnelId, sessions: ids.length, planned }, 'the peer LNS serves these sessions now');
+    this.#o.events.emit('switchover', { what: 'gone', tunnel: tunnelId, sessions: ids.length, planned });
     this.switchover.claimed(tunnelId);
     this.#host.wake();
   }
