@@ -39,6 +39,7 @@ export interface GenerateOptions {
   readonly traffic?: readonly string[];
   readonly target?: string;
   readonly workers?: number;
+  readonly switchover?: boolean;
   readonly json?: boolean;
 }
 
@@ -83,6 +84,7 @@ export function addGenerateOptions(command: Command): Command {
   add('--traffic <specs>', 'KIND[:LENGTH|:imix][@RATE] with commas, e.g. ping:64@1,pairs:imix@100', list);
   add('--target <address>', 'IPv4 address that pings go to (the LNS’s end of each link)');
   add('--workers <n>', 'threads that read the sockets (1)', wholeNumber(1, 16));
+  add('--switchover', 'be a LAC that can move its tunnels to an LNS’s peer (document 002)');
   add('--json', 'one object instead of tables');
   return command;
 }
@@ -100,6 +102,9 @@ function secretOf(text: string | undefined, context: CliContext): string | null 
 }
 
 async function settingsOf(options: GenerateOptions, context: CliContext): Promise<GeneratorSettings> {
+  const { createLogger } = await import('../ops/log.js');
+  // Moves are told beside the progress; standard output has the results.
+  const logger = createLogger('info', { write: (line) => void context.stderr.write(line) });
   const { ipv4Of, parseFarEnd, parseTraffic } = await import('../roles/lac/generator/settings.js');
   const usage = (message: string): DesignatorError => new DesignatorError('TD_USAGE', message);
   if (options.lns === undefined) throw usage('--generate needs --lns ADDRESS[:PORT]');
@@ -141,6 +146,8 @@ async function settingsOf(options: GenerateOptions, context: CliContext): Promis
     traffic,
     target,
     workers: options.workers ?? 1,
+    switchover: options.switchover ?? false,
+    logger,
   };
 }
 
@@ -183,6 +190,7 @@ const TRAFFIC_COLUMNS: readonly Column<TrafficResult>[] = [
   { head: 'lost %', value: ({ lossPercent }) => lossPercent },
   { head: 'out of order', value: ({ outOfOrder }) => outOfOrder },
   { head: 'packets/s', value: ({ packetsPerSecond }) => packetsPerSecond },
+  { head: 'longest gap ms', value: ({ gapMs }) => gapMs?.max ?? null },
   { head: 'latency ms', value: ({ latencyMs }) => latencyMs?.median ?? null },
   { head: '99%', value: ({ latencyMs }) => latencyMs?.p99 ?? null },
 ];

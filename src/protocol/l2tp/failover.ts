@@ -31,6 +31,21 @@ export function sendQueries(tunnel: L2tpTunnel, sessions: Iterable<L2tpSession>)
   return avps.length === 0 || tunnel.sendControl({ type: FSQ, avps }, false);
 }
 
+/** 64 sessions each: all that a tunnel can have. */
+const QUERIES_LIMIT = 1024;
+
+/** Queries (FSQ) of this tunnel are kept unanswered: their sessions are about to be put into it. */
+export function deferQueries(tunnel: L2tpTunnel): void {
+  tunnel.queries ??= [];
+}
+
+/** From now on, and those that were kept, they are answered by what stands. */
+export function answerQueries(tunnel: L2tpTunnel): void {
+  const kept = tunnel.queries;
+  tunnel.queries = null;
+  for (const query of kept ?? []) receiveFailover(tunnel, query);
+}
+
 interface Pair {
   readonly theirs: number;
   readonly ours: number;
@@ -47,6 +62,10 @@ function pairsOf(message: L2tpMessage): Pair[] {
 }
 
 export function receiveFailover(tunnel: L2tpTunnel, message: L2tpMessage): void {
+  if (message.type === FSQ && tunnel.queries !== null && tunnel.queries.length < QUERIES_LIMIT) {
+    tunnel.queries.push(message);
+    return;
+  }
   const kept: L2tpSession[] = [];
   const lost: SessionPair[] = [];
   const answers: AvpInput[] = [];

@@ -4,7 +4,7 @@
  */
 import type { Avp, AvpInput } from '../../tunnels/l2tp/avp.js';
 import { AVP_ASSIGNED_SESSION_ID, AVP_ASSIGNED_TUNNEL_ID, AVP_RESULT_CODE } from '../../tunnels/l2tp/avp-table.js';
-import type { L2tpMessageInput } from '../../tunnels/l2tp/message.js';
+import type { L2tpMessage, L2tpMessageInput } from '../../tunnels/l2tp/message.js';
 import { CDN, HELLO, STOPCCN } from '../../tunnels/l2tp/message-table.js';
 import { causeAvps } from './attribute-codec.js';
 import { CallSet } from './call-set.js';
@@ -99,6 +99,8 @@ export class L2tpTunnel implements Due {
   replaces: L2tpTunnel | null = null;
   nextSerial = 1;
   readonly #calls = new CallSet();
+  /** Queries that wait for `answerQueries` (failover.ts); null: they are answered as they come. */
+  queries: L2tpMessage[] | null = null;
   #deadline: number;
   #lastHeard: number;
   #suspectTries = 0;
@@ -248,10 +250,10 @@ export class L2tpTunnel implements Due {
   }
 
   /** Calls that are not established are not in it. */
-  snapshot(): TunnelSnapshot {
+  snapshot(withCalls = true): TunnelSnapshot {
     const { localId, peerId, peer, ours, hostName, vendorName, peerAvps, nextSerial, delivery } = this;
     const sessions: SessionSnapshot[] = [];
-    for (const session of this.sessions.values()) {
+    for (const session of withCalls ? this.sessions.values() : []) {
       if (session.state === 'established') sessions.push(session.snapshot());
     }
     const rest = { peerWindow: delivery.peerWindow, hostName, vendorName, peerAvps, nextSerial, sessions };

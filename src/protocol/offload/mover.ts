@@ -58,6 +58,8 @@ export interface MoverOptions {
   readonly retry?: number;
   /** Seconds that the new LNS has to say which sessions it has, before data flows to it all the same. Default 0.5. */
   readonly confirm?: number;
+  /** Seconds after a move in which the new LNS is not suspected. Default 3. */
+  readonly grace?: number;
   /** Unacknowledged repetitions of one message after which the LNS is taken for dead. Default 3. */
   readonly suspectTries?: number;
   /** Moves at a time. Default 4,096. */
@@ -96,6 +98,8 @@ interface Move {
   readonly moved: MovedTunnel;
   readonly begunAt: number;
   to: number;
+  /** In a tunnel that stood before. */
+  asked: boolean;
   retryAt: number;
   reason: string;
 }
@@ -115,12 +119,14 @@ export class LacMover {
   readonly #moves = new Map<number, Move>();
   /** The new tunnel leads to the old one's move. */
   readonly #dialled = new Map<number, Move>();
+  /** When a new tunnel's LNS may be suspected at the earliest. */
+  readonly #graceUntil = new Map<number, number>();
   readonly #settling = new Map<number, Settling>();
   #events: MoverEvent[] = [];
 
   constructor(host: MoverHost, options: MoverOptions = {}) {
     this.#host = host;
-    this.#o = { deadline: 5, retry: 0.5, confirm: 0.5, suspectTries: 3, limit: 4096, ...options };
+    this.#o = { deadline: 5, retry: 0.5, confirm: 0.5, grace: 3, suspectTries: 3, limit: 4096, ...options };
   }
 
   get moving(): number {
@@ -175,6 +181,8 @@ export class LacMover {
   suspect(tunnel: number, tries: number, now: number): void {
     const peer = this.#peers.get(tunnel);
     if (peer === undefined || tries < this.#o.suspectTries || this.#moves.has(tunnel)) return;
+    // An LNS that is busy with what has just been moved to it is not dead.
+    if (now < (this.#graceUntil.get(tunnel) ?? 0)) return;
     if (this.#moves.size >= this.#o.limit) return;
     const sessions = this.#host.sessions(tunnel);
     if (sessions.length === 0) return;
@@ -186,10 +194,12 @@ export class LacMover {
   heard(tunnel: number): void {
     const move = this.#moves.get(tunnel);
     if (move === undefined || move.planned) return;
-    // A tunnel that is being dialled may have been granted already: then the peer has the higher generation and the
-    // primary will let go. Before that, going back loses nothing.
-    if (move.to !== 0) return;
+    // Before the tunnel to the peer stands, that one serves nothing. What was asked for in a standing tunnel may be
+    // granted already: then the peer has the higher generation, and the primary will let go.
+    if (move.asked) return;
+    const { to } = move;
     this.#finish(move);
+    if (to !== 0) this.#host.abandon(to);
     this.#host.flow(
       tunnel,
       move.sessions.map(({ local }) => local),
@@ -209,7 +219,19 @@ export class LacMover {
     if (identity === null) return;
     const { address, lnsTunnel } = identity;
     const moved: MovedTunnel = { generation: peer.generation, lnsTunnel, lacTunnel: from, address };
-    const move: Move = { from, peer, planned, whole, sessions, moved, begunAt: now, to: 0, retryAt: now, reason: '' };
+    const move: Move = {
+      from,
+      peer,
+      planned,
+      whole,
+      sessions,
+      moved,
+      begunAt: now,
+      to: 0,
+      asked: false,
+      retryAt: now,
+      reason: '',
+    };
     this.#moves.set(from, move);
     this.counters[planned ? 'planned' : 'dead']++;
     this.#host.hold(
@@ -223,7 +245,9 @@ export class LacMover {
   #dial(move: Move, now: number): void {
     const ids = move.whole ? [] : move.sessions.map(({ peer }) => peer);
     move.retryAt = Number.POSITIVE_INFINITY;
-    const to = this.#host.ask(move.peer, move.moved, ids) ?? this.#host.dial(move.from, move.peer, move.moved, ids);
+    const asked = this.#host.ask(move.peer, move.moved, ids);
+    const to = asked ?? this.#host.dial(move.from, move.peer, move.moved, ids);
+    move.asked = asked !== null;
     if (to === null) {
       move.retryAt = now + this.#o.retry;
       move.reason = 'no tunnel can be opened';
@@ -246,6 +270,7 @@ export class LacMover {
     if (failed.size > 0) this.#host.end(move.from, [...failed], 'the session could not be moved');
     this.#finish(move);
     this.counters.moved++;
+    this.#graceUntil.set(tunnel, now + this.#o.grace);
     const { from, planned, begunAt } = move;
     const seconds = now - begunAt;
     this.#events.push({ type: 'moved', tunnel: from, to: tunnel, planned, sessions: moved.length, seconds });
@@ -289,6 +314,7 @@ export class LacMover {
   down(tunnel: number, reason: string, now: number): void {
     this.#peers.delete(tunnel);
     this.#settling.delete(tunnel);
+    this.#graceUntil.delete(tunnel);
     if (this.refused(tunnel, reason, now)) return;
     const move = this.#moves.get(tunnel);
     if (move === undefined) return;

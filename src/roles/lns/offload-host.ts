@@ -77,7 +77,7 @@ export class LnsOffloadHost implements OffloadHost {
     const tunnel = this.endpoint.tunnels.get(tunnelId);
     if (tunnel === undefined || tunnel.state !== 'established') return null;
     const local = this.#lns.plane.socket(tunnel.peer.socket);
-    return plain({ ...tunnel.snapshot(), sessions: [], local });
+    return plain({ ...tunnel.snapshot(false), local });
   }
 
   describeSession(tunnelId: number, sessionId: number): StateData {

@@ -5,21 +5,24 @@
 import { randomBytes } from 'node:crypto';
 import { DesignatorError } from '../../../errors.js';
 import { CALL_FLAG } from '../../../flow/session-layout.js';
-import type { Words } from '../../../flow/session-table.js';
 import { DueQueue } from '../../../protocol/l2tp/due-queue.js';
 import { L2tpEndpoint } from '../../../protocol/l2tp/endpoint.js';
 import type { L2tpEvent } from '../../../protocol/l2tp/events.js';
 import type { TunnelProfile } from '../../../protocol/l2tp/profile.js';
+import type { Peer } from '../../../protocol/l2tp/peer.js';
 import type { L2tpSession } from '../../../protocol/l2tp/session.js';
 import type { L2tpTunnel } from '../../../protocol/l2tp/tunnel.js';
 import type { PppEvent } from '../../../protocol/ppp/events.js';
 import { PppLink } from '../../../protocol/ppp/link.js';
 import type { PppOptions } from '../../../protocol/ppp/options.js';
-import { parseAddress } from '../../../wire/address.js';
+import type { AvpInput } from '../../../tunnels/l2tp/avp.js';
+import type { Logger } from '../../../ops/log.js';
 import { PPP_PROTOCOL, readPppHeader } from '../../../wire/ppp.js';
 import { TunnelPlane } from '../../../workers/tunnel-plane.js';
 import { EndpointLoop, type LoopPunt, type LoopRole } from '../../endpoint/loop.js';
+import { LacSwitchoverDesk } from '../switchover.js';
 import { Call } from './call.js';
+import { GENERATOR_SWITCHOVER, generatorMoves, tunnelRow } from './moves.js';
 import type { GeneratorResults } from './results.js';
 import type { GeneratorSettings } from './settings.js';
 import { Tally } from './tally.js';
@@ -64,6 +67,7 @@ export class CallGenerator implements LoopRole {
   #numbers = 0;
   #held = 0;
   readonly #standingTunnels = new Set<L2tpTunnel>();
+  readonly #moves: LacSwitchoverDesk | null;
   #finish: () => void = () => {};
   #fail: (error: unknown) => void = () => {};
   readonly #finished: Promise<void>;
@@ -77,6 +81,7 @@ export class CallGenerator implements LoopRole {
       hostName: settings.hostName,
       vendorName: 'tunnel-designator',
       random: randomBytes,
+      vendors: [GENERATOR_SWITCHOVER.vendor],
       // Nobody dials a generator.
       profile: () => null,
     });
@@ -87,10 +92,27 @@ export class CallGenerator implements LoopRole {
       () => performance.now() / 1000,
       (error) => this.#fail(error),
     );
+    this.#moves = settings.switchover ? this.#makeMoves(settings.logger) : null;
     this.#finished = new Promise((settle, refuse) => {
       this.#finish = settle;
       this.#fail = refuse;
     });
+  }
+
+  #makeMoves(logger: Logger): LacSwitchoverDesk {
+    const host = generatorMoves({
+      endpoint: this.#endpoint,
+      table: this.#plane.table,
+      now: () => this.#loop.now(),
+      wake: () => this.#loop.wake(),
+      dial: (to, socket, avps) => this.#open({ ...to, socket }, this.#loop.now(), avps),
+      retire: (tunnel) => {
+        const place = this.#tunnels.indexOf(tunnel);
+        if (place >= 0 && this.#tunnels.length > 1) this.#tunnels.splice(place, 1);
+        this.#standingTunnels.delete(tunnel);
+      },
+    });
+    return new LacSwitchoverDesk(host, GENERATOR_SWITCHOVER, logger);
   }
 
   /** Opens the sockets. Errors: TD_NO_PERMISSION, TD_UNAVAILABLE, TD_CONFLICT. */
@@ -146,7 +168,8 @@ export class CallGenerator implements LoopRole {
   get nextTime(): number {
     if (this.#phase === 'done') return NEVER;
     const pacing = this.#mayBegin ? this.#last + Math.max(0.001, 1 / this.#o.rate) : NEVER;
-    return Math.min(this.#phaseEnds, pacing, this.#due.nextTime, this.#hangUps.nextTime, this.#traffic.nextTime);
+    const timers = Math.min(this.#due.nextTime, this.#hangUps.nextTime, this.#moves?.nextTime ?? NEVER);
+    return Math.min(this.#phaseEnds, pacing, timers, this.#traffic.nextTime);
   }
 
   run(now: number): void {
@@ -154,6 +177,7 @@ export class CallGenerator implements LoopRole {
     this.#pace(now);
     for (let call = this.#due.take(now); call !== undefined; call = this.#due.take(now)) this.#serve(call, now);
     for (let end = this.#hangUps.take(now); end !== undefined; end = this.#hangUps.take(now)) this.#expire(end.call);
+    this.#moves?.run(now);
     this.#traffic.run(now, this.#up, this.#plane.batch);
     this.#advance(now);
   }
@@ -221,17 +245,30 @@ export class CallGenerator implements LoopRole {
   // --- tunnels ---
 
   #dial(now: number): void {
-    const { lns, sockets, secret } = this.#o;
+    const { lns, sockets } = this.#o;
     const number = this.#tunnels.length;
-    const profile: TunnelProfile = { secret, authenticate: secret !== null, tieBreaker: false };
-    const to = { ...lns[number % lns.length], socket: number % sockets };
-    const tunnel = this.#endpoint.open(to, profile, now);
+    const tunnel = this.#open({ ...lns[number % lns.length], socket: number % sockets }, now);
     if (tunnel === null) throw new DesignatorError('TD_UNAVAILABLE', `no more than ${number} tunnels are possible`);
+  }
+
+  #open(to: Peer, now: number, more: readonly AvpInput[] = []): L2tpTunnel | null {
+    const { secret, switchover } = this.#o;
+    const profile: TunnelProfile = {
+      secret,
+      authenticate: secret !== null,
+      tieBreaker: false,
+      avps: [...(this.#moves?.avpsFor() ?? []), ...more],
+      ...(switchover ? { reliable: { firstWait: GENERATOR_SWITCHOVER.firstWait } } : {}),
+    };
+    const tunnel = this.#endpoint.open(to, profile, now);
+    if (tunnel === null) return null;
     tunnel.userData = now;
     this.#tunnels.push(tunnel);
+    return tunnel;
   }
 
   event(event: L2tpEvent, now: number): void {
+    if (this.#moves?.event(event, now) === true) return;
     switch (event.type) {
       case 'tunnel-up':
         this.#tunnelsDecided++;
@@ -290,19 +327,10 @@ export class CallGenerator implements LoopRole {
     const call = session.userData as Call;
     this.#tally.l2tpTimes.add(now - call.startedAt);
     call.connectedAt = now;
-    const { tunnel } = session;
     call.slot = this.#plane.table.add({
       kind: 'punt',
       state: 'forward',
-      tunnel: {
-        socket: tunnel.peer.socket,
-        address: parseAddress(tunnel.peer.address) as Words,
-        port: tunnel.peer.port,
-        localTunnelId: tunnel.localId,
-        localSessionId: session.localId,
-        peerTunnelId: tunnel.peerId,
-        peerSessionId: session.peerId,
-      },
+      tunnel: tunnelRow(session),
       access: null,
       flags: CALL_FLAG.ipv4 | CALL_FLAG.ipv6 | CALL_FLAG.followSequence | CALL_FLAG.lengthBit,
       ipv4: 0,
@@ -436,6 +464,11 @@ export class CallGenerator implements LoopRole {
       sessions: this.#tally.sessions(sessions, this.#held),
       failures: this.#tally.failures,
       traffic: this.#traffic.results(),
+      moves: {
+        moved: this.#moves?.mover.counters.moved ?? 0,
+        failed: this.#moves?.mover.counters.failed ?? 0,
+        lostSessions: this.#moves?.mover.counters.lostSessions ?? 0,
+      },
       busyPercent: Math.round(utilization * 100),
       ownDrops: Object.fromEntries(drops.map(({ reason, packets }) => [reason, packets])),
       seconds: Number((this.#loop.now() - this.#began).toFixed(3)),

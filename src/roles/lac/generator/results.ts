@@ -21,6 +21,8 @@ export interface TrafficResult {
   readonly outOfOrder: number;
   readonly packetsPerSecond: number;
   readonly latencyMs: TimeFigures | null;
+  /** Of each session the longest time without a packet from the server. */
+  readonly gapMs: TimeFigures | null;
 }
 
 export interface GeneratorResults {
@@ -43,6 +45,8 @@ export interface GeneratorResults {
   };
   readonly failures: readonly Failure[];
   readonly traffic: readonly TrafficResult[];
+  /** Tunnels that moved to another LNS, that could not, and sessions that the other LNS did not know. */
+  readonly moves: { readonly moved: number; readonly failed: number; readonly lostSessions: number };
   /** How much of a core the generator's own thread used: near 100 its figures are its own limits. */
   readonly busyPercent: number;
   /** Packets that the generator itself had to drop, by reason. */

@@ -1,5 +1,6 @@
 /** What the call generator is asked to do. */
 import { parseAddress } from '../../../wire/address.js';
+import type { Logger } from '../../../ops/log.js';
 import type { AuthMethod } from '../../../protocol/ppp/options.js';
 
 /** One kind of packets that every session sends while its network is up. */
@@ -50,6 +51,9 @@ export interface GeneratorSettings {
   /** Whom pings go to; null: the server's end of each link. */
   readonly target: Uint8Array | null;
   readonly workers: number;
+  /** Tell LNSs that tunnels can be moved to a peer, and move them (document 002). */
+  readonly switchover: boolean;
+  readonly logger: Logger;
 }
 
 /** Simple IMIX: 7 small, 4 middle, 1 long. */

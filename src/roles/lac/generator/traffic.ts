@@ -21,6 +21,9 @@ class Stream {
   /** By the call's number: the next packet's number, and the highest that was received, plus one. */
   readonly numbers: Uint32Array;
   readonly highest: Uint32Array;
+  /** By the call's number, milliseconds: when it last received, 0 never; and its longest time without. */
+  readonly lastAt: Float64Array;
+  readonly gap: Float64Array;
 
   constructor(
     readonly spec: TrafficSpec,
@@ -32,6 +35,22 @@ class Stream {
     this.writers = spec.sizes.map((size) => bySize.get(size) as ProbeWriter);
     this.numbers = new Uint32Array(calls + 1);
     this.highest = new Uint32Array(calls + 1);
+    this.lastAt = new Float64Array(calls + 1);
+    this.gap = new Float64Array(calls + 1);
+  }
+
+  noteArrival(call: number, atMs: number): void {
+    if (this.lastAt[call] > 0) this.gap[call] = Math.max(this.gap[call], atMs - this.lastAt[call]);
+    this.lastAt[call] = atMs;
+  }
+
+  /** A session that fell silent has its gap up to the end. */
+  gaps(endedMs: number): Histogram {
+    const all = new Histogram();
+    for (let call = 0; call < this.lastAt.length; call++) {
+      if (this.lastAt[call] > 0) all.add(Math.max(this.gap[call], endedMs - this.lastAt[call]) / 1000);
+    }
+    return all;
   }
 }
 
@@ -47,6 +66,7 @@ export class Traffic {
   #active = false;
   #began = 0;
   #ended = 0;
+  #endedMs = 0;
 
   /** `calls`: the highest number of a call. `clock`: milliseconds, finer than a turn. */
   constructor(
@@ -66,7 +86,10 @@ export class Traffic {
 
   /** Nothing more is sent; what is on its way may still come. */
   stop(now: number): void {
-    if (this.#active) this.#ended = now;
+    if (this.#active) {
+      this.#ended = now;
+      this.#endedMs = this.clock();
+    }
     this.#active = false;
   }
 
@@ -107,7 +130,9 @@ export class Traffic {
     const stream = this.#streams[seen.stream];
     if (stream === undefined || seen.call >= stream.highest.length) return false;
     stream.received++;
-    stream.latency.add((this.clock() - seen.time) / 1000);
+    const now = this.clock();
+    stream.latency.add((now - seen.time) / 1000);
+    stream.noteArrival(seen.call, now);
     if (seen.number < stream.highest[seen.call]) stream.outOfOrder++;
     else stream.highest[seen.call] = seen.number + 1;
     return true;
@@ -115,7 +140,8 @@ export class Traffic {
 
   results(): TrafficResult[] {
     const seconds = Math.max(this.#ended - this.#began, TURN);
-    return this.#streams.map(({ spec, sent, received, outOfOrder, latency }) => {
+    return this.#streams.map((stream) => {
+      const { spec, sent, received, outOfOrder, latency } = stream;
       const lost = Math.max(0, sent - received);
       return {
         name: spec.name,
@@ -127,6 +153,7 @@ export class Traffic {
         outOfOrder,
         packetsPerSecond: Math.round(sent / seconds),
         latencyMs: latency.figures(),
+        gapMs: stream.gaps(this.#endedMs).figures(),
       };
     });
   }

@@ -4,6 +4,7 @@
  */
 import type { Logger } from '../../../ops/log.js';
 import { CALL_RESULT } from '../../../protocol/l2tp/codes.js';
+import { answerQueries, deferQueries } from '../../../protocol/l2tp/failover.js';
 import type { L2tpSession } from '../../../protocol/l2tp/session.js';
 import type { L2tpTunnel } from '../../../protocol/l2tp/tunnel.js';
 import type { OffloadPair } from '../../../protocol/offload/pair.js';
@@ -78,6 +79,8 @@ export class Adoption {
       return refusal;
     }
     this.#coming.set(tunnel, { moved, sessions });
+    // The LAC asks for its sessions with the very next message; they are put there when the tunnel's event is heard.
+    deferQueries(tunnel);
     return null;
   }
 
@@ -113,7 +116,12 @@ export class Adoption {
     const coming = this.#coming.get(tunnel);
     if (coming === undefined) return 0;
     this.#coming.delete(tunnel);
-    const { moved, sessions } = coming;
+    const count = this.#arriveFrom(coming, tunnel, now);
+    answerQueries(tunnel);
+    return count;
+  }
+
+  #arriveFrom({ moved, sessions }: Moved, tunnel: L2tpTunnel, now: number): number {
     const instance = this.#pair.holderOf(moved.lnsTunnel);
     const taken = this.#pair.take(moved.lnsTunnel, sessions);
     if (taken === null || instance === null) {
