@@ -6,6 +6,7 @@ import { parseConfig } from '../../src/config/load.js';
 import { lacSchema } from '../../src/config/lac-schema.js';
 import { parseLacConfig } from '../../src/config/lac.js';
 import { lnsSchema } from '../../src/config/lns-schema.js';
+import { offloadSchema } from '../../src/config/lns-offload.js';
 import { parseLnsConfig } from '../../src/config/lns.js';
 import { radiusSchema } from '../../src/config/radius.js';
 import { jsonSchema, keyRows } from '../../src/config/reference.js';
@@ -19,9 +20,10 @@ const file = page('configuration');
 const TABLES: readonly (readonly [name: string, schema: ZodType, prefix: string])[] = [
   ['configuration', configSchema, ''],
   ['radius', radiusSchema, 'radius'],
+  ['switchover', offloadSchema, 'offload'],
   // Sections that have pages of their own.
   ['lac', lacSchema.omit({ radius: true }), ''],
-  ['lns', lnsSchema.omit({ radius: true, takeOver: true }), ''],
+  ['lns', lnsSchema.omit({ radius: true, takeOver: true, offload: true }), ''],
 ];
 
 test.each(TABLES)('the table of keys in docs/%s.md is that of the schema', (name, schema, prefix) => {
