@@ -108,11 +108,12 @@ export class RadiusService {
   #turn(): void {
     if (this.#stopped) return;
     for (const { socket, address, port, bytes } of this.client.output(this.#clock())) {
-      void this.#socket(socket, address.includes(':')).then((open) => {
-        if (open === null || this.#stopped) return;
+      this.#socket(socket, address.includes(':'))
+        .then((open) => {
+          if (open !== null && !this.#stopped) open.send(bytes, port, address, () => {});
+        })
         // What cannot be sent is repeated like what got lost; then the next server is asked.
-        open.send(bytes, port, address, () => {});
-      });
+        .catch(() => {});
     }
     for (const event of this.client.events()) this.#tell(event);
     this.#schedule();
