@@ -6,49 +6,78 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Capture, complaints } from '../../src/demo/lab/capture.js';
 import type { LabEndpoint } from '../../src/demo/lab/endpoint.js';
+import { FreeRadius } from '../../src/demo/lab/freeradius.js';
 import { L2tpns } from '../../src/demo/lab/l2tpns.js';
 import type { Lab } from '../../src/demo/lab/lab.js';
-import { GUESTS, L2TPNS } from '../../src/demo/lab/packages.js';
+import { GUESTS, L2TPNS, USER_SPACE } from '../../src/demo/lab/packages.js';
 import { PppoeClient, preparePppoe } from '../../src/demo/lab/pppoe-client.js';
 import { Guest } from '../../src/demo/lab/uml.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
+import { Xl2tpdServer } from '../../src/demo/lab/xl2tpd.js';
 import type { LacTunnelRow } from '../../src/ops/endpoint.js';
 import { describeLab, startLac, startLns } from '../helpers/lab.js';
 
 const LAC = '192.0.2.10';
 const FOREIGN = '192.0.2.1';
 const OWN = '192.0.2.2';
+const THIRD = '192.0.2.3';
+const AWAY = '192.0.2.77';
 const MAC = '02:00:00:00:00:07';
 const SECRET = 'tunnel-secret';
 const PASSWORD = 's3cret';
 
-describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, 'tcpdump', 'tshark'], (open) => {
+describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 'tcpdump', 'tshark'], (open) => {
   let lab: Lab;
   let guest: Guest;
   let lac: LabEndpoint;
   let lns: LabEndpoint;
+  let xl2tpd: Xl2tpdServer;
   let capture: Capture;
 
   test('to l2tpns, after the LNS before it has not answered: ping, and both ends of the tunnel', async () => {
     lab = await open();
     const [line, core] = [await lab.bridge('line'), await lab.bridge('core')];
-    const names = ['lac', 'foreign', 'own'];
-    const [concentrator, foreign, own] = await Promise.all(names.map((name) => lab.namespace(name)));
+    const names = ['lac', 'foreign', 'own', 'third'];
+    const [concentrator, foreign, own, third] = await Promise.all(names.map((name) => lab.namespace(name)));
     await lab.plug(line, concentrator, 'eth1', [], { checksums: false });
     await lab.plug(core, concentrator, 'eth0', [`${LAC}/24`]);
     await lab.plug(core, foreign, 'eth0', [`${FOREIGN}/24`]);
     await lab.plug(core, own, 'eth0', [`${OWN}/24`]);
+    await lab.plug(core, third, 'eth0', [`${THIRD}/24`]);
     guest = await Guest.start(lab, line, 'cpe', { mac: MAC });
     capture = await Capture.start(core.namespace, core.name, join(lab.folder, 'core.pcap'), 'udp port 1701');
     const options = { address: FOREIGN, pool: '10.60.1', secret: SECRET, clusterAddress: '239.192.13.10' };
     const l2tpns = new L2tpns(lab, foreign, 'l2tpns', options);
+    xl2tpd = new Xl2tpdServer(lab, third, 'xl2tpd', { pool: '10.50.1' });
+    const radius = new FreeRadius(lab, concentrator, 'radius', {
+      secret: 'radius-secret-of-this-lab',
+      users: [
+        ...['alice', 'alice@own.example', 'bob@nowhere.example'].map((name) => ({ name, password: PASSWORD })),
+        {
+          name: 'carol@radius.example',
+          password: PASSWORD,
+          reply: [
+            'Tunnel-Type:1 = L2TP',
+            `Tunnel-Server-Endpoint:1 = "${AWAY}"`,
+            'Tunnel-Preference:1 = 1',
+            'Tunnel-Type:2 = L2TP',
+            'Tunnel-Medium-Type:2 = IPv4',
+            `Tunnel-Server-Endpoint:2 = "${THIRD}"`,
+            'Tunnel-Preference:2 = 2',
+            'Tunnel-Client-Auth-Id:2 = "carriers-lac"',
+            'Tunnel-Server-Auth-Id:2 = "xl2tpd"',
+          ],
+        },
+      ],
+    });
+    await radius.ready();
     [lac, lns] = await Promise.all([
       startLac(lab, concentrator, {
         name: 'lac1',
         pppoe: { interfaces: 'eth1' },
         workers: 2,
         lns: [
-          { name: 'away', address: '192.0.2.77', secret: SECRET },
+          { name: 'away', address: AWAY, secret: SECRET },
           { name: 'l2tpns', address: FOREIGN, secret: SECRET },
           { name: 'own', address: OWN, secret: SECRET, hide: 'private', serverName: 'lns1' },
         ],
@@ -56,6 +85,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, 'tcpdump', 'tsh
           { service: 'foreign', lns: ['away', 'l2tpns'] },
           { realm: 'own.example', lns: 'own' },
         ],
+        radius: { servers: [{ name: 'r', address: '127.0.0.1', secret: 'radius-secret-of-this-lab' }] },
         tunnels: { setup: '2s', firstWait: '250ms', tries: 3 },
       }),
       startLns(
@@ -74,6 +104,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, 'tcpdump', 'tsh
       ),
       preparePppoe(guest),
       l2tpns.ready(),
+      xl2tpd.ready(),
     ]);
     const client = await PppoeClient.dial(guest, { user: 'alice', password: PASSWORD, service: 'foreign' });
     await client.connected();
@@ -117,6 +148,30 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, 'tcpdump', 'tsh
     await waitFor('the call to be over', async () => (await lac.sessions()).length === 1);
   });
 
+  test('to xl2tpd, by the tunnel attributes of FreeRADIUS: the second by preference, for the first is away', async () => {
+    const client = await PppoeClient.dial(guest, { user: 'carol@radius.example', password: PASSWORD, unit: 3 });
+    await waitFor(
+      'the call at xl2tpd',
+      () => xl2tpd.calls() === 1,
+      15_000,
+      () => `${client.tail()}\n${lac.process.tail()}`,
+    );
+    const row = (await lac.tunnels<LacTunnelRow>()).find(({ farEndAddress }) => farEndAddress === THIRD);
+    expect(row).toMatchObject({ lns: `${THIRD}:1701`, farEndHostName: 'xl2tpd', state: 'established', sessions: 1 });
+    const [there] = xl2tpd.established();
+    expect(there).toMatchObject({ address: LAC, local: row?.farEndTunnelId, remote: row?.tunnelId });
+    // slirp, which stands in for pppd, waits for the other end to begin anew; until then the client's echoes reach it.
+    await waitFor('the client’s frames to cross', async () =>
+      (await lac.sessions()).some((session) => session.peer.startsWith(THIRD) && session.packetsIn > 0),
+    );
+  });
+
+  test('who proves nothing to RADIUS has no call', async () => {
+    const client = await PppoeClient.dial(guest, { user: 'alice', password: 'wrong', unit: 4 });
+    await waitFor('pppd to be told', () => /Modem hangup|Connection terminated/.test(client.log()));
+    expect((await lac.sessions()).map(({ user }) => user)).toEqual(['alice', 'carol@radius.example']);
+  });
+
   test('a user of nowhere is told so and has no session; what was sent can be read by others', async () => {
     const client = await PppoeClient.dial(guest, { user: 'bob@nowhere.example', password: PASSWORD, unit: 2 });
     await waitFor('pppd to be told', async () =>
@@ -126,7 +181,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, 'tcpdump', 'tsh
     expect(counters).toContainEqual(
       expect.objectContaining({ counter: 'call-ended: there is no LNS for this call', count: 1 }),
     );
-    expect(await lac.sessions()).toHaveLength(1);
+    expect(await lac.sessions()).toHaveLength(2);
     await lac.process.stop();
     await capture.stop();
     expect(await complaints(lab.env, capture.file)).toEqual([]);
