@@ -82,21 +82,24 @@ export class LoadTeller {
     this.#key = keyOf(config.loadStatus.secret);
     // It must grow over restarts too.
     this.#sequence = clock();
-    this.#timer = setInterval(() => this.tell(), this.#config.everySeconds * 1000);
-    this.tell();
+    this.#timer = setInterval(() => void this.tell(), this.#config.everySeconds * 1000);
+    void this.tell();
   }
 
-  tell(accepting = this.accepting()): void {
+  /** Resolves when all are on their way. */
+  async tell(accepting = this.accepting()): Promise<void> {
     const report = this.#report(accepting);
+    const sends: Promise<void>[] = [];
     for (const server of this.#config.servers) {
       this.#sequence = Math.max(this.#sequence + 1, this.#clock());
       const status = { ...report, server, sequence: this.#sequence, timeMs: this.#clock() };
       const bytes = buildLoadStatus(status, this.#key);
       for (const { host, port } of this.#config.designators) {
-        this.#socket(host).send(bytes, port, host, () => {});
+        sends.push(new Promise((done) => this.#socket(host).send(bytes, port, host, () => done())));
         this.sent++;
       }
     }
+    await Promise.all(sends);
   }
 
   #report(accepting: boolean): LoadReport {
@@ -140,7 +143,7 @@ export class LoadTeller {
   /** Says once more that nothing is taken, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.tell(false);
+    await this.tell(false);
     const sockets = [...this.#sockets.values()];
     await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.close(() => done()))));
   }

@@ -120,7 +120,11 @@ describe('several LNSs', () => {
     expect(s.now - took).toBeLessThan(1);
     expect(next.calls).toHaveLength(2);
     const places = new Map(s.keeper.places());
-    expect(places.get(`${A}:1701`)).toMatchObject({ calls: 0, failures: 1, reason: 'the tunnel did not stand in time' });
+    expect(places.get(`${A}:1701`)).toMatchObject({
+      calls: 0,
+      failures: 1,
+      reason: 'the tunnel did not stand in time',
+    });
     // When its time is over it is asked first again.
     dead.isDead = false;
     s.run(() => false, 61);
