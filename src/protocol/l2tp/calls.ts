@@ -1,5 +1,11 @@
 /** What the peer's messages of calls do, RFC 2661 §7.4.1 to §7.4.4: one function per message, states as in the tables. */
-import { AVP_ASSIGNED_SESSION_ID, AVP_ACCM, AVP_CALL_ERRORS, AVP_RESULT_CODE } from '../../tunnels/l2tp/avp-table.js';
+import {
+  AVP_ASSIGNED_SESSION_ID,
+  AVP_ACCM,
+  AVP_CALL_SERIAL,
+  AVP_CALL_ERRORS,
+  AVP_RESULT_CODE,
+} from '../../tunnels/l2tp/avp-table.js';
 import type { L2tpMessage } from '../../tunnels/l2tp/message.js';
 import { CDN, ICCN, ICRP, ICRQ, OCCN, OCRP, OCRQ, SLI, WEN } from '../../tunnels/l2tp/message-table.js';
 import { readAttributes, readCause } from './attribute-codec.js';
@@ -49,7 +55,12 @@ function find(tunnel: L2tpTunnel, message: L2tpMessage): L2tpSession | undefined
 function request(tunnel: L2tpTunnel, message: L2tpMessage, fault: Fault | null): void {
   const peerId = numberOf(message, AVP_ASSIGNED_SESSION_ID);
   const known = tunnel.byPeerId(peerId) ?? tunnel.sessions.get(message.session);
-  if (known !== undefined) return improper(known, message);
+  if (known !== undefined) {
+    if (!known.adopted) return improper(known, message);
+    if (numberOf(message, AVP_CALL_SERIAL) === known.attributes.serial) return tunnel.host.count('repeated');
+    // The peer gives the id to another call: it has ended the one that we were told of.
+    known.end('peer', 0, 0, 'the peer has another call of this id', null);
+  }
   if (peerId === 0) {
     // Whose call it is cannot be said, so neither can it be refused.
     tunnel.host.count('no-session-id');
@@ -67,6 +78,7 @@ function request(tunnel: L2tpTunnel, message: L2tpMessage, fault: Fault | null):
 
 function reply(session: L2tpSession, message: L2tpMessage): void {
   const fitting = session.kind === 'incoming' ? ICRP : OCRP;
+  if (session.ours && wasHad(session, message, fitting)) return;
   if (session.state !== 'wait-reply' || message.type !== fitting) return improper(session, message);
   const peerId = numberOf(message, AVP_ASSIGNED_SESSION_ID);
   if (peerId === 0 || session.tunnel.byPeerId(peerId) !== undefined) {
@@ -80,6 +92,7 @@ function reply(session: L2tpSession, message: L2tpMessage): void {
 
 function connected(session: L2tpSession, message: L2tpMessage): void {
   const fitting = session.kind === 'incoming' ? ICCN : OCCN;
+  if (!session.isLac && wasHad(session, message, fitting)) return;
   if (session.state !== 'wait-connect' || message.type !== fitting) return improper(session, message);
   session.attributes = readAttributes(message, session.attributes);
   session.establish();
@@ -88,6 +101,13 @@ function connected(session: L2tpSession, message: L2tpMessage): void {
 function disconnected(session: L2tpSession, message: L2tpMessage): void {
   const { result = 0, error = 0, message: text = '' } = fieldsOf(message, AVP_RESULT_CODE);
   session.end('peer', Number(result), Number(error), String(text), readCause(message));
+}
+
+/** What made an adopted call, come again: who had it before us had read it, and we may not have been told the number. */
+function wasHad(session: L2tpSession, message: L2tpMessage, fitting: number): boolean {
+  if (!session.adopted || message.type !== fitting) return false;
+  session.tunnel.host.count('repeated');
+  return true;
 }
 
 /** A message that this state does not expect ends the call (RFC 2661 §7.4: CDN, clean up). */

@@ -42,6 +42,8 @@ export class L2tpSession {
   attributes: SessionAttributes;
   /** The owner's; the engine never looks at it. */
   userData: unknown = undefined;
+  /** Another process, or another tunnel, had it before. */
+  adopted = false;
   /** Seconds: not to be established then ends it. */
   deadline = Number.POSITIVE_INFINITY;
   #avps: readonly AvpInput[];

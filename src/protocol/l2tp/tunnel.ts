@@ -185,6 +185,7 @@ export class L2tpTunnel implements Due {
     if (refusal !== null) return refusal;
     const session = new L2tpSession(this, localId, kind, ours, 'established', attributes);
     session.peerId = peerId;
+    session.adopted = true;
     this.#calls.add(session);
     return session;
   }

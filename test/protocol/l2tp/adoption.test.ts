@@ -4,6 +4,7 @@ import type { L2tpSession } from '../../../src/protocol/l2tp/session.js';
 import type { TunnelSnapshot } from '../../../src/protocol/l2tp/snapshot.js';
 import type { L2tpTunnel } from '../../../src/protocol/l2tp/tunnel.js';
 import { LAC, LNS, lossyLink, Pair, seededDice } from './pair.js';
+import { CONNECT, id, M, Scripted } from './scripted.js';
 
 const PATIENT = { reliable: { firstWait: 0.5, longestWait: 2, tries: 40 }, helloInterval: 30 };
 
@@ -122,6 +123,24 @@ describe('a tunnel that another process had', () => {
     expect(pair.lns.endpoint.adopt({ ...snapshot, localId: 7 }, LAC, 5)).toBe('limit');
     pair.lns.remake(PATIENT, { profile: () => null });
     expect(pair.lns.endpoint.adopt(snapshot, LAC, 5)).toBe('not-authorised');
+  });
+
+  test('what made its calls is no mistake when it comes again; another call under an old id takes its place', () => {
+    const scripted = new Scripted();
+    const tunnel = scripted.dialled();
+    const free = { kind: 'incoming', ours: false, attributes: { serial: 5 } } as const;
+    const [first, second] = [1, 2].map((n) => tunnel.adoptSession({ ...free, localId: n, peerId: n }) as L2tpSession);
+    scripted.say({ type: M.ICCN, session: 1, avps: CONNECT });
+    scripted.say({ type: M.ICRQ, avps: [id(1), { type: 15, value: 5 }] });
+    expect([scripted.names(), first.state, scripted.endpoint.counters.repeated]).toEqual([[], 'established', 2]);
+    scripted.say({ type: M.ICRQ, avps: [id(2), { type: 15, value: 6 }] });
+    expect([scripted.names(), second.state]).toEqual([['ICRP'], 'closed']);
+    expect(scripted.events.slice(-2)).toMatchObject([
+      { type: 'session-down', session: second, by: 'peer' },
+      { type: 'call' },
+    ]);
+    scripted.say({ type: M.ICRP, session: 1, avps: [id(9)] });
+    expect([scripted.names(), first.state]).toEqual([['CDN'], 'closed']);
   });
 
   test('messages that the dead one had not got through arrive', () => {
