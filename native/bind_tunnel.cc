@@ -230,6 +230,7 @@ Napi::Value tun(const Napi::CallbackInfo& info) {
     TunDevice device = open_tun(name_of(info[0]), queues, mtu);
     auto result = Napi::Object::New(env);
     result.Set("name", device.name);
+    result.Set("steered", device.steered);
     result.Set("fds", give(env, device.queues));
     return result;
   } catch (const SystemError& error) {

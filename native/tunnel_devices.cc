@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -10,6 +11,7 @@
 #include <netinet/udp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstring>
@@ -80,6 +82,44 @@ std::vector<sock_filter> steering(uint32_t count) {
   };
 }
 
+/// Which queue of a TUN device: by the destination address, for IPv6 by its network, so that a subscriber's packets
+/// stay in order (TUNSETSTEERINGEBPF). The kernel's own choice is by flow, from what it has seen going the other way.
+UniqueFd queue_program(uint32_t count) {
+  const auto op = [](int code, uint8_t to, uint8_t from, int16_t offset, uint32_t value) {
+    bpf_insn insn{};
+    insn.code = static_cast<uint8_t>(code);
+    insn.dst_reg = to & 15;
+    insn.src_reg = from & 15;
+    insn.off = offset;
+    insn.imm = static_cast<int32_t>(value);
+    return insn;
+  };
+  // BPF_LD | BPF_ABS reads into r0 from the packet that r6 stands for, and ends the program with 0 beyond its end.
+  const bpf_insn program[] = {
+      op(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0),
+      op(BPF_LD | BPF_ABS | BPF_B, 0, 0, 0, 0),
+      op(BPF_ALU64 | BPF_RSH | BPF_K, 0, 0, 0, 4),
+      op(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 6),
+      op(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 16),
+      op(BPF_JMP | BPF_JA, 0, 0, 4, 0),
+      op(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 24),
+      op(BPF_ALU64 | BPF_MOV | BPF_X, 7, 0, 0, 0),
+      op(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 28),
+      op(BPF_ALU64 | BPF_XOR | BPF_X, 0, 7, 0, 0),
+      op(BPF_ALU | BPF_MUL | BPF_K, 0, 0, 0, kIdMultiplier),
+      op(BPF_ALU | BPF_RSH | BPF_K, 0, 0, 0, 16),
+      op(BPF_ALU | BPF_MOD | BPF_K, 0, 0, 0, count),
+      op(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+  };
+  bpf_attr attributes{};
+  attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+  attributes.insn_cnt = sizeof program / sizeof program[0];
+  attributes.insns = reinterpret_cast<uintptr_t>(program);
+  static constexpr char license[] = "GPL";
+  attributes.license = reinterpret_cast<uintptr_t>(license);
+  return UniqueFd(static_cast<int>(syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes)));
+}
+
 }  // namespace
 
 TunDevice open_tun(const std::string& name, uint32_t queues, uint32_t mtu) {
@@ -95,6 +135,12 @@ TunDevice open_tun(const std::string& name, uint32_t queues, uint32_t mtu) {
     if (ioctl(fd.get(), TUNSETIFF, &request) != 0) throw SystemError{"TUN device " + name, errno};
     device.name = request.ifr_name;
     device.queues.push_back(std::move(fd));
+  }
+  if (queues > 1) {
+    const UniqueFd program = queue_program(queues);
+    const int fd = program.get();
+    // Where it is refused, the order within each flow is still the kernel's care.
+    device.steered = fd >= 0 && ioctl(device.queues[0].get(), TUNSETSTEERINGEBPF, &fd) == 0;
   }
   set_link(device.name, mtu);
   return device;

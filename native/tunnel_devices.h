@@ -13,6 +13,8 @@ namespace td {
 struct TunDevice {
   std::string name;
   std::vector<UniqueFd> queues;
+  /// All packets to one address go to one queue.
+  bool steered = false;
 };
 
 /// Makes or opens a TUN device with so many queues, sets its MTU and brings it up. Throws SystemError.

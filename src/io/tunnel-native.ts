@@ -72,8 +72,11 @@ export const SEND_KIND = { datagram: 1, ppp: 2, accessPpp: 3, frame: 4 } as cons
 export interface NativeTunnelAddon {
   TunnelForwarder: new (options: TunnelForwarderOptions) => TunnelForwarder;
   TunnelSender: new (options: Pick<TunnelForwarderOptions, 'buffer' | 'layout' | 'accesses'>) => TunnelSender;
-  /** A TUN device with so many queues (made when it is not there), up, with that MTU. Throws with `code`. */
-  openTun(name: string, queues: number, mtu: number): { name: string; fds: number[] };
+  /**
+   * A TUN device with so many queues (made when it is not there), up, with that MTU. `steered`: all packets to one address
+   * come out of one queue, else those of one flow. Throws with `code`.
+   */
+  openTun(name: string, queues: number, mtu: number): { name: string; steered: boolean; fds: number[] };
   /**
    * UDP sockets of one address and port (SO_REUSEPORT), one for each worker; the kernel gives all messages of a session to
    * the same one. `freebind`: the address need not be there yet. Throws with `code`: EADDRINUSE, EADDRNOTAVAIL.

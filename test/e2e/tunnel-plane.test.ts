@@ -252,10 +252,11 @@ describe.skipIf(reason !== null && process.env.TD_REQUIRE_LAB !== '1')(
 
       test('packets of a session stay in order, however many workers there are', async () => {
         const rounds = 60;
-        const { orders, statistics } = await scenario('order', { sessions: 20, rounds });
+        const { orders, statistics, workers } = await scenario('order', { sessions: 20, rounds });
         expect(orders).toHaveLength(20);
         for (const order of orders) expect(order).toEqual(Array.from({ length: rounds }, (_, i) => i));
         expect(statistics.datagramsOut).toBe(20 * rounds);
+        expect(workers.every((packets) => packets > rounds)).toBe(true);
       });
     });
 

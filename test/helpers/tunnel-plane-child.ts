@@ -230,7 +230,8 @@ const scenarios = {
       for (let round = 0; round < input.rounds; round++) {
         const payload = Uint8Array.of(round);
         for (const id of ids) {
-          await new Promise((resolve) => host.send(payload, 9, `10.60.0.${100 + id}`, resolve));
+          // Another port each time: a subscriber's packets stay in order although they are of different flows.
+          await new Promise((resolve) => host.send(payload, 1000 + round, `10.60.0.${100 + id}`, resolve));
         }
       }
       const heard = await scene.heard(input.sessions * input.rounds);
@@ -241,7 +242,8 @@ const scenarios = {
         const id = message.slice(8, 12);
         bySession.set(id, [...(bySession.get(id) ?? []), Number.parseInt(message.slice(-2), 16)]);
       }
-      return { orders: [...bySession.values()], statistics: scene.plane.statistics() };
+      const workers = scene.plane.workers().map(({ packets }) => packets);
+      return { orders: [...bySession.values()], statistics: scene.plane.statistics(), workers };
     }),
 
   /** A session on hold, its tunnel moved meanwhile; what reached the far end before and after. */
