@@ -7,6 +7,8 @@ import type { DisconnectCause } from './codes.js';
 import { fieldsOf, avpValue } from './message-reader.js';
 import type { CallAttributes, ConnectAttributes, SessionAttributes } from './session-attributes.js';
 
+/** Bytes of a value, with room for its own length and padding where it is hidden. */
+const VALUE_MAX = 990;
 const SYNCHRONOUS = 1;
 /** Of an OCRQ that does not care: any speed, any bearer, any framing. */
 const ANY_SPEED = 0xffffffff;
@@ -14,8 +16,14 @@ const ANY_KIND = 3;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/**
+ * A value that no AVP can hold is left out: names and proxied LCP options come from subscribers, who may send what they
+ * like, and none of them must be there. Text is taken to need three bytes a character.
+ */
 function put(avps: AvpInput[], type: number, value: AvpInput['value'] | undefined): void {
-  if (value !== undefined) avps.push({ type, value });
+  if (value === undefined || (value instanceof Uint8Array && value.length > VALUE_MAX)) return;
+  if (typeof value === 'string' && value.length * 3 > VALUE_MAX) return;
+  avps.push({ type, value });
 }
 
 /** AVPs of an ICRQ, without the Assigned Session ID. */
@@ -36,7 +44,7 @@ export function outgoingCallAvps(a: CallAttributes, serial: number): AvpInput[] 
   put(avps, T.AVP_MAXIMUM_BPS, a.maximumBps ?? ANY_SPEED);
   put(avps, T.AVP_BEARER_TYPE, a.bearer ?? ANY_KIND);
   put(avps, T.AVP_FRAMING_TYPE, a.callFraming ?? ANY_KIND);
-  put(avps, T.AVP_CALLED_NUMBER, a.called ?? '');
+  put(avps, T.AVP_CALLED_NUMBER, (a.called ?? '').slice(0, VALUE_MAX / 3));
   put(avps, T.AVP_SUB_ADDRESS, a.subAddress);
   return avps;
 }

@@ -34,6 +34,7 @@ export const ENDPOINT_COUNTERS: readonly (readonly [name: string, meaning: strin
   ['wrong-secret', 'a peer that could not answer our challenge'],
   ['unanswerable-challenge', 'a challenge for which we have no secret'],
   ['adopted', 'tunnels that were adopted'],
+  ['unsendable', 'messages that the owner wanted to send with AVPs that no message can have'],
   ['tunnels-established', 'tunnels that were set up'],
   ['sessions-established', 'calls that were set up'],
   ['tunnels-ended-peer', 'tunnels that the peer ended'],

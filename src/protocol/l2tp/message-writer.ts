@@ -19,8 +19,6 @@ const VECTOR_LENGTH = 16;
 const LENGTH_FIELD = 2;
 /** Lengths of hidden values are rounded up to this, so that they tell less. */
 const PADDED_TO = 16;
-/** Beyond it an AVP could not have its length field; hidden values stay clear of it with their padding. */
-const HIDDEN_VALUE_MAX = 0x3ff - 6 - LENGTH_FIELD - PADDED_TO;
 
 /** What a subscriber would not like to have read on the way. */
 const PRIVATE: ReadonlySet<number> = new Set([
@@ -34,10 +32,23 @@ const PRIVATE: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * The message, ready for `ReliableDelivery`. Throws as `buildMessage`, for mistakes of whoever made the AVPs. An AVP that
- * says itself that it is hidden goes out as it is.
+ * The message, ready for `ReliableDelivery`; null where an AVP has a value that it cannot have or that is too long, a
+ * mistake of whoever made it. An AVP that says itself that it is hidden goes out as it is.
  */
 export function writeControl(
+  input: L2tpMessageInput,
+  profile: FullTunnelProfile,
+  random: (length: number) => Uint8Array,
+): Uint8Array | null {
+  try {
+    return write(input, profile, random);
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof TypeError) return null;
+    throw error;
+  }
+}
+
+function write(
   input: L2tpMessageInput,
   profile: FullTunnelProfile,
   random: (length: number) => Uint8Array,
@@ -63,7 +74,6 @@ function hideAvp(
   random: (length: number) => Uint8Array,
 ): AvpInput {
   const value = encodeAvpValue(avp);
-  if (value.length > HIDDEN_VALUE_MAX) return avp;
   const length = Math.ceil((LENGTH_FIELD + value.length) / PADDED_TO) * PADDED_TO;
   const plain = new Uint8Array(length);
   plain[0] = value.length >> 8;

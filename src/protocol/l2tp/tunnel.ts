@@ -270,17 +270,19 @@ export class L2tpTunnel implements Due {
     this.host.moved(this, from);
   }
 
-  /** Queues a message of the tunnel or of a call. `must`: whatever waits already. */
+  /** Queues a message of the tunnel or of a call. `must`: whatever waits already. False: it is not queued. */
   sendControl(message: L2tpMessageInput, must = true): boolean {
     const { host } = this;
     if (!must && this.delivery.full) {
       host.count('queue-full');
       return false;
     }
-    this.delivery.send(
-      writeControl(message, this.profile, (length) => host.random(length)),
-      true,
-    );
+    const bytes = writeControl(message, this.profile, (length) => host.random(length));
+    if (bytes === null) {
+      host.count('unsendable');
+      return false;
+    }
+    this.delivery.send(bytes, true);
     host.touch(this);
     return true;
   }

@@ -188,6 +188,39 @@ test('messages of a vendor go to whoever has said that it knows them', () => {
   expect(only(foreign).speaks(32473)).toBe(false);
 });
 
+test.each(['none', 'all'] as const)(
+  'values that no AVP can hold are left out or refused, never thrown (hidden: %s)',
+  (hide) => {
+    const avps = [{ vendor: 32473, type: 1 }];
+    const profile: TunnelProfile = { secret: 's', hide, avps };
+    const pair = new Pair(profile, { vendors: [32473] });
+    const { act } = pair.lac;
+    const long = new Uint8Array(1400);
+    pair.lac.act = (event) => {
+      if (event.type !== 'call-answered') return act(event);
+      const lcp = { initialLcp: new Uint8Array(990), lastSentLcp: long, lastReceivedLcp: new Uint8Array(991) };
+      event.session.connect({ ...lcp, txSpeed: 1, authName: 'ä'.repeat(400), authResponse: long, authType: 3 });
+    };
+    const tunnel = dial(pair, profile);
+    const session = tunnel.call('incoming', { called: 'x'.repeat(2000), calling: 'ü'.repeat(330) }) as L2tpSession;
+    pair.run(2);
+    const far = only(pair).sessions.get(session.peerId);
+    expect(far?.attributes).toEqual({
+      serial: 1,
+      calling: 'ü'.repeat(330),
+      txSpeed: 1,
+      framing: 1,
+      initialLcp: new Uint8Array(990),
+      authType: 3,
+    });
+    expect(only(pair).call('outgoing', { called: 'y'.repeat(2000) })).not.toBeNull();
+    pair.run(3);
+    expect(pair.lac.endpoint.counters.unsendable + pair.lns.endpoint.counters.unsendable).toBe(0);
+    expect(tunnel.sendVendor({ vendor: 32473, type: 1, avps: [{ vendor: 32473, type: 1, value: long }] })).toBe(false);
+    expect(pair.lac.endpoint.counters.unsendable).toBe(1);
+  },
+);
+
 test('the ids are of the range, and of no two tunnels', () => {
   const pair = new Pair({ tieBreaker: false }, { tunnelIds: [10, 12] });
   const ids = [1, 2, 3].map(() => dial(pair).localId);
