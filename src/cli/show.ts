@@ -20,7 +20,7 @@ import { endpointTable, type FlatRow } from './endpoint-tables.js';
 import { copy, write } from './output.js';
 import { briefDuration, type Column, renderTable } from './table.js';
 import { rate } from './top-text.js';
-import { clientValue, countValue, tunnelId } from './values.js';
+import { countValue, customerValue, tunnelId } from './values.js';
 
 /** Tunnels that a table for people shows when no limit is given; `--json` has no limit. */
 const TABLE_TUNNELS = 1000;
@@ -187,7 +187,7 @@ export function register(program: Command, context: CliContext): void {
   view(show, 'tunnels', 'tunnels, narrowed by the options')
     .option('--vip <name>', 'only of this virtual address')
     .option('--server <name>', 'only at this server')
-    .option('--client <ip:port>', 'only of this client', clientValue)
+    .option('--client <ip:port>', 'only of this client; of a LAC its MAC address', customerValue)
     .option('--tunnel <id>', 'only this tunnel id, as the client assigned it', tunnelId)
     .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
     .addOption(new Option('--map', 'only the address map: what each direction is rewritten to').conflicts('json'))
@@ -222,7 +222,7 @@ export function register(program: Command, context: CliContext): void {
 
   view(show, 'sessions', 'sessions of subscribers (lns, lac)')
     .option('--user <name>', 'only of this user')
-    .option('--client <ip:port>', 'only of this other end', clientValue)
+    .option('--client <ip:port>', 'only of this other end; of a LAC the MAC address', customerValue)
     .option('--tunnel <id>', 'only of this tunnel id, as assigned here', tunnelId)
     .option('--session <id>', 'only this session id, as assigned here', tunnelId)
     .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
@@ -233,6 +233,9 @@ export function register(program: Command, context: CliContext): void {
     });
   view(show, 'pools', 'address pools (lns)').action((options: ShowOptions) =>
     endpointView(options, context, 'pools', {}),
+  );
+  view(show, 'lns', 'LNSs that calls went to, and what failed (lac)').action((options: ShowOptions) =>
+    endpointView(options, context, 'lns', {}),
   );
   view(show, 'peers', 'the other LNSs that state is shared with (lns)').action((options: ShowOptions) =>
     endpointView(options, context, 'peers', {}),

@@ -1,7 +1,7 @@
 /** Values of options, checked while the command line is read; what is wrong ends with exit 64. */
 import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../config/durations.js';
-import { canonicalClient } from '../ops/client-address.js';
+import { canonicalClient, canonicalCustomer } from '../ops/client-address.js';
 
 /** Parses a whole number within limits. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -40,6 +40,14 @@ export function secondsOrDuration(text: string): number {
 }
 
 /** `IP:PORT` in its canonical form. */
+export function customerValue(text: string): string {
+  try {
+    return canonicalCustomer(text);
+  } catch {
+    throw new InvalidArgumentError('Write it as 192.0.2.1:1701, [2001:db8::1]:1701, or 02:00:00:00:00:07 of a LAC.');
+  }
+}
+
 export function clientValue(text: string): string {
   try {
     return canonicalClient(text);

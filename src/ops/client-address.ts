@@ -1,6 +1,7 @@
 /** `IP:PORT` as the commands and the API take it, `[v6]:port` for IPv6 (DESIGN §8, "Words of the contract"). */
 import ipaddr from 'ipaddr.js';
 import { DesignatorError } from '../errors.js';
+import { formatMac, parseMac } from '../wire/address.js';
 
 /**
  * The canonical text of a client: an IPv4-mapped address becomes IPv4, IPv6 is written as RFC 5952 says, so that it can
@@ -20,6 +21,12 @@ export function canonicalClient(text: string): string {
   return address.isIPv4MappedAddress()
     ? `${address.toIPv4Address().toString()}:${port}`
     : `[${address.toRFC5952String()}]:${port}`;
+}
+
+/** The same of an LNS or a LAC, whose customers on PPPoE have MAC addresses: `02:00:00:00:00:07`. Errors: TD_USAGE. */
+export function canonicalCustomer(text: string): string {
+  const mac = parseMac(text);
+  return mac === null ? canonicalClient(text) : formatMac(mac);
 }
 
 /** The two parts of a canonical client, for tables: no brackets around IPv6. */

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { DesignatorError } from '../errors.js';
 import { type ControlApi, type HttpAddress, listen, newApp } from './api-server.js';
-import { canonicalClient } from './client-address.js';
+import { canonicalCustomer } from './client-address.js';
 import type { Endpoint, EndpointTable, TableFilter } from './endpoint.js';
 import { EndpointMetrics } from './endpoint-metrics.js';
 import { type EventQuery, sendEvents } from './event-route.js';
@@ -119,7 +119,7 @@ function addTable(app: FastifyInstance, name: string, table: EndpointTable): voi
   };
   app.get<{ Querystring: TableFilter }>(`/v1/${name}`, { schema: { querystring } }, (request, reply) => {
     const { client, ...rest } = request.query;
-    const filter = client === undefined ? rest : { ...rest, client: canonicalClient(client) };
+    const filter = client === undefined ? rest : { ...rest, client: canonicalCustomer(client) };
     const slices = atMost(table.rows(filter), filter.limit ?? LIMIT_MAX);
     void reply.type('application/json; charset=utf-8').send(Readable.from(jsonArray(slices)));
   });
