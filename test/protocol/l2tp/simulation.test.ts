@@ -83,7 +83,7 @@ const pairsOf = (end: End, mirrored: boolean): string[] =>
     ])
     .sort();
 
-function play(plan: Plan): Pair {
+function play(plan: Plan, until = 250): Pair {
   const { seed, secrets, dials, tie, calls, profile } = plan;
   const pair = new Pair({}, {}, seed);
   const profiles: TunnelProfile[] = secrets.map((secret) => ({ ...profile, secret, tieBreaker: tie }));
@@ -113,7 +113,7 @@ function play(plan: Plan): Pair {
     }
   });
   pair.link = lossyLink(seed, seed % 4 === 0 ? 0 : (seed * 7) % 31, 12, 0.8);
-  pair.run(250);
+  pair.run(until);
   return pair;
 }
 
@@ -123,7 +123,7 @@ function finish(pair: Pair, plan: Plan): void {
     const enders = plan.end === 'both' ? [pair.lac, pair.lns] : [plan.end === 'lac' ? pair.lac : pair.lns];
     for (const { endpoint } of enders) for (const tunnel of [...endpoint.tunnels.values()]) tunnel.stop(6, 0, 'over');
   }
-  pair.run(800);
+  pair.run(pair.now + 550);
 }
 
 function judge(plan: Plan): { dead: boolean; standing: number } {
@@ -171,9 +171,33 @@ function judge(plan: Plan): { dead: boolean; standing: number } {
   return { dead, standing };
 }
 
+describe('dialogues that are broken off', () => {
+  test('at any moment, by either end or both: nothing is left at either', () => {
+    let standing = 0;
+    for (let seed = 5001; seed <= 5250; seed++) {
+      const dice = seededDice(seed);
+      const plan = { ...planOf(seed), secrets: ['s', 's'] as const };
+      const pair = play(plan, (dice(400) / 100) * (dice(3) === 0 ? 0.1 : 1));
+      standing += [...pair.lac.endpoint.tunnels.values()].filter(({ state }) => state === 'established').length;
+      // Whoever knows of no tunnel yet has nothing to end: a request on its way may still make one.
+      finish(pair, { ...plan, end: 'both' });
+      const told = `seed ${seed}`;
+      for (const { endpoint } of [pair.lac, pair.lns])
+        for (const tunnel of [...endpoint.tunnels.values()]) tunnel.stop();
+      pair.run(pair.now + 800);
+      expect([pair.lac.endpoint.tunnels.size, pair.lns.endpoint.tunnels.size, told]).toEqual([0, 0, told]);
+      for (const history of [...histories(pair.lac), ...histories(pair.lns)]) {
+        expect(history, told).toMatch(/^(r?u?d|r|c?a?U?D|c|)$/);
+      }
+    }
+    expect(standing).toBeGreaterThan(50);
+    expect(standing).toBeLessThan(225);
+  });
+});
+
 describe('dialogues', () => {
   // In parts, so that a failure names few seeds and no test runs long.
-  const PART = 250;
+  const PART = 200;
   test.each([0, 1, 2, 3, 4, 5, 6, 7])('part %i: both ends agree, or both have nothing', (part) => {
     let dead = 0;
     let standing = 0;
