@@ -123,7 +123,7 @@ describe('several LNSs', () => {
     expect(places.get(`${A}:1701`)).toMatchObject({
       calls: 0,
       failures: 1,
-      reason: 'the tunnel did not stand in time',
+      reason: 'it does not answer',
     });
     // When its time is over it is asked first again.
     dead.isDead = false;
