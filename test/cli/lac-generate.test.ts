@@ -30,6 +30,7 @@ const RESULTS: GeneratorResults = {
       outOfOrder: 0,
       packetsPerSecond: 10,
       latencyMs: times,
+      gapMs: times,
     },
   ],
   busyPercent: 12,
@@ -71,8 +72,8 @@ tunnel                3     1.5    2    2  2.25
 session, L2TP         3     1.5    2    2  2.25
 session, address      -       -    -    -     -
 
-traffic    sent  received  lost %  out of order  packets/s  latency ms  99%
-ping:64@1   100        99       1             0         10         1.5    2
+traffic    sent  received  lost %  out of order  packets/s  latency ms  99%  gap ms   max
+ping:64@1   100        99       1             0         10         1.5    2     1.5  2.25
 
 failed  at    reason
      1  l2tp  CDN 2/4 no more

@@ -21,7 +21,10 @@ export interface TrafficResult {
   readonly outOfOrder: number;
   readonly packetsPerSecond: number;
   readonly latencyMs: TimeFigures | null;
-  /** Of each session the longest time without a packet from the server. */
+  /**
+   * The longest time of each session without a packet of this stream: what an outage was for it, as long as it sends
+   * steadily; count: sessions. For `pairs` it is kept by the sender whose packets did not arrive.
+   */
   readonly gapMs: TimeFigures | null;
 }
 

@@ -21,7 +21,7 @@ class Stream {
   /** By the call's number: the next packet's number, and the highest that was received, plus one. */
   readonly numbers: Uint32Array;
   readonly highest: Uint32Array;
-  /** By the call's number, milliseconds: when it last received, 0 never; and its longest time without. */
+  /** By the call's number, ms: when it last received (at first: sent), 0 never; and its longest time without. */
   readonly lastAt: Float64Array;
   readonly gap: Float64Array;
 
@@ -120,7 +120,10 @@ export class Traffic {
     const number = stream.numbers[call.number]++;
     const writer = stream.writers[stream.sent % stream.writers.length];
     stream.sent++;
-    sink.ppp(call.slot, writer.write(call.address, to, call.number, number, this.clock()));
+    const time = this.clock();
+    // A session that never has an answer has a gap from here on.
+    if (stream.lastAt[call.number] === 0) stream.lastAt[call.number] = time;
+    sink.ppp(call.slot, writer.write(call.address, to, call.number, number, time));
   }
 
   /** A packet that came out of a session. False: it is none of ours. */

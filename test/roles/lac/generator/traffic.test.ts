@@ -42,6 +42,9 @@ describe('traffic', () => {
     expect(result).toMatchObject({ name: 'ping:64@10', sent: sent.length, received: 2, outOfOrder: 1 });
     expect(result.lost).toBe(sent.length - 2);
     expect(result.latencyMs?.max).toBeGreaterThan(20);
+    // Session 1 heard nothing until the end of sending, and the others nothing at all.
+    expect(result.gapMs).toMatchObject({ count: 4 });
+    expect(result.gapMs?.median).toBeGreaterThan(900);
   });
 
   test('pairs send to each other; the one that is left over is silent', () => {
