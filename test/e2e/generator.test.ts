@@ -69,21 +69,16 @@ describeLab('the generator and pppd', GUESTS, (open) => {
     await lab.plug(bridge, client, 'eth0', [`${CLIENT}/24`]);
     const guest = await Guest.start(lab, bridge, 'lns', { mac: '02:00:00:00:02:01' });
     await startKernelServer(guest, { network: [`addr add ${SERVER}/24 dev eth0`], pool: '10.61.1' });
-    const results = await generate(
-      client,
-      '--user',
-      'alice',
-      '--sessions',
-      '3',
-      '--seconds',
-      '2',
-      '--ipv6',
-      '--traffic',
-      'ping:600@10',
-    );
+    const alice = ['--user', 'alice', '--seconds', '1'];
+    const results = await generate(client, ...alice, '--sessions', '3', '--ipv6', '--traffic', 'ping:600@10');
     expect(results.failures).toEqual([]);
     expect(results.sessions).toMatchObject({ up: 3, failed: 0, lost: 0, held: 3 });
     expect(results.traffic[0].received).toBeGreaterThan(results.traffic[0].sent * 0.9);
+    // pppd proves itself too: an answer to the client's challenge that only the password can give.
+    await guest.put('/etc/ppp/l2tp', 'noccp\nauth\nrequire-mschap-v2\nmtu 1400\nmru 1400\n');
+    const microsoft = await generate(client, ...alice, '--sessions', '1', '--methods', 'ms-chap-v2');
+    expect(microsoft.failures).toEqual([]);
+    expect(microsoft.sessions).toMatchObject({ up: 1, held: 1 });
   });
 });
 
