@@ -190,6 +190,8 @@ const TRAFFIC_COLUMNS: readonly Column<TrafficResult>[] = [
   { head: 'lost %', value: ({ lossPercent }) => lossPercent },
   { head: 'out of order', value: ({ outOfOrder }) => outOfOrder },
   { head: 'packets/s', value: ({ packetsPerSecond }) => packetsPerSecond },
+  { head: 'latency ms', value: ({ latencyMs }) => latencyMs?.median ?? null },
+  { head: '99%', value: ({ latencyMs }) => latencyMs?.p99 ?? null },
   { head: 'gap ms', value: ({ gapMs }) => gapMs?.median ?? null },
   { head: 'max', value: ({ gapMs }) => gapMs?.max ?? null },
 ];
