@@ -35,6 +35,8 @@ const BENCH_PEERS = ['nft-dnat', 'ip-forward'];
 const LEAST_KPPS = 1;
 /** Packets that must be added in each direction before data counts as flowing. */
 const FLOWING = 4;
+/** Five a second, while an LNS dies and its peer takes over. */
+const PINGS = 25;
 
 /** Errors: TD_NO_PERMISSION, TD_UNAVAILABLE a needed program is missing, StepFailed. */
 export async function runDemo(options: DemoOptions): Promise<void> {
@@ -306,16 +308,28 @@ class Demo {
     const title = 'designator lac and designator lns';
     const missing = missingPackages(this.options.env, GUESTS);
     if (missing.length > 0) return this.#say.leftOut(title, `apt-get install ${missing.join(' ')} adds it`);
-    let sessions = '';
+    let table = '';
+    let scene: AccessScene | null = null;
     await this.#say.step(title, async () => {
-      const scene = await AccessScene.start(this.lab, this.options.self);
-      const { local, peer, ping } = await scene.call();
-      const replies = await ping(5);
+      scene = await AccessScene.start(this.lab, this.options.self);
+      const { local, peer } = await scene.call();
+      const replies = await scene.ping(5);
       check(replies === 5, `${replies} of 5 echo replies`);
-      sessions = await scene.lac.command('show', 'tunnels');
+      table = await scene.lac.command('show', 'tunnels');
       return `a customer's PPPoE (pppd in a guest) through our LAC to our LNS: ${local} pings ${peer}, 5 of 5`;
     });
-    this.#say.block(sessions);
+    this.#say.block(table);
+    await this.#say.step('the LNS dies', async () => {
+      if (scene === null) throw new Error('there is no call');
+      const { replies, renegotiations } = await scene.killLns(PINGS);
+      check(replies >= PINGS / 2, `only ${replies} of ${PINGS} echo replies`);
+      check(renegotiations === 0, 'PPP was negotiated anew');
+      const again = await scene.ping(5);
+      check(again === 5, `${again} of 5 echo replies afterwards`);
+      table = await scene.lac.command('show', 'tunnels');
+      return `SIGKILL for the LNS: its peer has the session, PPP and address unchanged, ${replies} of ${PINGS} pings meanwhile`;
+    });
+    this.#say.block(table);
   }
 
   async #cost(): Promise<void> {
