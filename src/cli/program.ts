@@ -21,6 +21,7 @@ import * as replay from './replay.js';
 import * as run from './run.js';
 import * as server from './server.js';
 import * as show from './show.js';
+import * as switchover from './switchover.js';
 import * as top from './top.js';
 import * as tune from './tune.js';
 import * as unpin from './unpin.js';
@@ -41,6 +42,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   lac,
   agent,
   lns,
+  switchover,
   demo,
   bench,
   tune,

@@ -56,7 +56,7 @@ export interface MoverOptions {
   readonly deadline?: number;
   /** Seconds between two attempts. Default 0.5. */
   readonly retry?: number;
-  /** Seconds that the new LNS has to say which sessions it has, before data flows to it all the same. Default 0.5. */
+  /** Seconds that the new LNS has to say which sessions it has, before data flows to it all the same. Default 2. */
   readonly confirm?: number;
   /** Seconds after a move in which the new LNS is not suspected. Default 3. */
   readonly grace?: number;
@@ -126,7 +126,7 @@ export class LacMover {
 
   constructor(host: MoverHost, options: MoverOptions = {}) {
     this.#host = host;
-    this.#o = { deadline: 5, retry: 0.5, confirm: 0.5, grace: 3, suspectTries: 3, limit: 4096, ...options };
+    this.#o = { deadline: 5, retry: 0.5, confirm: 2, grace: 3, suspectTries: 3, limit: 4096, ...options };
   }
 
   get moving(): number {

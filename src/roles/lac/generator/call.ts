@@ -23,6 +23,9 @@ export class Call implements Due {
   /** When it is hung up, to be dialled again; Infinity: it stays. */
   hangUpAt = Number.POSITIVE_INFINITY;
 
+  /** While its tunnel moves: frames that wait; null: they go out at once. */
+  held: Uint8Array[] | null = null;
+
   constructor(
     /** From 1 on; a call that is dialled again keeps it. */
     readonly number: number,

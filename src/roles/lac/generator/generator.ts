@@ -36,6 +36,8 @@ const LATE_PACKETS = 1;
 const GOODBYE = 3;
 /** Calls that a late turn may begin at once. */
 const BURST = 256;
+/** Frames that a call keeps while its tunnel moves. */
+const HELD_FRAMES = 4096;
 const LINE_SPEED = 1_000_000_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -66,6 +68,7 @@ export class CallGenerator implements LoopRole {
   #nextTunnel = 0;
   #numbers = 0;
   #held = 0;
+  #notHeld = 0;
   readonly #standingTunnels = new Set<L2tpTunnel>();
   readonly #moves: LacSwitchoverDesk | null;
   #finish: () => void = () => {};
@@ -110,6 +113,11 @@ export class CallGenerator implements LoopRole {
         const place = this.#tunnels.indexOf(tunnel);
         if (place >= 0 && this.#tunnels.length > 1) this.#tunnels.splice(place, 1);
         this.#standingTunnels.delete(tunnel);
+      },
+      flush: (call) => {
+        const held = call.held ?? [];
+        call.held = null;
+        for (const frame of held) this.#plane.batch.ppp(call.slot, frame);
       },
     });
     return new LacSwitchoverDesk(host, GENERATOR_SWITCHOVER, logger);
@@ -178,7 +186,7 @@ export class CallGenerator implements LoopRole {
     for (let call = this.#due.take(now); call !== undefined; call = this.#due.take(now)) this.#serve(call, now);
     for (let end = this.#hangUps.take(now); end !== undefined; end = this.#hangUps.take(now)) this.#expire(end.call);
     this.#moves?.run(now);
-    this.#traffic.run(now, this.#up, this.#plane.batch);
+    this.#traffic.run(now, this.#up, this.#sink);
     this.#advance(now);
   }
 
@@ -372,11 +380,20 @@ export class CallGenerator implements LoopRole {
     this.#serve(call, now);
   }
 
+  readonly #sink = {
+    ppp: (slot: number, frame: Uint8Array): void => {
+      const held = this.#bySlot[slot]?.held;
+      if (held === undefined || held === null) this.#plane.batch.ppp(slot, frame);
+      else if (held.length < HELD_FRAMES) held.push(frame.slice());
+      else this.#notHeld++;
+    },
+  };
+
   /** Takes from the link what it has to say, and sees to its timers. */
   #serve(call: Call, now: number): void {
     const { link } = call;
     if (link === null) return;
-    for (const frame of link.output(now)) this.#plane.batch.ppp(call.slot, frame);
+    for (const frame of link.output(now)) this.#sink.ppp(call.slot, frame);
     for (const event of link.events()) this.#pppEvent(call, event, now);
     this.#due.set(call, call.link === null ? NEVER : link.nextTime);
   }
@@ -468,6 +485,7 @@ export class CallGenerator implements LoopRole {
         moved: this.#moves?.mover.counters.moved ?? 0,
         failed: this.#moves?.mover.counters.failed ?? 0,
         lostSessions: this.#moves?.mover.counters.lostSessions ?? 0,
+        notHeld: this.#notHeld,
       },
       busyPercent: Math.round(utilization * 100),
       ownDrops: Object.fromEntries(drops.map(({ reason, packets }) => [reason, packets])),

@@ -1,6 +1,6 @@
 /**
  * Switchover in the call generator: the generator as a LAC that can move its tunnels (document 002), by the engine and
- * the glue that the LAC has. What sessions would send meanwhile is held by the data path.
+ * the glue that the LAC has. What a call would send meanwhile waits with the call.
  */
 import type { L2tpEndpoint } from '../../../protocol/l2tp/endpoint.js';
 import type { L2tpSession } from '../../../protocol/l2tp/session.js';
@@ -50,6 +50,8 @@ export interface MovingGenerator {
     avps: readonly AvpInput[],
   ): L2tpTunnel | null;
   retire(tunnel: L2tpTunnel): void;
+  /** Sends what the call has held. */
+  flush(call: Call): void;
 }
 
 export function generatorMoves(generator: MovingGenerator): MoverHost {
@@ -65,13 +67,13 @@ export function generatorMoves(generator: MovingGenerator): MoverHost {
       for (const session of tunnel.sessions.values()) if (session.state === 'established') yield session;
     },
     hold: (session) => {
-      const slot = slotOf(session);
-      if (slot >= 0) table.setState(slot, 'hold');
+      const call = session.userData as Call | null;
+      if (call !== null) call.held ??= [];
     },
     resume: (session) => {
       const slot = slotOf(session);
       if (slot < 0) return;
-      if (table.update(slot, { tunnel: tunnelRow(session) })) table.setState(slot, 'forward');
+      if (table.update(slot, { tunnel: tunnelRow(session) })) generator.flush(session.userData as Call);
       else session.hangUp(2, 4, table.refusal);
     },
     replace: (old, fresh) => {

@@ -48,8 +48,15 @@ export interface GeneratorResults {
   };
   readonly failures: readonly Failure[];
   readonly traffic: readonly TrafficResult[];
-  /** Tunnels that moved to another LNS, that could not, and sessions that the other LNS did not know. */
-  readonly moves: { readonly moved: number; readonly failed: number; readonly lostSessions: number };
+  readonly moves: {
+    /** Tunnels that moved to another LNS, and that could not. */
+    readonly moved: number;
+    readonly failed: number;
+    /** Sessions that the other LNS did not know. */
+    readonly lostSessions: number;
+    /** Frames for which there was no room while they had to wait. */
+    readonly notHeld: number;
+  };
   /** How much of a core the generator's own thread used: near 100 its figures are its own limits. */
   readonly busyPercent: number;
   /** Packets that the generator itself had to drop, by reason. */
