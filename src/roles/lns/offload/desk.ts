@@ -355,7 +355,7 @@ export class LnsOffloadDesk implements LnsOffload {
   }
 
   run(now: number): void {
-    this.link.run(now);
+    if (!this.orphans.holds(this.#o.settings.peer.host)) this.link.run(now);
     for (const event of this.pair.events()) this.#pairEvent(event, now);
     this.orphans.run(now);
     this.adoption.run(now);
@@ -369,7 +369,7 @@ export class LnsOffloadDesk implements LnsOffload {
 
   get nextTime(): number {
     return Math.min(
-      this.link.nextTime,
+      this.orphans.holds(this.#o.settings.peer.host) ? Number.POSITIVE_INFINITY : this.link.nextTime,
       this.pair.nextTime,
       this.orphans.nextTime,
       this.adoption.nextTime,

@@ -150,6 +150,11 @@ export class OrphanCare {
     this.host.wake();
   }
 
+  /** This LNS answers for the peer's address: whoever dials there reaches itself. */
+  holds(address: string): boolean {
+    return this.#sockets.has(address);
+  }
+
   /** The addresses that were taken are the peer's again. */
   giveBackAddresses(): void {
     if (!this.#addressesTaken) return;
