@@ -178,9 +178,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
       /PADT|Modem hangup|LCP: timeout|Connection terminated/.test(client.log()),
     );
     const counters = await lac.control<{ counter: string; count: number }[]>('GET', '/v1/counters');
-    expect(counters).toContainEqual(
-      expect.objectContaining({ counter: 'call-ended: there is no LNS for this call', count: 1 }),
-    );
+    expect(counters).toContainEqual(expect.objectContaining({ counter: 'call-ended-no-choice', count: 1 }));
     expect(await lac.sessions()).toHaveLength(2);
     await lac.process.stop();
     await capture.stop();

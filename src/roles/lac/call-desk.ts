@@ -15,6 +15,7 @@ import type { PppoeAccess, PppoePort } from '../../protocol/pppoe/access.js';
 import type { PppoeSession } from '../../protocol/pppoe/session.js';
 import { parseAddress } from '../../wire/address.js';
 import { LacCall } from './call.js';
+import type { CallEnd } from './call-ends.js';
 import { Chooser, type CallFacts } from './chooser.js';
 import { Deadlines } from './deadlines.js';
 import type { Question, QuestionAnswer } from './radius-question.js';
@@ -68,7 +69,7 @@ const LISTEN_SECONDS = 1;
 
 export class CallDesk {
   /** Why calls ended, and how often. */
-  readonly ends = new Map<string, number>();
+  readonly ends = new Map<CallEnd, number>();
   readonly counters = new PppCounters();
   /** Calls that were answered by RADIUS with an endpoint that means nothing here. */
   unusableEndpoints = 0;
@@ -126,7 +127,7 @@ export class CallDesk {
   run(now: number): void {
     for (let call = this.#due.take(now); call !== null; call = this.#due.take(now)) {
       if (call.deadline <= now)
-        this.end(call, `no tunnel in time${call.failure === '' ? '' : `: ${call.failure}`}`, now);
+        this.end(call, 'timeout', `no tunnel in time${call.failure === '' ? '' : `: ${call.failure}`}`, now);
       else if (call.link !== null) {
         if (call.link.phase === 'dead') call.link.start(now);
         this.#settleLink(call, call.link, now);
@@ -161,11 +162,11 @@ export class CallDesk {
     }
   }
 
-  /** Ends a call that stands or not, with a word to both ends. */
-  end(call: LacCall, reason: string, now: number, result: number = CALL_RESULT.administrative): void {
+  /** Ends a call that stands or not, with a word to both ends. `reason`: a sentence for the client, the LNS and events. */
+  end(call: LacCall, end: CallEnd, reason: string, now: number): void {
     if (call.state === 'ended') return;
-    this.#hangUp(call, result, reason, now);
-    this.#close(call, reason);
+    this.#hangUp(call, CALL_RESULT.administrative, reason, now);
+    this.#close(call, end, reason);
     this.#access.end(call.pppoe, reason);
   }
 
@@ -217,7 +218,7 @@ export class CallDesk {
       clampMss: 0,
     });
     if (slot < 0) {
-      this.#count(`no room: ${this.#plane.table.refusal}`);
+      this.#count('no-room');
       return this.#access.end(session, 'no room for another session');
     }
     const { called, calling } = this.#numbers(session);
@@ -234,7 +235,7 @@ export class CallDesk {
     const call = session.userData as LacCall | null;
     if (call === null || call.state === 'ended') return;
     this.#hangUp(call, CALL_RESULT.lostCarrier, message ?? 'the client ended the session', now);
-    this.#close(call, 'ended by the client');
+    this.#close(call, 'client', message ?? 'ended by the client');
   }
 
   #numbers(session: PppoeSession): { called: string; calling: string } {
@@ -280,7 +281,7 @@ export class CallDesk {
   #settleLink(call: LacCall, link: PppLink, now: number): void {
     for (const frame of link.output(now)) this.#plane.batch.accessPpp(call.slot, frame);
     for (const event of link.events()) {
-      if (event.type === 'down') return this.end(call, `PPP: ${event.reason}`, now);
+      if (event.type === 'down') return this.end(call, 'ppp', `PPP: ${event.reason}`, now);
       if (event.type !== 'proxy-ready') continue;
       call.proxy = link.proxy();
       call.user = event.name;
@@ -306,10 +307,10 @@ export class CallDesk {
       }
       const choice = this.#chooser.choose(source, this.#facts(call));
       if (choice === null) continue;
-      if ('refused' in choice) return this.end(call, choice.refused, now);
+      if ('refused' in choice) return this.end(call, 'statement', choice.refused, now);
       return this.#dial(call, choice, now);
     }
-    this.end(call, 'there is no LNS for this call', now);
+    this.end(call, 'no-choice', 'there is no LNS for this call', now);
   }
 
   #facts({ user, pppoe, called, calling }: LacCall): CallFacts {
@@ -333,9 +334,11 @@ export class CallDesk {
   #answered(call: LacCall, answer: QuestionAnswer, now: number): void {
     if (call.state !== 'ask') return;
     call.radiusToken = 0;
-    if (answer.type === 'rejected') return this.end(call, answer.message ?? 'RADIUS refused the call', now);
+    if (answer.type === 'rejected')
+      return this.end(call, 'radius-rejected', answer.message ?? 'RADIUS refused the call', now);
     if (answer.type === 'no-answer') {
-      if (this.#config.radiusQuestion.noAnswer === 'refuse') return this.end(call, 'RADIUS does not answer', now);
+      if (this.#config.radiusQuestion.noAnswer === 'refuse')
+        return this.end(call, 'radius-silent', 'RADIUS does not answer', now);
       return this.#choose(call, now);
     }
     const { order, unusable } = this.#book.ofRadius(answer.tunnels);
@@ -371,7 +374,7 @@ export class CallDesk {
       this.#keeper.callBegins(target, now);
       return;
     }
-    this.end(call, call.failure === '' ? 'no LNS could be reached' : call.failure, now);
+    this.end(call, 'unreachable', call.failure === '' ? 'no LNS could be reached' : call.failure, now);
   }
 
   #connect(session: L2tpSession, now: number): void {
@@ -413,7 +416,7 @@ export class CallDesk {
     call.targets = [];
     this.#due.delete(call);
     call.deadline = Number.POSITIVE_INFINITY;
-    if (!this.forward(call, session)) return this.end(call, `no room: ${this.#plane.table.refusal}`, now);
+    if (!this.forward(call, session)) return this.end(call, 'no-room', `no room: ${this.#plane.table.refusal}`, now);
     for (const frame of call.early.splice(0)) this.#plane.batch.ppp(call.slot, frame);
     this.#o.teller.up(call);
   }
@@ -436,7 +439,7 @@ export class CallDesk {
     const said = message === '' ? '' : `: ${message}`;
     if (call.state === 'up') {
       const reason = by === 'tunnel' ? `the tunnel to ${target.name} ended` : `${target.name} ended the call${said}`;
-      return this.end(call, reason, now);
+      return this.end(call, by === 'tunnel' ? 'tunnel' : 'lns', reason, now);
     }
     if (call.state !== 'dial') return;
     call.failure = `${target.name}: ${by === 'tunnel' ? 'no tunnel' : `call refused (${result}, ${error})${said}`}`;
@@ -457,8 +460,8 @@ export class CallDesk {
   }
 
   /** Nothing of the call is left here. */
-  #close(call: LacCall, reason: string): void {
-    this.#count(reason);
+  #close(call: LacCall, end: CallEnd, reason: string): void {
+    this.#count(end);
     this.#o.teller.ended(call, reason);
     call.state = 'ended';
     call.link = null;
@@ -468,10 +471,8 @@ export class CallDesk {
     this.#plane.table.remove(call.slot);
   }
 
-  /** Of sentences with names in them only the beginning is counted. */
-  #count(reason: string): void {
-    const word = reason.split(':')[0];
-    this.ends.set(word, (this.ends.get(word) ?? 0) + 1);
+  #count(end: CallEnd): void {
+    this.ends.set(end, (this.ends.get(end) ?? 0) + 1);
   }
 }
 

@@ -1,7 +1,9 @@
 /** The tables and metrics of a LAC's control API. */
 import type { EndpointCounterRow, EndpointDropRow, EndpointTable, MetricReading } from '../../ops/endpoint.js';
+import { ENDPOINT_COUNTERS } from '../../protocol/l2tp/counters.js';
 import { PPP_DISCARDS } from '../../protocol/ppp/counters.js';
 import { PPPOE_DROPS, PPPOE_TAKEN, type PppoeOutcome } from '../../protocol/pppoe/outcomes.js';
+import { CALL_ENDS, type CallEnd } from './call-ends.js';
 import type { LacParts } from './lac.js';
 import { placeRows, sessionRows, sliced, tunnelRows } from './rows.js';
 
@@ -74,8 +76,8 @@ function* counterRows({ plane, access, desk, endpoint, keeper, radius }: LacPart
   for (const [name, description] of Object.entries(PPPOE_TAKEN)) {
     yield { counter: `pppoe-${name}`, count: access.counters.get(name as PppoeOutcome) ?? 0, description };
   }
-  for (const [reason, count] of desk.ends) {
-    yield { counter: `call-ended: ${reason}`, count, description: 'calls that ended so' };
+  for (const [end, description] of Object.entries(CALL_ENDS)) {
+    yield { counter: `call-ended-${end}`, count: desk.ends.get(end as CallEnd) ?? 0, description };
   }
   yield {
     counter: 'tunnels-refused',
@@ -87,8 +89,8 @@ function* counterRows({ plane, access, desk, endpoint, keeper, radius }: LacPart
     count: desk.unusableEndpoints,
     description: 'tunnels of RADIUS answers that lead to no LNS: another protocol, or a name that is not configured',
   };
-  for (const [name, count] of Object.entries(endpoint.counters)) {
-    yield { counter: `l2tp-${name}`, count, description: 'of the L2TP engine' };
+  for (const [name, description] of ENDPOINT_COUNTERS) {
+    yield { counter: `l2tp-${name}`, count: endpoint.counters[name], description };
   }
   for (const [name, count] of Object.entries(plane()?.statistics() ?? {})) {
     yield { counter: `plane-${name}`, count, description: 'of the data path' };
@@ -107,6 +109,15 @@ export function lacMetrics(parts: LacParts): MetricReading[] {
     { name: 'lac_tunnels', help: 'Tunnels.', kind: 'gauge', value: endpoint.tunnels.size },
     { name: 'lac_sessions', help: 'Calls that stand.', kind: 'gauge', value: up },
     { name: 'lac_calls', help: 'Calls, those being set up included.', kind: 'gauge', value: desk.calls.size },
+    ...Object.keys(CALL_ENDS).map(
+      (end): MetricReading => ({
+        name: 'lac_calls_ended_total',
+        help: 'Calls that ended, by why.',
+        kind: 'counter',
+        value: desk.ends.get(end as CallEnd) ?? 0,
+        reason: end,
+      }),
+    ),
     ...[...dropRows(parts)].map(
       ({ reason, packets }): MetricReading => ({
         name: 'lac_drops_total',

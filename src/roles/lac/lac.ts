@@ -272,7 +272,8 @@ export class Lac implements Endpoint {
     this.#isRunning = false;
     const { desk, endpoint, loop, radius } = this.#parts;
     const now = this.#clock();
-    for (const call of [...desk.calls.values()]) desk.end(call, 'the concentrator goes out of service', now);
+    for (const call of [...desk.calls.values()])
+      desk.end(call, 'shutdown', 'the concentrator goes out of service', now);
     for (const tunnel of [...endpoint.tunnels.values()]) tunnel.stop(STOP_RESULT.shutdown);
     loop.flush();
     const until = performance.now() + CLOSING_MS;

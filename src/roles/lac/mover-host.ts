@@ -37,7 +37,7 @@ export function moverHost({ endpoint, keeper, desk, plane, loop }: MoverParts, c
     resume: (session) => {
       const call = callOf(session);
       if (call !== null && !desk.forward(call, session))
-        desk.end(call, `the switchover failed: ${plane.table.refusal}`, clock());
+        desk.end(call, 'switchover', `the switchover failed: ${plane.table.refusal}`, clock());
     },
     replace: (old, fresh) => {
       const call = callOf(old);
@@ -47,7 +47,7 @@ export function moverHost({ endpoint, keeper, desk, plane, loop }: MoverParts, c
     },
     abandon: (session, reason) => {
       const call = callOf(session);
-      if (call !== null) desk.end(call, reason, clock());
+      if (call !== null) desk.end(call, 'switchover', reason, clock());
     },
     wake: () => loop.wake(),
   };

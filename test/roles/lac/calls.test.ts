@@ -160,7 +160,7 @@ describe('several LNSs', () => {
     const client = s.client();
     expect(s.run(() => client.ended !== null)).toBe(true);
     expect(client.ended).toBe('b: no tunnel');
-    expect(s.desk.ends.get('b')).toBe(1);
+    expect(s.desk.ends.get('unreachable')).toBe(1);
   });
 
   test('an LNS that is somebody else than expected is left', () => {
