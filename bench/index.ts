@@ -159,8 +159,9 @@ const RUN: Record<Benchmark, Run> = {
     const rows = await floodBench({ ...scenario(request), ...quick, ...chosen, ...length });
     return { rows, parts: [floodTable(rows)] };
   },
-  lns: async ({ env, pid, progress, quick, sizes, directions, seconds, pairs }) => {
+  lns: async ({ self, env, pid, progress, quick, sizes, directions, seconds, pairs }) => {
     const rows = await lnsBench({
+      self,
       env,
       pid,
       progress,

@@ -1,10 +1,11 @@
 /**
- * An LNS's cost for a subscriber's packet: our data path beside l2tpns (user space, a TUN device, as ours) in the same run.
+ * An LNS's cost for a subscriber's packet: `designator lns` beside l2tpns (user space, a TUN device, as ours) in the same run.
  * Nanoseconds of the contestant's CPU for every packet that arrived; the method is that of forward.ts. One LAC with one
  * tunnel carries all sessions; the far ends are the LAC's wire (outside) and a host of the network (inside).
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { LabEndpoint } from '#designator/demo/lab/endpoint.js';
 import { L2tpns } from '#designator/demo/lab/l2tpns.js';
 import { Lab } from '#designator/demo/lab/lab.js';
 import { fromSubscribers, type LnsSession, toSubscribers } from './lns-frames.js';
@@ -13,6 +14,8 @@ import { median, quartiles } from './statistics.js';
 import { CONTESTANT_CPU, Testbed, type Way } from './testbed.js';
 
 export interface LnsOptions {
+  /** The words that start the product. */
+  readonly self: readonly [string, string];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly sizes?: readonly number[];
@@ -50,7 +53,7 @@ export interface LnsRow {
 const LAC = '192.128.10.5';
 const LNS = '192.128.10.1';
 const HOST = '10.10.1.1';
-const POOL = '10.60.0';
+const POOL = '10.60.16.0/20';
 const USER = ['alice', 's3cret'] as const;
 const SETUP_MS = 90_000;
 /** More loss than this and a run below saturation gives no figure. */
@@ -80,7 +83,7 @@ export async function lnsBench(options: LnsOptions): Promise<LnsRow[]> {
             continue;
           }
           say(`${size} B, ${direction}: setting up ${sessions} sessions with ${peer}`);
-          entrants.push(await START[peer](lab, sessions));
+          entrants.push(await enter(peer, lab, sessions, options.self));
         }
         for (const rate of rates) rows.push(...(await compare(entrants, { ...options, direction, size, rate }, say)));
       } finally {
@@ -156,48 +159,54 @@ function rowOf({ peer, samples, sessions }: Contestant, entrants: readonly Conte
 const script = (name: string): string => path.join(import.meta.dirname, name);
 const onCpu = ['-c', String(CONTESTANT_CPU)];
 
-const START: Record<LnsPeer, (lab: Lab, sessions: number) => Promise<Contestant>> = {
-  'designator-lns': async (lab, count) => {
-    let sessions: LnsSession[] = [];
-    const bed = await Testbed.open(lab, true, async ({ middle, number }) => {
-      await middle.sysctl('net.ipv4.ip_forward', 1);
-      const daemon = middle.start(`lns${number}`, 'taskset', [
-        ...[...onCpu, process.execPath, script('lns-plane-child.js')],
-        ...[LNS, LAC, String(count), `${POOL}.1`, '1'],
-      ]);
-      sessions = JSON.parse(await daemon.waitForLine(/^\[/, SETUP_MS)) as LnsSession[];
-      await middle.ip('addr add 10.60.0.1/32 dev tun0', 'route add 10.60.0.0/18 dev tun0');
-      return [daemon.pid];
-    });
-    return { peer: 'designator-lns', bed, sessions, samples: [] };
+/** Starts the program in the contestant's namespace; its process id. */
+type Start = (lab: Lab, bed: Testbed, self: readonly [string, string]) => Promise<number>;
+
+const START: Record<LnsPeer, Start> = {
+  'designator-lns': async (lab, { middle, number }, self) => {
+    const config = {
+      name: 'bench',
+      listen: LNS,
+      workers: 1,
+      tun: { device: 'tun0' },
+      sessions: { limit: 32_768 },
+      pools: [{ name: 'all', ipv4: POOL }],
+      // The far end is silent while it is measured.
+      tunnels: { hello: '1h' },
+      ppp: { echo: '0s' },
+    };
+    const users = [{ name: USER[0], password: USER[1] }];
+    const endpoint = new LabEndpoint(lab, middle, { role: 'lns', self, config, users, name: `lns${number}` });
+    await endpoint.start();
+    return endpoint.process.pid;
   },
-  l2tpns: async (lab, count) => {
-    let sessions: LnsSession[] = [];
-    const bed = await Testbed.open(lab, true, async ({ client, middle, number, inside }) => {
-      await middle.sysctl('net.ipv4.ip_forward', 1);
-      await middle.ip('link set lo up');
-      const server = new L2tpns(lab, middle, `l2tpns${number}`, {
-        address: LNS,
-        pool: POOL,
-        network: '10.60.16.0/20',
-        user: USER,
-        clusterAddress: `239.192.13.${number % 250}`,
-        clusterInterface: inside,
-        debug: 0,
-      });
-      await server.ready();
-      const { pid } = server.daemon;
-      await middle.run('taskset', ['-a', '-p', ...onCpu, String(pid)]);
-      const told = await client.run(
-        process.execPath,
-        [script('lns-client-child.js'), LAC, LNS, String(count), ...USER],
-        {
-          timeoutMs: SETUP_MS,
-        },
-      );
-      sessions = JSON.parse(told) as LnsSession[];
-      return [pid];
+  l2tpns: async (lab, { middle, number, inside }) => {
+    const server = new L2tpns(lab, middle, `l2tpns${number}`, {
+      address: LNS,
+      pool: '10.60.0',
+      network: POOL,
+      user: USER,
+      clusterAddress: `239.192.13.${number % 250}`,
+      clusterInterface: inside,
+      debug: 0,
     });
-    return { peer: 'l2tpns', bed, sessions, samples: [] };
+    await server.ready();
+    return server.daemon.pid;
   },
 };
+
+/** Sessions are set up while the ends are hosts like others, with the same client for everybody. */
+async function enter(peer: LnsPeer, lab: Lab, count: number, self: readonly [string, string]): Promise<Contestant> {
+  let sessions: LnsSession[] = [];
+  const bed = await Testbed.open(lab, true, async (opened) => {
+    const { client, middle } = opened;
+    await middle.sysctl('net.ipv4.ip_forward', 1);
+    await middle.ip('link set lo up');
+    const pid = await START[peer](lab, opened, self);
+    await middle.run('taskset', ['-a', '-p', ...onCpu, String(pid)]);
+    const words = [script('lns-client-child.js'), LAC, LNS, String(count), ...USER];
+    sessions = JSON.parse(await client.run(process.execPath, words, { timeoutMs: SETUP_MS })) as LnsSession[];
+    return [pid];
+  });
+  return { peer, bed, sessions, samples: [] };
+}

@@ -1,7 +1,6 @@
 #include "tunnel_forwarder.h"
 
 #include <netinet/udp.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,12 +29,6 @@ constexpr uint32_t kOutbox = 256;
 constexpr uint32_t kRounds = 4;  // receive calls on one socket before the others have their turn
 constexpr uint64_t kTurnMilliseconds = 20;
 constexpr uint64_t kHeldMilliseconds = 5;
-/// From this rate on a worker lets packets gather for kPauseNanoseconds, as a network card does: what a wake-up costs
-/// here and at the next hop is then shared by a batch. Below it nobody waits.
-constexpr uint32_t kBusyPerMillisecond = 15;
-constexpr long kPauseNanoseconds = 50'000;
-constexpr uint32_t kFullBatch = 64;
-constexpr uint32_t kEmptyLooks = 2;
 constexpr uint32_t kPuntLimit = TD_PUNT_RING_LENGTH - 4096;
 
 }  // namespace
@@ -55,7 +48,6 @@ TunnelForwarder::TunnelForwarder(const PlaneView& view, TunnelForwarderOptions o
       peers_(kFrames),
       controls_(kFrames) {
   for (int& fd : sockets_) fd = -1;
-  prctl(PR_SET_TIMERSLACK, 1000UL);  // nanoseconds; the default would double every pause
 }
 
 void TunnelForwarder::read_clock() noexcept {
@@ -97,7 +89,6 @@ uint32_t TunnelForwarder::turn(uint32_t wait_ms) {
   read_clock();
   const uint64_t until = milliseconds_ + kTurnMilliseconds;
   uint32_t total = 0;
-  uint32_t empty = 0;
   for (;;) {
     refresh_sockets();
     uint32_t taken = read_udp() + read_tun();
@@ -110,31 +101,14 @@ uint32_t TunnelForwarder::turn(uint32_t wait_ms) {
       punted_ = false;
     }
     total += taken;
+    if (taken == 0) break;
     read_clock();
-    empty = taken == 0 ? empty + 1 : 0;
-    const bool pausing = busy(taken);
-    if (milliseconds_ >= until || empty > (pausing ? kEmptyLooks : 0)) break;
-    if (pausing && taken < kFullBatch) pause();
+    if (milliseconds_ >= until) break;
   }
   statistics_[TD_STATISTIC_TURNS]++;
   if (failed_) throw SystemError{"the TUN device or an access line has gone", ENODEV};
   if (total == 0) wait(hold_.empty() ? wait_ms : std::min<uint32_t>(wait_ms, kHeldMilliseconds));
   return total;
-}
-
-bool TunnelForwarder::busy(uint32_t taken) noexcept {
-  if (milliseconds_ != window_) {
-    before_window_ = milliseconds_ == window_ + 1 ? in_window_ : 0;
-    window_ = milliseconds_;
-    in_window_ = 0;
-  }
-  in_window_ += taken;
-  return std::max(before_window_, in_window_) >= kBusyPerMillisecond;
-}
-
-void TunnelForwarder::pause() noexcept {
-  const timespec time{0, kPauseNanoseconds};
-  nanosleep(&time, nullptr);
 }
 
 void TunnelForwarder::wait(uint32_t wait_ms) noexcept {

@@ -49,9 +49,6 @@ class TunnelForwarder {
   uint32_t read_access(uint32_t index);
   void read_discovery(uint32_t index);
   void wait(uint32_t wait_ms) noexcept;
-  /// Whether a pause would let a batch grow: packets come so fast that one is due within it.
-  bool busy(uint32_t taken) noexcept;
-  void pause() noexcept;
   void flush() noexcept;
   void flush_access() noexcept;
   void flush_held();
@@ -96,8 +93,6 @@ class TunnelForwarder {
   bool sockets_known_ = false, punted_ = false, failed_ = false;
   uint32_t seconds_ = 0;
   uint64_t milliseconds_ = 0, held_looked_ = 0;
-  uint64_t window_ = 0;  // the millisecond in which packets are counted
-  uint32_t in_window_ = 0, before_window_ = 0;
   std::vector<uint8_t> udp_buffers_, tun_buffers_, access_buffers_;
   std::vector<mmsghdr> messages_;
   std::vector<iovec> vectors_;
