@@ -68,7 +68,7 @@ interface Contestant {
 }
 
 export async function lnsBench(options: LnsOptions): Promise<LnsRow[]> {
-  const { sizes = [64, 1400], directions = ['in', 'out'], sessions = 250, rates = [50_000, SATURATION] } = options;
+  const { sizes = [64, 1400], directions = ['in', 'out'], sessions = 200, rates = [30_000, SATURATION] } = options;
   const say = options.progress ?? (() => {});
   const rows: LnsRow[] = [];
   // A set of its own for each cell: an LNS whose LAC does not answer gives its tunnel up after a while.
