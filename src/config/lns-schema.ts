@@ -102,6 +102,12 @@ export const lnsSchema = z.strictObject({
       .default(['ms-chap-v2', 'chap-md5', 'pap'])
       .describe('How subscribers prove who they are, best first; none alone: they need not.'),
     mru: z.int().min(576).max(1500).default(1460).describe('Largest packet that subscribers may send, bytes.'),
+    clampMss: z
+      .union([z.literal('auto'), z.literal('off'), z.int().min(536).max(9000)])
+      .default('auto')
+      .describe(
+        'Largest TCP MSS that subscribers’ connections may agree on over IPv4 (20 less over IPv6): auto fits it to what the subscriber takes.',
+      ),
     echo: duration(0, 3600).default('30s').describe('An echo is asked for when a link was silent so long; 0s never.'),
     echoFailures: z.int().min(1).max(100).default(3).describe('Echoes without an answer that end a session.'),
     proxy: z

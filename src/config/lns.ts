@@ -79,6 +79,8 @@ export interface LnsConfig {
     /** Empty: subscribers need not prove who they are. */
     readonly authentication: readonly LnsAuthMethod[];
     readonly mru: number;
+    /** 0: left alone; null: by the subscriber's MRU. */
+    readonly clampMss: number | null;
     readonly echoSeconds: number;
     readonly echoFailures: number;
     readonly proxy: ProxyTrust;
@@ -183,6 +185,7 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
     ppp: {
       authentication: methods.filter((method) => method !== 'none'),
       mru: ppp.mru,
+      clampMss: ppp.clampMss === 'auto' ? null : ppp.clampMss === 'off' ? 0 : ppp.clampMss,
       echoSeconds: seconds(ppp.echo),
       echoFailures: ppp.echoFailures,
       proxy: ppp.proxy,

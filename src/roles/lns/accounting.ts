@@ -54,6 +54,11 @@ export class RadiusAccounting implements Accounting {
     readonly clock: () => number,
   ) {}
 
+  /** The LNS begins, or ends: whatever sessions a server still knew of it are over. */
+  power(status: 'on' | 'off'): void {
+    this.service.account({ status, session: {}, ...(status === 'off' ? { cause: 'nasReboot' } : {}) });
+  }
+
   start(subscriber: Subscriber): void {
     this.service.account({ status: 'start', ...this.#of(subscriber) });
   }

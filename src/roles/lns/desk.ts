@@ -206,7 +206,26 @@ export class LnsDesk implements Endpoint {
       { counter: 'sessions-proxied', count: counters.proxied, description: 'links that began with proxy LCP' },
       ...refusals,
       ...ends,
+      ...this.#radius(),
       ...engine,
+    ];
+  }
+
+  #radius(): EndpointCounterRow[] {
+    const client = this.#lns.radius?.client;
+    if (client === undefined) return [];
+    const { drops, ...counts } = client.counters;
+    const row = (name: string, count: number, description: string) => ({
+      counter: `radius-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      count,
+      description,
+    });
+    return [
+      ...Object.entries(counts).map(([name, count]) => row(name, count, 'of the RADIUS client')),
+      ...Object.entries(drops).map(([name, count]) =>
+        row(`dropped-${name}`, count, 'RADIUS answers that were not believed'),
+      ),
+      row('records-waiting', client.pendingRecords, 'accounting records that no server has taken yet'),
     ];
   }
 

@@ -162,6 +162,7 @@ export class Lns {
     this.network.configure(local, config.tun.routes ? routesOf(config.pools) : []);
     this.loop = new EndpointLoop(this.plane, this.l2tp, this, () => this.now(), this.#failed);
     this.subscribers.offload = this.offload;
+    this.#accounting()?.power('on');
     this.loop.start();
     this.offload?.start(this.now());
     this.load.measure();
@@ -353,6 +354,7 @@ export class Lns {
     await this.offload?.stop();
     if (this.loop !== undefined && this.l2tp !== undefined) await this.#sayGoodbye();
     this.loop?.stop();
+    if (this.loop !== undefined) this.#accounting()?.power('off');
     this.#radiusRequests?.stop();
     await this.radius?.stop();
     this.network?.close();

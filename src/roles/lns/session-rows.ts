@@ -5,6 +5,9 @@ import type { SessionRow, SessionTunnel } from '../../flow/session-table.js';
 import type { L2tpSession } from '../../protocol/l2tp/session.js';
 import { parseAddress } from '../../wire/address.js';
 
+/** IPv4 and TCP without options. */
+const HEADERS = 40;
+
 export function rowOf(session: L2tpSession, config: LnsConfig): SessionRow {
   return {
     kind: 'lns',
@@ -18,6 +21,12 @@ export function rowOf(session: L2tpSession, config: LnsConfig): SessionRow {
     mru: 0,
     clampMss: 0,
   };
+}
+
+/** What a subscriber takes, once its link has said so. */
+export function limitsOf(mru: number, { ppp }: LnsConfig): { readonly mru: number; readonly clampMss: number } {
+  // A subscriber that may send less than it takes counts, too: one MSS is for both directions.
+  return { mru, clampMss: ppp.clampMss ?? Math.min(mru, ppp.mru) - HEADERS };
 }
 
 /** Where its data comes from and goes to. */

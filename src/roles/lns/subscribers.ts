@@ -20,10 +20,10 @@ import type { LnsCounters } from './lns-counters.js';
 import type { LnsOffload } from './offload-face.js';
 import type { SessionState } from './offload-host.js';
 import type { Pools } from './pools.js';
-import { proxyOf } from './proxy-lcp.js';
+import { proxyOf, tellLac } from './proxy-lcp.js';
 import { END_REASONS, reasonOf } from './reasons.js';
 import { fillRestored } from './restore.js';
-import { callFlags, rowOf } from './session-rows.js';
+import { callFlags, limitsOf, rowOf } from './session-rows.js';
 import { callFactsOf, type EndReason, factsOf, idleAt, nextOf, Subscriber } from './subscriber.js';
 import type { SubscribersOptions } from './subscribers-options.js';
 import { addTraffic, type Traffic } from './traffic.js';
@@ -205,7 +205,11 @@ export class Subscribers {
     let flags = callFlags(session, this.#config);
     if (state.ppp.lcp.peer.acfc) flags |= CALL_FLAG.compressAddress;
     if (state.ppp.lcp.peer.pfc) flags |= CALL_FLAG.compressProtocol;
-    const slot = table.add({ ...rowOf(session, this.#config), flags, mru: state.ppp.lcp.peer.mru });
+    const slot = table.add({
+      ...rowOf(session, this.#config),
+      flags,
+      ...limitsOf(state.ppp.lcp.peer.mru, this.#config),
+    });
     if (slot < 0) return table.refusal;
     const subscriber = this.place(session, slot, now, state.accountingId);
     fillRestored(subscriber, state, { flags, silent, now, clockMs: this.#options.clock() });
@@ -394,7 +398,8 @@ export class Subscribers {
     if (parameters.peer.acfc) flags |= CALL_FLAG.compressAddress;
     if (parameters.peer.pfc) flags |= CALL_FLAG.compressProtocol;
     subscriber.flags = flags;
-    this.#options.table.update(subscriber.slot, { flags, mru: parameters.peer.mru });
+    this.#options.table.update(subscriber.slot, { flags, ...limitsOf(parameters.peer.mru, this.#config) });
+    tellLac(subscriber.session, parameters);
     const { grant } = subscriber;
     const timeout = grant?.timeoutSeconds ?? this.#config.sessions.timeoutSeconds;
     subscriber.idleSeconds = grant?.idleSeconds ?? this.#config.sessions.idleSeconds;
