@@ -107,7 +107,7 @@ export class KernelClient {
     return waitFor(
       `${device} in guest ${this.#guest.name}`,
       async () => {
-        const { output } = await this.#guest.tryRun(`ip -4 -o addr show ${device}`);
+        const { output } = await this.#guest.tryRun(`ip -4 -o addr show up dev ${device}`);
         const found = /inet ([\d.]+) peer ([\d.]+)/.exec(output);
         return found === null ? null : { local: found[1], peer: found[2] };
       },

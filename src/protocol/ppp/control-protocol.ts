@@ -83,6 +83,8 @@ const EMPTY = new Uint8Array(0);
 const REPEATS_ANSWERED = 3;
 /** Naks and rejects of ours that are followed in one negotiation, so that two stubborn ends come to an end. */
 const CHANGES_LIMIT = 20;
+/** Seconds after which a request that nobody has answered was probably said to somebody who did not listen yet. */
+const EARLY_AFTER = 0.25;
 /** How much of a rejected packet goes back. */
 const REJECT_COPY_LIMIT = 1400;
 
@@ -101,6 +103,8 @@ export abstract class ControlProtocol {
   #restarts = 0;
   #naks = 0;
   #changes = 0;
+  /** When the first request of a negotiation was sent, while the peer has said nothing; Infinity: it has. */
+  #saidFirst = Number.POSITIVE_INFINITY;
 
   constructor(
     readonly protocol: number,
@@ -265,6 +269,8 @@ export abstract class ControlProtocol {
       this.#leave(now);
       this.#begin(STATE.reqSent, now);
     } else if (state === STATE.stopped) this.#begin(STATE.reqSent, now);
+    if (now - this.#saidFirst > EARLY_AFTER && this.state === STATE.reqSent) this.#sayAgain(now);
+    this.#saidFirst = Number.POSITIVE_INFINITY;
     verdict.clear();
     this.judge(body, verdict, this.#naks);
     if (verdict.fatal) return this.#disagree(now);
@@ -279,6 +285,15 @@ export abstract class ControlProtocol {
     this.received = body.slice();
     if (this.state === STATE.ackRcvd) this.#opened(now);
     else this.state = STATE.ackSent;
+  }
+
+  /**
+   * The peer has just begun: what was said before went by it (a pppd is started only when its call stands). Said again, with
+   * the same identifier, it spares both the rest of the restart timer; who has had it answers it once more.
+   */
+  #sayAgain(now: number): void {
+    this.deadline = now + this.host.timers.restart;
+    this.host.send(this.protocol, PPP_CODE.configureRequest, this.#outstanding, this.sent);
   }
 
   #answer(id: number, body: Uint8Array): number {
@@ -385,6 +400,7 @@ export abstract class ControlProtocol {
     this.#naks = 0;
     this.#restarts = this.host.timers.maxConfigure;
     this.state = state;
+    this.#saidFirst = now;
     this.#sendRequest(now);
   }
 

@@ -144,6 +144,21 @@ describe('time', () => {
     expect(`${protocol.said.join(' ')}/${protocol.state}`).toBe(expected);
   });
 
+  test('who begins late is told again at once what it cannot have heard', () => {
+    for (const [now, said] of [
+      [0.1, ['sca']],
+      [1, ['scr', 'sca']],
+    ] as const) {
+      const protocol = inState(STATE.reqSent);
+      const { lastId } = protocol;
+      protocol.receive(1, 77, GOOD, now);
+      expect([protocol.said, protocol.state, protocol.lastId]).toEqual([said, STATE.ackSent, lastId]);
+      protocol.said.length = 0;
+      protocol.receive(1, 78, GOOD, now + 1);
+      expect(protocol.said).toEqual(['sca']);
+    }
+  });
+
   test('an open layer repeats its answer to a repeated request three times, then takes it for a new beginning', () => {
     const protocol = inState(STATE.opened);
     for (let n = 0; n < 3; n++) EVENTS.earlier(protocol);
