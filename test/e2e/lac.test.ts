@@ -20,11 +20,32 @@ import { describeLab, startLac, startLns } from '../helpers/lab.js';
 const LAC = '192.0.2.10';
 const FOREIGN = '192.0.2.1';
 const OWN = '192.0.2.2';
+const LAC6 = '2001:db8:2::10';
+const OWN6 = '2001:db8:2::2';
 const THIRD = '192.0.2.3';
 const AWAY = '192.0.2.77';
 const MAC = '02:00:00:00:00:07';
 const SECRET = 'tunnel-secret';
 const PASSWORD = 's3cret';
+
+const lacConfig = {
+  name: 'lac1',
+  pppoe: { interfaces: 'eth1' },
+  workers: 2,
+  listen: ['0.0.0.0:1701', '[::]:1701'],
+  lns: [
+    { name: 'away', address: AWAY, secret: SECRET },
+    { name: 'l2tpns', address: FOREIGN, secret: SECRET },
+    { name: 'six', address: OWN6, secret: SECRET },
+    { name: 'own', address: OWN, secret: SECRET, hide: 'private', serverName: 'lns1' },
+  ],
+  table: [
+    { service: 'foreign', lns: ['away', 'l2tpns'] },
+    { realm: 'own.example', lns: 'own' },
+  ],
+  radius: { servers: [{ name: 'r', address: '127.0.0.1', secret: 'radius-secret-of-this-lab' }] },
+  tunnels: { setup: '2s', firstWait: '250ms', tries: 3 },
+};
 
 describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 'tcpdump', 'tshark'], (open) => {
   let lab: Lab;
@@ -40,9 +61,9 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     const names = ['lac', 'foreign', 'own', 'third'];
     const [concentrator, foreign, own, third] = await Promise.all(names.map((name) => lab.namespace(name)));
     await lab.plug(line, concentrator, 'eth1', [], { checksums: false });
-    await lab.plug(core, concentrator, 'eth0', [`${LAC}/24`]);
+    await lab.plug(core, concentrator, 'eth0', [`${LAC}/24`, `${LAC6}/64`]);
     await lab.plug(core, foreign, 'eth0', [`${FOREIGN}/24`]);
-    await lab.plug(core, own, 'eth0', [`${OWN}/24`]);
+    await lab.plug(core, own, 'eth0', [`${OWN}/24`, `${OWN6}/64`]);
     await lab.plug(core, third, 'eth0', [`${THIRD}/24`]);
     guest = await Guest.start(lab, line, 'cpe', { mac: MAC });
     capture = await Capture.start(core.namespace, core.name, join(lab.folder, 'core.pcap'), 'udp port 1701');
@@ -72,35 +93,20 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     });
     await radius.ready();
     [lac, lns] = await Promise.all([
-      startLac(lab, concentrator, {
-        name: 'lac1',
-        pppoe: { interfaces: 'eth1' },
-        workers: 2,
-        lns: [
-          { name: 'away', address: AWAY, secret: SECRET },
-          { name: 'l2tpns', address: FOREIGN, secret: SECRET },
-          { name: 'own', address: OWN, secret: SECRET, hide: 'private', serverName: 'lns1' },
-        ],
-        table: [
-          { service: 'foreign', lns: ['away', 'l2tpns'] },
-          { realm: 'own.example', lns: 'own' },
-        ],
-        radius: { servers: [{ name: 'r', address: '127.0.0.1', secret: 'radius-secret-of-this-lab' }] },
-        tunnels: { setup: '2s', firstWait: '250ms', tries: 3 },
-      }),
+      startLac(lab, concentrator, lacConfig),
       startLns(
         lab,
         own,
         {
           name: 'lns1',
-          listen: OWN,
+          listen: [OWN, OWN6],
           workers: 1,
           tunnels: { secret: SECRET },
           ppp: { proxy: 'authentication' },
           pools: [{ name: 'home', ipv4: '10.64.1.0/24' }],
           sessions: { limit: 16 },
         },
-        { users: [{ name: 'alice@own.example', password: PASSWORD }] },
+        { users: ['alice@own.example', 'bob@nowhere.example'].map((name) => ({ name, password: PASSWORD })) },
       ),
       preparePppoe(guest),
       l2tpns.ready(),
@@ -172,7 +178,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     expect((await lac.sessions()).map(({ user }) => user)).toEqual(['alice', 'carol@radius.example']);
   });
 
-  test('a user of nowhere is told so and has no session; what was sent can be read by others', async () => {
+  test('a user of nowhere is told so and has no session', async () => {
     const client = await PppoeClient.dial(guest, { user: 'bob@nowhere.example', password: PASSWORD, unit: 2 });
     await waitFor('pppd to be told', async () =>
       /PADT|Modem hangup|LCP: timeout|Connection terminated/.test(client.log()),
@@ -180,6 +186,17 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     const counters = await lac.control<{ counter: string; count: number }[]>('GET', '/v1/counters');
     expect(counters).toContainEqual(expect.objectContaining({ counter: 'call-ended-no-choice', count: 1 }));
     expect(await lac.sessions()).toHaveLength(2);
+  });
+
+  test('after a reload his realm has an LNS, over IPv6; what was sent can be read by others', async () => {
+    lac.write({ ...lacConfig, table: [...lacConfig.table, { realm: 'nowhere.example', lns: 'six' }] });
+    lac.process.signal('SIGHUP');
+    await lac.process.waitForLine(/configuration reloaded/);
+    const client = await PppoeClient.dial(guest, { user: 'bob@nowhere.example', password: PASSWORD, unit: 5 });
+    const { peer } = await client.connected();
+    expect(await client.ping(peer, 3, 1400)).toBe(3);
+    const row = (await lac.tunnels<LacTunnelRow>()).find(({ lns: name }) => name === 'six');
+    expect(row).toMatchObject({ client: MAC, farEndAddress: OWN6, farEndHostName: 'lns1', sessions: 1 });
     await lac.process.stop();
     await capture.stop();
     expect(await complaints(lab.env, capture.file)).toEqual([]);
