@@ -53,7 +53,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
   let lac: LabEndpoint;
   let lns: LabEndpoint;
   let xl2tpd: Xl2tpdServer;
-  let capture: Capture;
+  let captures: Capture[];
 
   test('to l2tpns, after the LNS before it has not answered: ping, and both ends of the tunnel', async () => {
     lab = await open();
@@ -66,7 +66,10 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     await lab.plug(core, own, 'eth0', [`${OWN}/24`, `${OWN6}/64`]);
     await lab.plug(core, third, 'eth0', [`${THIRD}/24`]);
     guest = await Guest.start(lab, line, 'cpe', { mac: MAC });
-    capture = await Capture.start(core.namespace, core.name, join(lab.folder, 'core.pcap'), 'udp port 1701');
+    captures = await Promise.all([
+      Capture.start(core.namespace, core.name, join(lab.folder, 'core.pcap'), 'udp port 1701'),
+      Capture.start(line.namespace, line.name, join(lab.folder, 'line.pcap'), 'pppoed or pppoes'),
+    ]);
     const options = { address: FOREIGN, pool: '10.60.1', secret: SECRET, clusterAddress: '239.192.13.10' };
     const l2tpns = new L2tpns(lab, foreign, 'l2tpns', options);
     xl2tpd = new Xl2tpdServer(lab, third, 'xl2tpd', { pool: '10.50.1' });
@@ -198,7 +201,9 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     const row = (await lac.tunnels<LacTunnelRow>()).find(({ lns: name }) => name === 'six');
     expect(row).toMatchObject({ client: MAC, farEndAddress: OWN6, farEndHostName: 'lns1', sessions: 1 });
     await lac.process.stop();
-    await capture.stop();
-    expect(await complaints(lab.env, capture.file)).toEqual([]);
+    for (const capture of captures) {
+      await capture.stop();
+      expect(await complaints(lab.env, capture.file)).toEqual([]);
+    }
   });
 });
