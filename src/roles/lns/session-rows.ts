@@ -3,6 +3,7 @@ import type { LnsConfig } from '../../config/lns.js';
 import { CALL_FLAG } from '../../flow/session-layout.js';
 import type { SessionRow, SessionTunnel } from '../../flow/session-table.js';
 import type { L2tpSession } from '../../protocol/l2tp/session.js';
+import type { LcpValues } from '../../protocol/ppp/events.js';
 import { parseAddress } from '../../wire/address.js';
 
 /** IPv4 and TCP without options. */
@@ -49,4 +50,12 @@ export function callFlags(session: L2tpSession, config: LnsConfig): number {
   if (session.sequencingRequired) flags |= CALL_FLAG.sendSequence | CALL_FLAG.needSequence;
   else if (config.tunnels.alwaysSequence) flags |= CALL_FLAG.sendSequence;
   return flags;
+}
+
+/** With what the subscriber's LCP lets us leave out. */
+export function linkFlags(flags: number, peer: Pick<LcpValues, 'acfc' | 'pfc'>): number {
+  let all = flags & ~(CALL_FLAG.compressAddress | CALL_FLAG.compressProtocol);
+  if (peer.acfc) all |= CALL_FLAG.compressAddress;
+  if (peer.pfc) all |= CALL_FLAG.compressProtocol;
+  return all;
 }

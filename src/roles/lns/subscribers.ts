@@ -3,7 +3,6 @@
  * and all of that goes again. Owns the wheel of their timers. Every limit ends in a named counter, never in an exception.
  */
 import type { LnsConfig } from '../../config/lns.js';
-import { CALL_FLAG } from '../../flow/session-layout.js';
 import type { SessionCounters } from '../../flow/session-table.js';
 import { TimerWheel } from '../../flow/timer-wheel.js';
 import { CALL_RESULT, ERROR_CODE } from '../../protocol/l2tp/codes.js';
@@ -23,7 +22,7 @@ import type { Pools } from './pools.js';
 import { proxyOf, tellLac } from './proxy-lcp.js';
 import { END_REASONS, reasonOf } from './reasons.js';
 import { fillRestored } from './restore.js';
-import { callFlags, limitsOf, rowOf } from './session-rows.js';
+import { callFlags, limitsOf, linkFlags, rowOf } from './session-rows.js';
 import { callFactsOf, type EndReason, factsOf, idleAt, nextOf, Subscriber } from './subscriber.js';
 import type { SubscribersOptions } from './subscribers-options.js';
 import { addTraffic, type Traffic } from './traffic.js';
@@ -202,14 +201,9 @@ export class Subscribers {
     this.#now = now;
     if (this.of(session) !== null) return 'exists';
     const { table } = this.#options;
-    let flags = callFlags(session, this.#config);
-    if (state.ppp.lcp.peer.acfc) flags |= CALL_FLAG.compressAddress;
-    if (state.ppp.lcp.peer.pfc) flags |= CALL_FLAG.compressProtocol;
-    const slot = table.add({
-      ...rowOf(session, this.#config),
-      flags,
-      ...limitsOf(state.ppp.lcp.peer.mru, this.#config),
-    });
+    const { peer } = state.ppp.lcp;
+    const flags = linkFlags(callFlags(session, this.#config), peer);
+    const slot = table.add({ ...rowOf(session, this.#config), flags, ...limitsOf(peer.mru, this.#config) });
     if (slot < 0) return table.refusal;
     const subscriber = this.place(session, slot, now, state.accountingId);
     fillRestored(subscriber, state, { flags, silent, now, clockMs: this.#options.clock() });
@@ -394,9 +388,7 @@ export class Subscribers {
   }
 
   #linkUp(subscriber: Subscriber, { parameters }: Extract<PppEvent, { type: 'up' }>, now: number): void {
-    let flags = subscriber.flags & ~(CALL_FLAG.compressAddress | CALL_FLAG.compressProtocol);
-    if (parameters.peer.acfc) flags |= CALL_FLAG.compressAddress;
-    if (parameters.peer.pfc) flags |= CALL_FLAG.compressProtocol;
+    const flags = linkFlags(subscriber.flags, parameters.peer);
     subscriber.flags = flags;
     this.#options.table.update(subscriber.slot, { flags, ...limitsOf(parameters.peer.mru, this.#config) });
     tellLac(subscriber.session, parameters);
