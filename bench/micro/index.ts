@@ -1,15 +1,17 @@
-/** All micro benchmarks of tables, designation and L2TP's control messages, one after another. */
+/** All micro benchmarks of tables, designation, L2TP's control messages and state offload, one after another. */
 import * as churn from './churn.js';
 import * as designation from './designation.js';
 import * as l2tp from './l2tp.js';
 import * as lookup from './lookup.js';
 import * as memory from './memory.js';
+import * as offload from './offload.js';
 import type { Options, Row } from './row.js';
 
 export type { Options, Row } from './row.js';
 
 export async function run(options: Options = {}): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const benchmark of [memory, lookup, churn, designation, l2tp]) rows.push(...(await benchmark.run(options)));
+  for (const benchmark of [memory, lookup, churn, designation, l2tp, offload])
+    rows.push(...(await benchmark.run(options)));
   return rows;
 }
