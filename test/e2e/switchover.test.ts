@@ -87,7 +87,7 @@ describeLab('a LAC that cooperates', [], (open) => {
   test('document 002, FIG. 2 and 3: a planned switchover loses no packet, and then the new server is killed', async () => {
     const { client, lns } = await startPair(await open(), () => ({}));
     const [first, second] = lns;
-    const planned = generate(client, ADDRESSES[0], '--switchover', '--seconds', '3');
+    const planned = generate(client, ADDRESSES[0], '--switchover', '--seconds', '4');
     await kept(second, SESSIONS);
     expect(await first.command('switchover')).toMatch(/all\s+moved/);
     await kept(first, SESSIONS);
@@ -138,7 +138,7 @@ describeLab('a LAC that knows nothing, no designator', [], (open) => {
 });
 
 describeLab('a LAC that knows nothing, our designator inline', [], (open) => {
-  test('the peer takes the dead server’s tunnels and the designator brings the client’s packets there', async () => {
+  test('the peer takes the dead server’s tunnels, the designator brings the client’s packets there, and back on command', async () => {
     const lab = await open();
     const net = await buildTopology(lab);
     const takeOver = (name: string, peer: string): object => ({
@@ -164,7 +164,7 @@ describeLab('a LAC that knows nothing, our designator inline', [], (open) => {
       ),
     ] as const);
     await waitFor('the tunnel between the LNSs', async () => (await peerOf(second)).state === 'connected');
-    const run = generate(net.client, VIP, '--seconds', '6');
+    const run = generate(net.client, VIP, '--seconds', '12');
     await kept(second, SESSIONS);
     await first.kill();
     await second.untilSessions(SESSIONS);
@@ -172,6 +172,12 @@ describeLab('a LAC that knows nothing, our designator inline', [], (open) => {
       const [dead, heir] = await appliance.servers();
       return dead.tunnels === 0 && heir.tunnels === 2;
     });
+    // The dead one comes back, gets the state of what it had, and then all of it again, by command.
+    await first.start();
+    await kept(first, SESSIONS);
+    expect(await second.command('failback')).toMatch(/all\s+moved[^]*all\s+moved/);
+    await first.untilSessions(SESSIONS);
+    expect((await second.sessions()).length).toBe(0);
     const results = await run;
     note('designator', results);
     expect(results.sessions).toMatchObject({ up: SESSIONS, lost: 0, held: SESSIONS });

@@ -29,6 +29,8 @@ export class OrphanCare {
   #queue: number[] = [];
   /** Taken since the network was last told. */
   #untold: number[] = [];
+  /** Tunnels whose former LNS lives and tells the designators itself. */
+  readonly #givenTo = new Set<number>();
   readonly #sockets = new Map<string, number>();
   #addressesTaken = false;
   #generation = 0;
@@ -85,6 +87,7 @@ export class OrphanCare {
 
   /** Tunnels that a living peer has asked us to take. */
   enlist(tunnels: readonly number[]): void {
+    for (const id of tunnels) this.#givenTo.add(id);
     this.#queue.push(...tunnels);
   }
 
@@ -118,7 +121,8 @@ export class OrphanCare {
 
   async #tell(tunnels: readonly number[]): Promise<void> {
     const { net, logger } = this;
-    if (net !== null && net.settings.designators.length > 0) {
+    const orphaned = tunnels.filter((id) => !this.#givenTo.delete(id));
+    if (net !== null && net.settings.designators.length > 0 && orphaned.length > 0) {
       const answers = await net.claim({ generation: this.nextGeneration() });
       const refused = answers.filter(({ result }) => result !== 'taken' && result !== 'known');
       if (answers.length > 0 && refused.length === answers.length) {
