@@ -154,7 +154,7 @@ export class PppoeAccess {
     wanted: Uint8Array,
     now: number,
   ): PppoeOutcome {
-    if (!this.#offers(wanted) && wanted.length > 0) return 'unknown-service';
+    if (!this.#offers(wanted)) return 'unknown-service';
     if (this.sessions.size >= this.#o.sessionLimit) return 'session-limit';
     const offered = this.#services.some((name) => sameBytes(name, wanted))
       ? this.#services
@@ -324,7 +324,8 @@ export class PppoeAccess {
   }
 
   #offers(wanted: Uint8Array): boolean {
-    return this.#o.anyService || this.#services.some((name) => sameBytes(name, wanted));
+    // The empty name asks for any service (RFC 2516, appendix A).
+    return wanted.length === 0 || this.#o.anyService || this.#services.some((name) => sameBytes(name, wanted));
   }
 
   /** RFC 4638: what both can take, or null when the client asks for nothing beyond RFC 2516. */

@@ -102,6 +102,11 @@ export class CallDesk {
     this.#options.clear();
   }
 
+  /** The LNS of the configuration that has this address; null: none. */
+  lnsAt(address: string): LnsTarget | null {
+    return this.#book.ofAddress(address);
+  }
+
   get nextTime(): number {
     return this.#due.nextTime;
   }
@@ -131,7 +136,7 @@ export class CallDesk {
       else if (call.link !== null) {
         if (call.link.phase === 'dead') call.link.start(now);
         this.#settleLink(call, call.link, now);
-      }
+      } else this.#due.set(call, call.deadline);
     }
     this.#settle(now);
   }

@@ -21,12 +21,13 @@ export function moverHost({ endpoint, keeper, desk, plane, loop }: MoverParts, c
     now: clock,
     open: (address, port, like, avps) => {
       const note = like.userData as TunnelNote | null;
-      return note === null ? null : keeper.dial(note.target, { address, port }, avps, clock(), true);
+      if (note === null) return null;
+      // The peer's own entry says how it is dialled; without one it is dialled as the LNS that named it.
+      const { secret, hide, hostName } = desk.lnsAt(address) ?? note.target;
+      return keeper.dial(note.target, { address, port, secret, hide, hostName }, avps, clock(), true);
     },
-    retire: (tunnel) => {
-      const note = tunnel.userData as TunnelNote | null;
-      if (note !== null) note.closed = true;
-    },
+    retire: (tunnel) => keeper.retire(tunnel),
+    keep: (tunnel, standby) => keeper.keep(tunnel, standby),
     *sessions(tunnel) {
       for (const session of tunnel.sessions.values()) if (session.state === 'established') yield session;
     },

@@ -26,6 +26,8 @@ export interface MoverHost {
   open(address: string, port: number, like: L2tpTunnel, avps: readonly AvpInput[]): L2tpTunnel | null;
   /** No more calls get into this tunnel. */
   retire(tunnel: L2tpTunnel): void;
+  /** Kept open without calls (true), or an ordinary tunnel again. */
+  keep(tunnel: L2tpTunnel, standby: boolean): void;
   /** Established calls. */
   sessions(tunnel: L2tpTunnel): Iterable<L2tpSession>;
   /** What would go into the tunnel is kept. */

@@ -129,7 +129,9 @@ export class LacSwitchoverDesk implements LacSwitchover {
     // The peer may be an LNS that calls have a tunnel to anyway.
     for (const other of this.#watched.keys()) if (other.peer.address === address) return;
     const tunnel = this.#host.open(address, peer.port || L2TP_PORT, like, []);
-    if (tunnel !== null) this.#standby.set(address, tunnel);
+    if (tunnel === null) return;
+    this.#standby.set(address, tunnel);
+    this.#host.keep(tunnel, true);
   }
 
   #vendor({ tunnel, message }: Extract<L2tpEvent, { type: 'vendor' }>, now: number): boolean {
@@ -194,6 +196,7 @@ export class LacSwitchoverDesk implements LacSwitchover {
         if (!tunnel.sendVendor({ vendor, type: OFFLOAD_MESSAGE.MTRQ, avps })) return null;
         // Used up: the tunnel is that of the moved sessions now.
         this.#standby.delete(textOf(peer.address));
+        host.keep(tunnel, false);
         return tunnel.localId;
       },
       move: (from, to, ids) => {

@@ -14,10 +14,10 @@ import type { LnsTarget, TargetBook, TargetOrder } from './targets.js';
 export interface TunnelNote {
   target: LnsTarget;
   readonly openedAt: number;
-  /** When it lost its last call; 0: it has some. */
-  idleSince: number;
-  /** No more calls: it ends, or its LNS wants new ones elsewhere. */
+  /** No more calls: it ends, its LNS wants new ones elsewhere, or it is kept for a switchover. */
   closed: boolean;
+  /** Kept open without calls, for a switchover. */
+  standby: boolean;
   /** It leads to where its calls were moved. */
   moved: boolean;
 }
@@ -44,6 +44,8 @@ export class TunnelKeeper {
   readonly #avps: () => readonly AvpInput[];
   readonly #byKey = new Map<string, Set<L2tpTunnel>>();
   readonly #places = new Map<string, Place>();
+  /** Tunnels without calls, and since when. */
+  readonly #idle = new Map<L2tpTunnel, number>();
   #sweepAt = Number.POSITIVE_INFINITY;
   /** Times that no tunnel could be dialled. */
   refused = 0;
@@ -82,15 +84,19 @@ export class TunnelKeeper {
     for (const tunnel of this.#byKey.get(target.key) ?? []) {
       const note = tunnel.userData as TunnelNote;
       if (note.closed || !USABLE.includes(tunnel.state) || tunnel.sessions.size >= target.sessions) continue;
-      note.idleSince = 0;
+      this.#idle.delete(tunnel);
       return tunnel;
     }
-    return this.dial(target, { address: target.address, port: target.port }, [], now);
+    return this.dial(target, target, [], now);
   }
 
+  /**
+   * Dials `to` for calls of `target`. `moved`: its calls go to another LNS, which has a name of its own and, where the
+   * configuration knows it, a secret of its own.
+   */
   dial(
     target: LnsTarget,
-    to: { readonly address: string; readonly port: number },
+    to: Pick<LnsTarget, 'address' | 'port'> & Partial<LnsTarget>,
     avps: readonly AvpInput[],
     now: number,
     moved = false,
@@ -99,7 +105,11 @@ export class TunnelKeeper {
     const tunnel =
       socket < 0
         ? null
-        : this.#endpoint.open({ ...to, socket }, this.#profile(target, [...this.#avps(), ...avps]), now);
+        : this.#endpoint.open(
+            { address: to.address, port: to.port, socket },
+            this.#profile({ ...target, ...to }, [...this.#avps(), ...avps]),
+            now,
+          );
     if (tunnel === null) {
       this.refused++;
       return null;
@@ -123,11 +133,36 @@ export class TunnelKeeper {
   }
 
   #enter(tunnel: L2tpTunnel, target: LnsTarget, now: number, moved: boolean): void {
-    const note: TunnelNote = { target, openedAt: now, idleSince: 0, closed: false, moved };
+    const note: TunnelNote = { target, openedAt: now, closed: false, standby: false, moved };
     tunnel.userData = note;
-    const known = this.#byKey.get(target.key);
-    if (known === undefined) this.#byKey.set(target.key, new Set([tunnel]));
+    this.#offer(tunnel, note);
+  }
+
+  #offer(tunnel: L2tpTunnel, note: TunnelNote): void {
+    note.closed = false;
+    const { key } = note.target;
+    const known = this.#byKey.get(key);
+    if (known === undefined) this.#byKey.set(key, new Set([tunnel]));
     else known.add(tunnel);
+  }
+
+  /** No more calls get into it; it ends when it has had none for the idle time. */
+  retire(tunnel: L2tpTunnel): void {
+    const note = tunnel.userData as TunnelNote | null;
+    if (note === null) return;
+    note.closed = true;
+    const tunnels = this.#byKey.get(note.target.key);
+    tunnels?.delete(tunnel);
+    if (tunnels?.size === 0) this.#byKey.delete(note.target.key);
+  }
+
+  /** Keeps a tunnel open without calls, or makes an ordinary one of it. */
+  keep(tunnel: L2tpTunnel, standby: boolean): void {
+    const note = tunnel.userData as TunnelNote | null;
+    if (note === null) return;
+    note.standby = standby;
+    if (standby) this.retire(tunnel);
+    else this.#offer(tunnel, note);
   }
 
   #profile(target: LnsTarget, avps: readonly AvpInput[]): TunnelProfile {
@@ -154,24 +189,20 @@ export class TunnelKeeper {
   stands(tunnel: L2tpTunnel, now: number): boolean {
     const note = tunnel.userData as TunnelNote;
     const { serverName, place } = note.target;
-    if (serverName !== null && serverName !== tunnel.hostName) {
+    if (!note.moved && serverName !== null && serverName !== tunnel.hostName) {
       this.failed(note.target, `it calls itself ${tunnel.hostName}`, now);
       tunnel.stop(STOP_RESULT.notAuthorized, 0, 'another host name was expected');
       return false;
     }
     const known = this.#places.get(place);
-    if (known !== undefined) known.failedUntil = 0;
+    if (known !== undefined && !note.moved) known.failedUntil = 0;
     this.#watch(tunnel, now);
     return true;
   }
 
   gone(tunnel: L2tpTunnel): void {
-    const note = tunnel.userData as TunnelNote | null;
-    if (note === null) return;
-    note.closed = true;
-    const tunnels = this.#byKey.get(note.target.key);
-    tunnels?.delete(tunnel);
-    if (tunnels?.size === 0) this.#byKey.delete(note.target.key);
+    this.#idle.delete(tunnel);
+    this.retire(tunnel);
   }
 
   failed(target: LnsTarget, reason: string, now: number, seconds = this.#config.tunnels.dead): void {
@@ -196,9 +227,8 @@ export class TunnelKeeper {
   }
 
   #watch(tunnel: L2tpTunnel, now: number): void {
-    const note = tunnel.userData as TunnelNote | null;
-    if (note === null || note.closed || tunnel.sessions.size > 0) return;
-    note.idleSince = now;
+    if (tunnel.sessions.size > 0) return;
+    this.#idle.set(tunnel, now);
     this.#sweepAt = Math.min(this.#sweepAt, now + this.#config.tunnels.idle);
   }
 
@@ -211,15 +241,15 @@ export class TunnelKeeper {
     if (now < this.#sweepAt) return;
     this.#sweepAt = Number.POSITIVE_INFINITY;
     const { idle } = this.#config.tunnels;
-    for (const tunnels of this.#byKey.values()) {
-      for (const tunnel of tunnels) {
-        const note = tunnel.userData as TunnelNote;
-        if (note.idleSince === 0 || note.closed || tunnel.sessions.size > 0) continue;
-        if (note.idleSince + idle > now) this.#sweepAt = Math.min(this.#sweepAt, note.idleSince + idle);
-        else {
-          note.closed = true;
-          tunnel.stop(STOP_RESULT.clear, 0, 'idle');
-        }
+    for (const [tunnel, since] of this.#idle) {
+      const note = tunnel.userData as TunnelNote | null;
+      // A standby is looked at again when it has had calls.
+      if (note === null || note.standby || tunnel.state !== 'established' || tunnel.sessions.size > 0)
+        this.#idle.delete(tunnel);
+      else if (since + idle > now) this.#sweepAt = Math.min(this.#sweepAt, since + idle);
+      else {
+        note.closed = true;
+        tunnel.stop(STOP_RESULT.clear, 0, 'idle');
       }
     }
     if (this.#sweepAt < now + SWEEP_SECONDS) this.#sweepAt = now + SWEEP_SECONDS;

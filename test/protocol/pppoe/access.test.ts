@@ -131,6 +131,11 @@ describe('discovery', () => {
     expect(scene.access.sessions.size).toBe(0);
   });
 
+  test('who asks for any service gets one, although names are on offer', () => {
+    const scene = new Scene();
+    expect(scene.open(macOf(1), [], '').service).toBe('');
+  });
+
   test('a repeated PADR gets the same session until the session speaks', () => {
     const scene = new Scene();
     const request = [tag(TAG_SERVICE_NAME, 'voice'), scene.cookie(), tag(TAG_HOST_UNIQ, '1')];

@@ -375,6 +375,38 @@ describe('what a switchover does with calls', () => {
   });
 });
 
+describe('tunnels without calls', () => {
+  test('a standby stays and takes no calls until it is an ordinary one; a retired one ends with its idle time', () => {
+    const config = lines('[{ lns: a }]')
+      .replace(`${B} }`, `${B}, secret: own }`)
+      .replace(`${A} }`, `${A}, serverName: lns }`);
+    const s = new LacScene({ config });
+    const [a, b] = [s.lns(A), s.lns(B, 'own', 'peer')];
+    const client = s.client();
+    expect(s.run(() => client.isUp)).toBe(true);
+    const [first] = s.endpoint.tunnels.values();
+    // The peer has a name and, in the configuration, a secret of its own.
+    const standby = s.host.open(B, 1701, first, []);
+    if (standby === null) throw new Error('not dialled');
+    s.host.keep(standby, true);
+    s.run(() => false, 100);
+    expect(standby.state).toBe('established');
+    s.host.retire(first);
+    const second = s.client();
+    expect(s.run(() => second.isUp)).toBe(true);
+    expect([a.endpoint.tunnels.size, b.calls.length]).toEqual([2, 0]);
+    client.padt();
+    s.run(() => first.state === 'closed', 60);
+    expect(first.state).toBe('closed');
+    s.host.keep(standby, false);
+    second.padt();
+    s.run(() => false, 60);
+    const third = s.client();
+    expect(s.run(() => third.isUp)).toBe(true);
+    expect(b.calls).toHaveLength(1);
+  });
+});
+
 describe('a bad way', () => {
   test.each([11, 12, 13, 14, 15])(
     'seed %i: a sixth of all control messages is lost, every call stands or is told why',

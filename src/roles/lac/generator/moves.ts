@@ -63,6 +63,8 @@ export function generatorMoves(generator: MovingGenerator): MoverHost {
     wake: () => generator.wake(),
     open: (address, port, like, avps) => generator.dial({ address, port }, like.peer.socket, avps),
     retire: (tunnel) => generator.retire(tunnel),
+    // Tunnels of a generator have the calls that it puts there, and none is ended for want of them.
+    keep: () => {},
     *sessions(tunnel) {
       for (const session of tunnel.sessions.values()) if (session.state === 'established') yield session;
     },
