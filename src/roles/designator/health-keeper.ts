@@ -49,6 +49,10 @@ export class HealthKeeper {
     return this.#check?.counters ?? null;
   }
 
+  /** Server → CLOCK_MONOTONIC seconds of its last answer to the active check. */
+  readonly #answered = new Map<number, number>();
+  /** The active check asks for tunnels, not for an echo, which the machine answers. */
+  #asksTunnels = false;
   #place: ProbePlace | null = null;
   readonly #hops: NextHopTable;
   readonly #addresses: AddressTable;
@@ -131,7 +135,17 @@ export class HealthKeeper {
   heardSince(server: number, second: number): boolean {
     const heard = this.#memory.servers[server * CELL_WORDS + SERVER_CELL.heard];
     if (heard !== 0 && ((heard - (Math.floor(second * 1000) | 0)) | 0) >= 0) return true;
+    const answered = this.#answered.get(server);
+    if (answered !== undefined && answered >= second) return true;
     return this.#dataHeard(server, Math.floor(second) - 1);
+  }
+
+  /**
+   * A server that is silent, and that somebody takes for dead: true where the active check cannot ask the tunnel server
+   * itself. Else it is asked, and what the answer is health will know.
+   */
+  confirmDead(server: number): boolean {
+    return !this.#asksTunnels || this.#check === null || !this.#check.ask(server);
   }
 
   /** Answers to the active check. */
@@ -145,6 +159,7 @@ export class HealthKeeper {
     this.#check?.close();
     this.#check = null;
     this.#place = null;
+    this.#asksTunnels = settings?.type === 'l2tp';
     if (settings === null) return;
     const addresses = this.host.addresses();
     if (settings.type === 'l2tp') {
@@ -157,7 +172,10 @@ export class HealthKeeper {
       send: (server, payload) => this.#sendProbe(server, addresses, payload),
       echo: (server, timeout) => this.#echo(server, timeout),
       randomId: () => randomInt(1, 0x10000),
-      answered: (server) => this.health.probeAnswered(server),
+      answered: (server) => {
+        this.#answered.set(server, this.now());
+        this.health.probeAnswered(server);
+      },
       failed: (server, since, detail) => this.health.probeFailed(server, since, detail),
     });
   }

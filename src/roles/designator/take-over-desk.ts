@@ -8,7 +8,7 @@
  */
 import type { RePointed, RePointOrder } from '../../dataplane/re-pointing.js';
 import type { TakeOverRow } from '../../ops/appliance.js';
-import type { TakeOverAnswer, TakeOverOrder, TakeOverResult } from '../../wire/take-over.js';
+import type { IdRange, TakeOverAnswer, TakeOverOrder, TakeOverResult } from '../../wire/take-over.js';
 
 /** A server as the desk knows it. `address` is an index. */
 export interface DeskServer {
@@ -27,6 +27,10 @@ export interface TakeOverWorld {
   readonly send: (shard: number, order: RePointOrder) => void;
   /** Has anything come from this server (a cell) since then, CLOCK_MONOTONIC seconds? */
   readonly heardSince: (server: number, second: number) => boolean;
+  /** Nothing has come from it: is it dead? Where it can be asked it is, and that answers no until the question has failed. */
+  readonly confirmDead: (server: number) => boolean;
+  /** Has it any tunnel, with an id in these ranges, that could be moved? */
+  readonly hasTunnels: (server: number, ranges: readonly IdRange[]) => boolean;
   /** Health has found that it is down. */
   readonly isDown: (server: number) => boolean;
   /** Its peer has its tunnels: it is down, whatever health knows. */
@@ -111,7 +115,13 @@ export class TakeOverDesk {
       known.askers = [...known.askers.slice(1 - ASKERS_LIMIT), { order, reply }];
       return;
     }
-    if (order.generation <= pair.generation) return say('old-generation');
+    // The server gives tunnels away and the heir claims them: whichever comes first does it, the other has nothing to do.
+    if (!this.#world.hasTunnels(server.index, order.ranges)) {
+      this.#raise(pair, order.generation);
+      return say('taken');
+    }
+    const busy = known !== null && known.pending.size > 0 && known.order.heir === order.heir;
+    if (order.generation <= pair.generation) return say(busy ? 'working' : 'old-generation');
     if (order.kind === 'claim' && !this.#isDead(server.index)) return say('still-heard');
     if (this.#working.length >= WORKING_LIMIT) return say('busy');
     this.#begin(order, server, heir, pair, reply);
@@ -196,8 +206,8 @@ export class TakeOverDesk {
   // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #isDead(server: number): boolean {
-    const { now, isDown, heardSince } = this.#world;
-    return isDown(server) || !heardSince(server, now() - this.#quiet);
+    const { now, isDown, heardSince, confirmDead } = this.#world;
+    return isDown(server) || (!heardSince(server, now() - this.#quiet) && confirmDead(server));
   }
 
   #begin(order: TakeOverOrder, server: DeskServer, heir: DeskServer, pair: Pair, reply: Reply): void {
@@ -226,6 +236,14 @@ export class TakeOverDesk {
       reply(this.#answer(order, work.left > 0 ? 'incomplete' : 'taken', work.moved));
     work.askers = [];
     this.#world.done(this.#row(work));
+  }
+
+  /** Nothing was moved, but lower generations are over. */
+  #raise(pair: Pair, generation: number): void {
+    if (generation <= pair.generation) return;
+    pair.generation = generation;
+    pair.last = null;
+    this.#world.changed();
   }
 
   #row({ order, at, pending, moved, left }: Work): TakeOverRow {

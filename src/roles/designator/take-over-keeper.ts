@@ -10,13 +10,15 @@ import type { ShardMessage } from '../../dataplane/plan.js';
 import type { RePointed } from '../../dataplane/re-pointing.js';
 import { ReplayGuard } from '../../designation/replay-guard.js';
 import { DesignatorError } from '../../errors.js';
-import { SERVER_STATE } from '../../flow/layout.js';
+import { RECORD, RECORD_STATE, RECORD_WORDS, SERVER_STATE, type TableMemory } from '../../flow/layout.js';
 import type { DropRow, TakeOverRow } from '../../ops/appliance.js';
 import type { EventLog } from '../../ops/events.js';
 import { limited, type LimitedLogger, type Logger } from '../../ops/log.js';
 import { formatEndpoint, parseAddress } from '../../wire/address.js';
 import {
   buildTakeOver,
+  type IdRange,
+  inRanges,
   isAuthenticTakeOver,
   readTakeOver,
   TAKE_OVER_LENGTH_LIMIT,
@@ -46,6 +48,7 @@ const SETTLED: ReadonlySet<string> = new Set(['taken', 'known', 'incomplete']);
 /** The health keeper, as far as it is asked. */
 export interface HealthVoice {
   heardSince(server: number, second: number): boolean;
+  confirmDead(server: number): boolean;
   readonly health: {
     declareDown(server: number, detail: string): void;
     declareAlive(server: number): void;
@@ -98,6 +101,8 @@ export class TakeOverKeeper {
       shards: () => Array.from({ length: shards }, (_, shard) => shard),
       send: (shard, order) => message(shard, { type: 're-point', order }),
       heardSince: (server, second) => health.heardSince(server, second),
+      confirmDead: (server) => health.confirmDead(server),
+      hasTunnels: (server, ranges) => hasTunnels(binding.memory, server, ranges),
       isDown: (server) => binding.states.state(server) === SERVER_STATE.down,
       declareDown: (server, heir) => health.health.declareDown(server, `${heir} has its tunnels`),
       declareAlive: (server) => health.health.declareAlive(server),
@@ -291,6 +296,16 @@ export class TakeOverKeeper {
     this.#socket = socket;
     this.#o.logger.info({ listen: where, servers: this.#senders.size }, 'take-over messages are taken');
   }
+}
+
+/** An established tunnel of this server, with such an id. Looks at every record, which takes milliseconds at the most. */
+function hasTunnels({ records, layout }: TableMemory, server: number, ranges: readonly IdRange[]): boolean {
+  for (let record = 0, at = 0; record < layout.recordCount; record++, at += RECORD_WORDS) {
+    if ((records[at + RECORD.place] & 0xffff) !== server) continue;
+    if ((records[at + RECORD.state] & 0xff) !== RECORD_STATE.established) continue;
+    if (inRanges(ranges, records[at + RECORD.serverChannel])) return true;
+  }
+  return false;
 }
 
 /** Null: nothing that a process has written. */

@@ -10,6 +10,7 @@ import { type AddressResult, AddressTakeOver } from './addresses.js';
 import { type AttractionResult, SubscriberAttraction, type Subscriber } from './attraction.js';
 import { type DesignatorAnswer, type Order, TakeOverClient } from './client.js';
 import { TakeOverHost } from './host.js';
+import { rangesOf } from './ranges.js';
 
 export interface TakeOverRequest {
   /** Above every one that was used between the two servers. */
@@ -53,6 +54,27 @@ export class NetworkTakeOver {
   /** The peer is dead and its tunnels are adopted: packets of its clients are to come here. Never rejects. */
   claim(request: TakeOverRequest): Promise<NamedAnswer[]> {
     return this.#order((name, peer) => ({ kind: 'claim', sender: name, server: peer, heir: name, ...request }));
+  }
+
+  /**
+   * `claim` for exactly these tunnels, in as many orders as it takes, each with a generation of its own. An answer for
+   * each name and designator: the first that is no success, and how many tunnels all of its orders have moved. Never rejects.
+   */
+  async claimTunnels(ids: readonly number[], nextGeneration: () => number): Promise<NamedAnswer[]> {
+    const sums = new Map<string, NamedAnswer>();
+    for (const ranges of rangesOf(ids)) {
+      for (const answer of await this.claim({ generation: nextGeneration(), ranges })) {
+        const key = `${answer.name} ${answer.host} ${answer.port}`;
+        const before = sums.get(key);
+        if (before === undefined) sums.set(key, answer);
+        else
+          sums.set(key, {
+            ...(before.result === 'taken' ? answer : before),
+            tunnels: before.tunnels + answer.tunnels,
+          });
+      }
+    }
+    return [...sums.values()];
   }
 
   /** The peer has these tunnels of ours from now on (a planned switchover; after a failure the way back). Never rejects. */

@@ -271,3 +271,30 @@ describe('the active check', () => {
     expect(farm.changes.filter(({ to }) => to === 'down')).toEqual([]);
   });
 });
+
+describe('somebody says that a server is dead', () => {
+  const silent = (farm: Farm): boolean => !farm.keeper.heardSince(0, farm.now - 1);
+
+  test('it is not, as long as its traffic or its answers say so', () => {
+    const farm = standing({ helloEvery: 0.3 });
+    expect(silent(farm)).toBe(false);
+    farm.servers[0].dead = true;
+    // Data is known to the second.
+    expect(farm.runUntil(() => silent(farm), 5)).toBeLessThanOrEqual(2.1);
+    expect(farm.keeper.confirmDead(0)).toBe(true);
+  });
+
+  test('an idle one that can be asked is asked, and believed dead only when it does not answer', () => {
+    const health = '{ passive: false, active: { every: 60s, timeout: 200ms, failures: 2 } }';
+    const farm = standing({ helloEvery: 1000, health });
+    farm.run(5);
+    expect(silent(farm)).toBe(true);
+    expect(farm.keeper.confirmDead(0)).toBe(false);
+    farm.run(0.3);
+    expect([silent(farm), farm.state(0)]).toEqual([false, 'up']);
+    farm.run(2);
+    farm.servers[0].dead = true;
+    expect([silent(farm), farm.keeper.confirmDead(0)]).toEqual([true, false]);
+    expect(farm.runUntil(() => farm.state(0) === 'down', 5)).toBeLessThanOrEqual(0.6);
+  });
+});

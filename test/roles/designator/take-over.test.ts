@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ShardMessage } from '../../../src/dataplane/plan.js';
 import type { RePointOrder } from '../../../src/dataplane/re-pointing.js';
-import { SERVER_REASON, SERVER_STATE } from '../../../src/flow/layout.js';
+import { RECORD, RECORD_STATE, SERVER_REASON, SERVER_STATE } from '../../../src/flow/layout.js';
 import { EventLog } from '../../../src/ops/events.js';
 import { createLogger } from '../../../src/ops/log.js';
 import { TakeOverDesk, WORKING_LIMIT } from '../../../src/roles/designator/take-over-desk.js';
@@ -40,12 +40,25 @@ function desk(shards = 2) {
   const alive: number[] = [];
   const dead: number[] = [];
   const rows: unknown[] = [];
-  const state = { now: 100, heard: new Map<number, number>(), down: new Set<number>(), changes: 0 };
+  const state = {
+    now: 100,
+    heard: new Map<number, number>(),
+    down: new Set<number>(),
+    changes: 0,
+    empty: new Set<number>(),
+    asked: [] as number[],
+    confirms: true,
+  };
   const made = new TakeOverDesk({
     now: () => state.now,
     shards: () => Array.from({ length: shards }, (_, shard) => shard),
     send: (shard, order) => sent.push([shard, order]),
     heardSince: (server, second) => (state.heard.get(server) ?? 0) >= second,
+    confirmDead: (server) => {
+      state.asked.push(server);
+      return state.confirms;
+    },
+    hasTunnels: (server) => !state.empty.has(server),
     isDown: (server) => state.down.has(server),
     declareDown: (server) => dead.push(server),
     declareAlive: (server) => alive.push(server),
@@ -177,6 +190,39 @@ describe('the fence', () => {
   });
 });
 
+describe('a claim of the heir and a gift of the server for the same tunnels', () => {
+  test('may cross: whichever comes second has nothing to do', () => {
+    const d = desk();
+    d.state.heard.set(0, 99.9);
+    expect(d.order(CLAIM)).toBe('still-heard');
+    expect(d.order({ ...YIELD, generation: 9 })).toBeNull();
+    expect(d.order({ ...CLAIM, sequence: 2 })).toBe('working');
+    d.finish(1);
+    d.state.empty.add(0);
+    expect(d.order({ ...CLAIM, sequence: 3 })).toBe('taken');
+    expect([d.sent.length, d.dead]).toEqual([2, []]);
+    expect(d.answers.at(-1)?.generation).toBe(9);
+  });
+
+  test('an order that has nothing to do ends lower generations nevertheless', () => {
+    const d = desk();
+    d.state.empty.add(0);
+    expect(d.order({ ...CLAIM, generation: 7 })).toBe('taken');
+    d.state.empty.clear();
+    expect(d.order({ ...YIELD, generation: 6 })).toBe('old-generation');
+    expect(d.order({ ...YIELD, generation: 7 })).toBe('old-generation');
+  });
+});
+
+test('a silent server that can be asked is asked first', () => {
+  const d = desk();
+  d.state.confirms = false;
+  expect(d.order(CLAIM)).toBe('still-heard');
+  expect(d.state.asked).toEqual([0]);
+  d.state.down.add(0);
+  expect(d.order({ ...CLAIM, sequence: 2 })).toBeNull();
+});
+
 test('a shard that starts anew does what is still to be done', () => {
   const d = desk();
   d.order(CLAIM);
@@ -243,7 +289,11 @@ describe('the keeper', () => {
 
   async function keeper(started = true) {
     const appliance = new MemoryAppliance(config);
-    const { binding } = appliance;
+    const { binding, memory } = appliance;
+    // A tunnel of lns1's.
+    memory.records[RECORD.state] = RECORD_STATE.established;
+    memory.records[RECORD.place] = binding.servers[0].index;
+    memory.records[RECORD.serverChannel] = 7;
     const events = new EventLog();
     const messages: ShardMessage[] = [];
     const state = { heard: false, alive: 0, clock: START_MS };
@@ -253,6 +303,7 @@ describe('the keeper', () => {
       events,
       health: {
         heardSince: () => state.heard,
+        confirmDead: () => true,
         health: {
           declareDown: (server, detail) =>
             binding.states.enter(server, SERVER_STATE.down, SERVER_REASON.takenOver, detail),
@@ -333,6 +384,15 @@ describe('the keeper', () => {
     expect(k.answers).toHaveLength(1);
     expect(k.events.recent({ types: ['take-over-refused'] })).toHaveLength(5);
     expect(k.keeper.accepted).toBe(1);
+    k.keeper.stop();
+  });
+
+  test('an order for tunnels that the server does not have is done already', async () => {
+    const k = await keeper();
+    const other = { ...CLAIM, timeMs: START_MS, ranges: [{ low: 8, high: 9 }] };
+    k.receive(buildTakeOver(other, KEY));
+    expect(k.answers).toMatchObject([{ result: 'taken', tunnels: 0, generation: 5 }]);
+    expect(k.messages).toEqual([]);
     k.keeper.stop();
   });
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { AddressTakeOver, type AddressHost } from '../../../src/roles/take-over/addresses.js';
 import { type AttractionHost, SubscriberAttraction, type Subscriber } from '../../../src/roles/take-over/attraction.js';
+import { rangesOf } from '../../../src/roles/take-over/ranges.js';
 import { type AddressWords, formatWords, parseAddress } from '../../../src/wire/address.js';
 
 const words = (text: string): AddressWords => parseAddress(text) as AddressWords;
@@ -49,6 +50,18 @@ class Host implements AddressHost, AttractionHost {
     this.#do(`run ${command.join(' ')}`);
   }
 }
+
+test('tunnel ids as ranges, and no more in a message than it has room for', () => {
+  expect(rangesOf([])).toEqual([]);
+  expect(rangesOf([5, 3, 4, 9, 4])).toEqual([
+    [
+      { low: 3, high: 5 },
+      { low: 9, high: 9 },
+    ],
+  ]);
+  const odd = Array.from({ length: 130 }, (_, i) => 2 * i + 1);
+  expect(rangesOf(odd).map(({ length }) => length)).toEqual([64, 64, 2]);
+});
 
 describe('addresses', () => {
   beforeEach(() => {

@@ -123,11 +123,12 @@ export class OrphanCare {
     const { net, logger } = this;
     const orphaned = tunnels.filter((id) => !this.#givenTo.delete(id));
     if (net !== null && net.settings.designators.length > 0 && orphaned.length > 0) {
-      const answers = await net.claim({ generation: this.nextGeneration() });
+      const answers = await net.claimTunnels(orphaned, () => this.nextGeneration());
       const refused = answers.filter(({ result }) => result !== 'taken' && result !== 'known');
       if (answers.length > 0 && refused.length === answers.length) {
-        logger.warn({ tunnels: tunnels.length, reason: refused[0].result }, 'the designators refuse the take-over');
-        return this.letGo(tunnels);
+        logger.warn({ tunnels: orphaned.length, reason: refused[0].result }, 'the designators refuse the take-over');
+        this.letGo(orphaned);
+        if (orphaned.length === tunnels.length) return;
       }
     }
     logger.warn({ tunnels: tunnels.length }, 'tunnels of the peer are served here');
