@@ -137,7 +137,7 @@ describeLab('take-over by the designator', [], (open) => {
     await waitFor('the drops', async () => ((await appliance.drops())['taken-over'] ?? 0) >= TUNNELS);
     expect(client.messages.length).toBe(before);
     expect(await peers[0].call<NamedAnswer[]>('ask')).toMatchObject([{ result: 'known', generation: 2 }]);
-    expect(await peers[0].call<NamedAnswer[]>('yield', { generation: 1 })).toMatchObject([
+    expect(await peers[0].call<NamedAnswer[]>('claim', { generation: 1 })).toMatchObject([
       { result: 'old-generation', generation: 2 },
     ]);
   });
