@@ -134,7 +134,10 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
     expect([here.tunnelId, here.sessionId]).toEqual([there.peerTunnelId, there.peerSessionId]);
     expect(there).toMatchObject({ address: '10.64.0.77', callingNumber: MAC });
 
-    const ofLns = () => aaa.accounting().filter((record) => record['NAS-Identifier'] === 'lns1');
+    const allOfLns = () => aaa.accounting().filter((record) => record['NAS-Identifier'] === 'lns1');
+    // The LNS has told of its own beginning, too (RFC 2866 §5.1).
+    await waitFor('the beginning', () => allOfLns().some((record) => record['Acct-Status-Type'] === 'Accounting-On'));
+    const ofLns = () => allOfLns().filter((record) => record['Acct-Status-Type'] !== 'Accounting-On');
     await waitFor('the start record', () => ofLns().length === 1);
     const asked = await disconnect(aaaHost, ofLns()[0]['Acct-Session-Id']);
     expect(asked).toBe(RADIUS_CODE.disconnectAck);

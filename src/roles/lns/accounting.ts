@@ -56,7 +56,9 @@ export class RadiusAccounting implements Accounting {
 
   /** The LNS begins, or ends: whatever sessions a server still knew of it are over. */
   power(status: 'on' | 'off'): void {
-    this.service.account({ status, session: {}, ...(status === 'off' ? { cause: 'nasReboot' } : {}) });
+    // Every record has an id of its own (RFC 2866 §5.5), one that no session has.
+    const session = { sessionId: `${status}-${this.clock().toString(16)}` };
+    this.service.account({ status, session, ...(status === 'off' ? { cause: 'nasReboot' } : {}) });
   }
 
   start(subscriber: Subscriber): void {
