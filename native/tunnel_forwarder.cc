@@ -26,7 +26,6 @@ constexpr uint32_t kHeadroom = 64;
 constexpr uint32_t kFrames = 64;
 constexpr uint32_t kFrameRoom = 2112;
 constexpr uint32_t kOutbox = 256;
-constexpr uint32_t kRounds = 4;  // receive calls on one socket before the others have their turn
 constexpr uint64_t kTurnMilliseconds = 20;
 constexpr uint64_t kHeldMilliseconds = 5;
 constexpr uint32_t kPuntLimit = TD_PUNT_RING_LENGTH - 4096;
@@ -43,11 +42,37 @@ TunnelForwarder::TunnelForwarder(const PlaneView& view, TunnelForwarderOptions o
       udp_buffers_(std::size_t{kDatagrams} * kDatagramRoom + kHeadroom),
       tun_buffers_(options_.tun_fd < 0 ? 0 : std::size_t{kTunPackets} * kPacketRoom),
       access_buffers_(options_.lines.empty() ? 0 : std::size_t{kFrames} * kFrameRoom),
-      messages_(kFrames),
-      vectors_(kFrames),
-      peers_(kFrames),
-      controls_(kFrames) {
+      messages_(kDatagrams),
+      frame_messages_(options_.lines.empty() ? 0 : kFrames),
+      vectors_(kDatagrams),
+      frame_vectors_(frame_messages_.size()),
+      peers_(kDatagrams),
+      controls_(kDatagrams) {
   for (int& fd : sockets_) fd = -1;
+  for (uint32_t i = 0; i < kDatagrams; i++) {
+    vectors_[i] = {udp_buffers_.data() + kHeadroom + std::size_t{i} * kDatagramRoom, kDatagramRoom - kHeadroom};
+    msghdr& message = messages_[i].msg_hdr;
+    message = {};
+    message.msg_name = &peers_[i].any;
+    message.msg_iov = &vectors_[i];
+    message.msg_iovlen = 1;
+    message.msg_control = controls_[i].data();
+    prepare_datagram(i);
+  }
+  for (uint32_t i = 0; i < frame_messages_.size(); i++) {
+    frame_vectors_[i] = {access_buffers_.data() + std::size_t{i} * kFrameRoom + kHeadroom, kFrameRoom - kHeadroom};
+    frame_messages_[i].msg_hdr = {};
+    frame_messages_[i].msg_hdr.msg_iov = &frame_vectors_[i];
+    frame_messages_[i].msg_hdr.msg_iovlen = 1;
+  }
+}
+
+/// What the kernel overwrites with each datagram.
+void TunnelForwarder::prepare_datagram(uint32_t i) noexcept {
+  msghdr& message = messages_[i].msg_hdr;
+  message.msg_namelen = sizeof peers_[i].v6;
+  message.msg_controllen = sizeof controls_[i];
+  message.msg_flags = 0;
 }
 
 void TunnelForwarder::read_clock() noexcept {
@@ -62,22 +87,26 @@ void TunnelForwarder::refresh_sockets() {
   if (sockets_known_ && generation == socket_generation_) return;
   sockets_known_ = true;
   socket_generation_ = generation;
-  open_.clear();
   polls_.clear();
+  sources_.clear();
   for (uint32_t i = 0; i < TD_PLANE_SOCKET_LIMIT; i++) {
     const uint32_t* socket = view_.socket(i);
     const bool is_open = __atomic_load_n(socket + TD_SOCKET_OPEN, __ATOMIC_ACQUIRE) == 1;
     sockets_[i] = is_open ? static_cast<int>(socket[TD_SOCKET_DESCRIPTORS + options_.worker]) : -1;
-    if (!is_open) continue;
-    open_.push_back(i);
-    polls_.push_back({sockets_[i], POLLIN, 0});
+    watch(sockets_[i], {Kind::kSocket, i, false});
   }
-  if (options_.tun_fd >= 0) polls_.push_back({options_.tun_fd, POLLIN, 0});
-  for (const AccessLine& line : options_.lines) {
-    polls_.push_back({line.session_fd, POLLIN, 0});
-    if (line.discovery_fd >= 0) polls_.push_back({line.discovery_fd, POLLIN, 0});
+  watch(options_.tun_fd, {Kind::kTun, 0, false});
+  for (uint32_t i = 0; i < options_.lines.size(); i++) {
+    watch(options_.lines[i].session_fd, {Kind::kSession, i, false});
+    watch(options_.lines[i].discovery_fd, {Kind::kDiscovery, i, false});
   }
-  if (options_.wake_fd >= 0) polls_.push_back({options_.wake_fd, POLLIN, 0});
+  watch(options_.wake_fd, {Kind::kWake, 0, false});
+}
+
+void TunnelForwarder::watch(int fd, Source source) {
+  if (fd < 0) return;
+  polls_.push_back({fd, POLLIN, 0});
+  sources_.push_back(source);
 }
 
 HoldLimits TunnelForwarder::limits() const noexcept {
@@ -91,8 +120,11 @@ uint32_t TunnelForwarder::turn(uint32_t wait_ms) {
   uint32_t total = 0;
   for (;;) {
     refresh_sockets();
-    uint32_t taken = read_udp() + read_tun();
-    for (uint32_t i = 0; i < options_.lines.size(); i++) taken += read_access(i);
+    // Only what is ready is read: at moderate rates a look at an empty socket would cost as much as a packet.
+    const uint32_t wait = total > 0 ? 0 : hold_.empty() ? wait_ms : std::min<uint32_t>(wait_ms, kHeldMilliseconds);
+    const uint32_t ready = look(wait);
+    read_clock();
+    const uint32_t taken = ready == 0 ? 0 : read_ready();
     flush_held();
     if (punted_) {
       const uint64_t one = 1;
@@ -101,88 +133,99 @@ uint32_t TunnelForwarder::turn(uint32_t wait_ms) {
       punted_ = false;
     }
     total += taken;
-    if (taken == 0) break;
-    read_clock();
-    if (milliseconds_ >= until) break;
+    if (ready == 0 || failed_ || milliseconds_ >= until) break;
   }
   statistics_[TD_STATISTIC_TURNS]++;
   if (failed_) throw SystemError{"the TUN device or an access line has gone", ENODEV};
-  if (total == 0) wait(hold_.empty() ? wait_ms : std::min<uint32_t>(wait_ms, kHeldMilliseconds));
   return total;
 }
 
-void TunnelForwarder::wait(uint32_t wait_ms) noexcept {
-  if (wait_ms == 0 || poll(polls_.data(), polls_.size(), static_cast<int>(wait_ms)) <= 0) return;
-  if (options_.wake_fd >= 0 && polls_.back().revents != 0) {
-    uint64_t count = 0;
-    if (read(options_.wake_fd, &count, sizeof count) < 0) count = 0;  // somebody else has read it
-  }
-  for (const pollfd& poll : polls_) {
+uint32_t TunnelForwarder::look(uint32_t wait_ms) noexcept {
+  uint32_t known = 0;
+  for (const Source& source : sources_) known += source.ready ? 1 : 0;
+  // A full batch says that there is more; the others are looked after all the same.
+  if (poll(polls_.data(), polls_.size(), known > 0 ? 0 : static_cast<int>(wait_ms)) < 0) return known;
+  uint32_t ready = 0;
+  for (std::size_t i = 0; i < sources_.size(); i++) {
+    Source& source = sources_[i];
+    const short events = polls_[i].revents;
+    if (events != 0) source.ready = true;
     // A socket's error is taken by its next receive; a TUN device that was removed says so for ever.
-    if ((poll.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 && poll.fd == options_.tun_fd) failed_ = true;
+    if ((events & (POLLERR | POLLHUP | POLLNVAL)) != 0 && source.kind == Kind::kTun) failed_ = true;
+    ready += source.ready ? 1 : 0;
   }
+  return ready;
 }
 
-uint32_t TunnelForwarder::read_udp() {
+uint32_t TunnelForwarder::read_ready() {
   uint32_t taken = 0;
-  for (const uint32_t index : open_) taken += read_socket(index);
+  for (std::size_t i = 0; i < sources_.size(); i++) {
+    Source& source = sources_[i];
+    if (!source.ready) continue;
+    switch (source.kind) {
+      case Kind::kSocket:
+        taken += read_socket(source.index, source.ready);
+        break;
+      case Kind::kTun:
+        taken += read_tun(source.ready);
+        break;
+      case Kind::kSession:
+      case Kind::kDiscovery:
+        taken += read_access(source.index, polls_[i].fd, source.ready);
+        break;
+      case Kind::kWake: {
+        uint64_t count = 0;
+        if (read(polls_[i].fd, &count, sizeof count) < 0) count = 0;  // somebody else has read it
+        source.ready = false;
+        break;
+      }
+    }
+  }
   return taken;
 }
 
-uint32_t TunnelForwarder::read_socket(uint32_t index) {
+uint32_t TunnelForwarder::read_socket(uint32_t index, bool& more) {
   uint32_t taken = 0;
-  for (uint32_t round = 0; round < kRounds; round++) {
-    for (uint32_t i = 0; i < kDatagrams; i++) {
-      vectors_[i] = {udp_buffers_.data() + kHeadroom + std::size_t{i} * kDatagramRoom, kDatagramRoom - kHeadroom};
-      msghdr& message = messages_[i].msg_hdr;
-      message = {};
-      message.msg_name = &peers_[i].any;
-      message.msg_namelen = sizeof peers_[i].v6;
-      message.msg_iov = &vectors_[i];
-      message.msg_iovlen = 1;
-      message.msg_control = controls_[i].data();
-      message.msg_controllen = sizeof controls_[i];
-    }
-    const int count = recvmmsg(sockets_[index], messages_.data(), kDatagrams, MSG_DONTWAIT, nullptr);
-    statistics_[TD_STATISTIC_RECEIVE_CALLS]++;
-    if (count < 0) {
-      if (errno != EAGAIN && errno != EINTR) drop(TD_STATISTIC_DROP_RECEIVE_ERROR);
-      break;
-    }
-    for (uint32_t i = 0; i < static_cast<uint32_t>(count); i++) {
-      msghdr& message = messages_[i].msg_hdr;
-      From from{};
-      from.socket = index << 16 | peers_[i].words(from.peer);
-      if ((message.msg_flags & MSG_TRUNC) != 0) {
-        drop(TD_STATISTIC_DROP_TRUNCATED);
-        continue;
-      }
-      const uint32_t length = messages_[i].msg_len;
-      uint32_t segment = length;
-      for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
-        if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO) continue;
-        int size = 0;
-        std::memcpy(&size, CMSG_DATA(control), sizeof size);
-        if (size > 0) segment = static_cast<uint32_t>(size);
-      }
-      auto* bytes = static_cast<uint8_t*>(vectors_[i].iov_base);
-      uint32_t at = 0;
-      do {
-        const uint32_t part = std::min(segment, length - at);
-        datagram(from, bytes + at, part);
-        at += part;
-        taken++;
-      } while (at < length);
-    }
-    flush_access();
-    if (count < static_cast<int>(kDatagrams)) break;
+  const int count = recvmmsg(sockets_[index], messages_.data(), kDatagrams, MSG_DONTWAIT, nullptr);
+  statistics_[TD_STATISTIC_RECEIVE_CALLS]++;
+  more = count == static_cast<int>(kDatagrams);
+  if (count < 0) {
+    if (errno != EAGAIN && errno != EINTR) drop(TD_STATISTIC_DROP_RECEIVE_ERROR);
+    return 0;
   }
+  for (uint32_t i = 0; i < static_cast<uint32_t>(count); i++) {
+    msghdr& message = messages_[i].msg_hdr;
+    From from{};
+    from.socket = index << 16 | peers_[i].words(from.peer);
+    if ((message.msg_flags & MSG_TRUNC) != 0) {
+      drop(TD_STATISTIC_DROP_TRUNCATED);
+      prepare_datagram(i);
+      continue;
+    }
+    const uint32_t length = messages_[i].msg_len;
+    uint32_t segment = length;
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
+      if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO) continue;
+      int size = 0;
+      std::memcpy(&size, CMSG_DATA(control), sizeof size);
+      if (size > 0) segment = static_cast<uint32_t>(size);
+    }
+    prepare_datagram(i);
+    auto* bytes = static_cast<uint8_t*>(vectors_[i].iov_base);
+    uint32_t at = 0;
+    do {
+      const uint32_t part = std::min(segment, length - at);
+      datagram(from, bytes + at, part);
+      at += part;
+      taken++;
+    } while (at < length);
+  }
+  flush_access();
   statistics_[TD_STATISTIC_DATAGRAMS_IN] += taken;
   return taken;
 }
 
-uint32_t TunnelForwarder::read_tun() {
-  if (options_.tun_fd < 0) return 0;
+uint32_t TunnelForwarder::read_tun(bool& more) {
   uint32_t taken = 0;
   for (; taken < kTunPackets; taken++) {
     uint8_t* packet = tun_buffers_.data() + std::size_t{taken} * kPacketRoom + kHeadroom;
@@ -193,44 +236,35 @@ uint32_t TunnelForwarder::read_tun() {
     }
     tun_packet(packet, static_cast<uint32_t>(length));
   }
+  more = taken == kTunPackets;
   statistics_[TD_STATISTIC_PACKETS_FROM_TUN] += taken;
   if (taken > 0) flush();
   return taken;
 }
 
-uint32_t TunnelForwarder::read_access(uint32_t index) {
-  const AccessLine& line = options_.lines[index];
-  uint32_t taken = 0;
-  for (const int fd : {line.session_fd, line.discovery_fd}) {
-    if (fd < 0) continue;
-    for (uint32_t i = 0; i < kFrames; i++) {
-      vectors_[i] = {access_buffers_.data() + std::size_t{i} * kFrameRoom + kHeadroom, kFrameRoom - kHeadroom};
-      messages_[i].msg_hdr = {};
-      messages_[i].msg_hdr.msg_iov = &vectors_[i];
-      messages_[i].msg_hdr.msg_iovlen = 1;
-    }
-    const int count = recvmmsg(fd, messages_.data(), kFrames, MSG_DONTWAIT, nullptr);
-    statistics_[TD_STATISTIC_RECEIVE_CALLS]++;
-    if (count < 0) {
-      if (errno == ENODEV || errno == ENXIO)
-        failed_ = true;
-      else if (errno != EAGAIN && errno != EINTR)
-        drop(TD_STATISTIC_DROP_RECEIVE_ERROR);
-      continue;
-    }
-    for (uint32_t i = 0; i < static_cast<uint32_t>(count); i++) {
-      auto* frame = static_cast<uint8_t*>(vectors_[i].iov_base);
-      const uint32_t length = messages_[i].msg_len;
-      if (fd == line.session_fd) {
-        access_frame(index, frame, length);
-      } else {
-        // A flood of discoveries must not take the room of other messages.
-        punt({TD_PUNT_KIND_DISCOVERY, -1, index << 16, nullptr, nullptr, 0, frame, length}, kPuntLimit / 4);
-      }
-    }
-    taken += static_cast<uint32_t>(count);
-    flush();
+uint32_t TunnelForwarder::read_access(uint32_t index, int fd, bool& more) {
+  const int count = recvmmsg(fd, frame_messages_.data(), kFrames, MSG_DONTWAIT, nullptr);
+  statistics_[TD_STATISTIC_RECEIVE_CALLS]++;
+  more = count == static_cast<int>(kFrames);
+  if (count < 0) {
+    if (errno == ENODEV || errno == ENXIO)
+      failed_ = true;
+    else if (errno != EAGAIN && errno != EINTR)
+      drop(TD_STATISTIC_DROP_RECEIVE_ERROR);
+    return 0;
   }
+  const auto taken = static_cast<uint32_t>(count);
+  for (uint32_t i = 0; i < taken; i++) {
+    auto* frame = static_cast<uint8_t*>(frame_vectors_[i].iov_base);
+    const uint32_t length = frame_messages_[i].msg_len;
+    if (fd == options_.lines[index].session_fd) {
+      access_frame(index, frame, length);
+    } else {
+      // A flood of discoveries must not take the room of other messages.
+      punt({TD_PUNT_KIND_DISCOVERY, -1, index << 16, nullptr, nullptr, 0, frame, length}, kPuntLimit / 4);
+    }
+  }
+  flush();
   statistics_[TD_STATISTIC_FRAMES_FROM_ACCESS] += taken;
   return taken;
 }

@@ -41,14 +41,25 @@ class TunnelForwarder {
     uint32_t peer[4];
   };
 
+  /// What a descriptor is that is waited for.
+  enum class Kind : uint8_t { kSocket, kTun, kSession, kDiscovery, kWake };
+  struct Source {
+    Kind kind;
+    uint32_t index;
+    bool ready;
+  };
+
   void refresh_sockets();
   void read_clock() noexcept;
-  uint32_t read_udp();
-  uint32_t read_socket(uint32_t index);
-  uint32_t read_tun();
-  uint32_t read_access(uint32_t index);
-  void read_discovery(uint32_t index);
-  void wait(uint32_t wait_ms) noexcept;
+  void watch(int fd, Source source);
+  /// Marks what is ready; waits for it when nothing is known to be. Returns how many are.
+  uint32_t look(uint32_t wait_ms) noexcept;
+  uint32_t read_ready();
+  // Each reads a batch, and takes the mark away when there was less than that.
+  uint32_t read_socket(uint32_t index, bool& more);
+  uint32_t read_tun(bool& more);
+  uint32_t read_access(uint32_t index, int fd, bool& more);
+  void prepare_datagram(uint32_t i) noexcept;
   void flush() noexcept;
   void flush_access() noexcept;
   void flush_held();
@@ -88,17 +99,17 @@ class TunnelForwarder {
   HoldBuffer hold_;
   uint64_t* statistics_;
   int sockets_[TD_PLANE_SOCKET_LIMIT];
-  std::vector<uint32_t> open_;
   uint32_t socket_generation_ = 0, hold_generation_ = 0;
   bool sockets_known_ = false, punted_ = false, failed_ = false;
   uint32_t seconds_ = 0;
   uint64_t milliseconds_ = 0, held_looked_ = 0;
   std::vector<uint8_t> udp_buffers_, tun_buffers_, access_buffers_;
-  std::vector<mmsghdr> messages_;
-  std::vector<iovec> vectors_;
+  std::vector<mmsghdr> messages_, frame_messages_;
+  std::vector<iovec> vectors_, frame_vectors_;
   std::vector<SocketAddress> peers_;
   std::vector<std::array<uint64_t, 8>> controls_;
   std::vector<pollfd> polls_;
+  std::vector<Source> sources_;  // of polls_, one each
 };
 
 }  // namespace td
