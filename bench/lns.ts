@@ -38,8 +38,8 @@ export interface LnsRow {
   readonly path: Way;
   readonly size: number;
   readonly sessions: number;
-  /** Offered, thousands of packets a second. */
-  readonly offeredKpps: number;
+  /** Offered, thousands of packets a second; null: as many as the source can make. */
+  readonly offeredKpps: number | null;
   readonly nsPerPacket: number | null;
   readonly nsQuartiles: readonly [number, number] | null;
   readonly kpps: number | null;
@@ -58,7 +58,7 @@ const USER = ['alice', 's3cret'] as const;
 const SETUP_MS = 90_000;
 /** More loss than this and a run below saturation gives no figure. */
 const LOSS_LIMIT = 0.01;
-export const SATURATION = 1_000_000;
+const SATURATION = Number.POSITIVE_INFINITY;
 
 interface Contestant {
   readonly peer: LnsPeer;
@@ -127,7 +127,7 @@ async function compare(entrants: readonly Contestant[], cell: Cell, say: (line: 
 function rowOf({ peer, samples, sessions }: Contestant, entrants: readonly Contestant[], cell: Cell): LnsRow {
   const { direction, size, rate } = cell;
   const usable = (sample: Sample | undefined): sample is Sample =>
-    sample !== undefined && sample.arrived > 0 && (rate >= SATURATION || sample.loss <= LOSS_LIMIT);
+    sample !== undefined && sample.arrived > 0 && (rate === SATURATION || sample.loss <= LOSS_LIMIT);
   const good = samples.filter(usable);
   const ours = entrants.find((entrant) => entrant.peer === 'designator-lns');
   const ratios = samples.flatMap((sample, round) => {
@@ -142,7 +142,7 @@ function rowOf({ peer, samples, sessions }: Contestant, entrants: readonly Conte
     path: direction,
     size,
     sessions: sessions.length,
-    offeredKpps: rate / 1000,
+    offeredKpps: rate === SATURATION ? null : rate / 1000,
     nsPerPacket: of(good.map(({ ns }) => ns)),
     nsQuartiles: good.length === 0 ? null : quartiles(good.map(({ ns }) => ns)),
     kpps: of(good.map(({ kpps }) => kpps)),

@@ -9,7 +9,7 @@ import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
-import { type LnsRow, SATURATION } from './lns.js';
+import type { LnsRow } from './lns.js';
 import { verdictOf } from './bars.js';
 import type { Row } from './micro/row.js';
 import type { SetupRow } from './setup-rate.js';
@@ -219,7 +219,7 @@ export function lnsTable(rows: readonly LnsRow[]): string {
       r.peer,
       r.path,
       `${r.size} B`,
-      r.offeredKpps >= SATURATION / 1000 ? 'saturation' : figure(r.offeredKpps),
+      r.offeredKpps === null ? 'saturation' : figure(r.offeredKpps),
       figure(r.kpps),
       percent(r.loss),
       figure(r.nsPerPacket),
@@ -236,7 +236,9 @@ export function lnsVerdicts(rows: readonly LnsRow[]): string {
     .flatMap(({ peer, path, size, offeredKpps, ratioQuartiles }) =>
       ratioQuartiles === null
         ? []
-        : [`lns ${path} ${size} B at ${offeredKpps} kpps: cheaper than ${peer}: ${verdictOf(ratioQuartiles, 1)}`],
+        : [
+            `lns ${path} ${size} B at ${offeredKpps === null ? 'saturation' : `${offeredKpps} kpps`}: cheaper than ${peer}: ${verdictOf(ratioQuartiles, 1)}`,
+          ],
     )
     .join('\n');
 }
