@@ -32,8 +32,8 @@ import type { TunnelStore } from './tunnel-store.js';
 
 /** Records looked at in a turn. */
 const SLICE = 16_384;
-/** Tunnels moved in a turn: some hundred microseconds. */
-const MOVES_PER_TURN = 512;
+/** Tunnels moved in a turn: a millisecond. */
+const MOVES_PER_TURN = 128;
 
 export interface RePointOrder {
   readonly id: number;

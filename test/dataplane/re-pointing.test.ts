@@ -5,6 +5,7 @@ import { CELL_WORDS, SERVER_CELL } from '../../src/flow/layout.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../src/io/port.js';
 import { connect, isIn, isOut, toClient, toVip, harness as offloadHarness, wait } from '../helpers/offload-harness.js';
 import { hello, l2tpData, scccn, sccrp, sccrq, stopccn, udpFrame, viewOf, zlb } from '../helpers/packet-builder.js';
+import { MemoryAppliance } from '../helpers/memory-appliance.js';
 import { brokenInvariants } from '../helpers/table-invariants.js';
 import { CLIENT, Harness, type HarnessOptions, type Out, SERVER_1, SERVER_2, VIP } from '../helpers/shard-harness.js';
 
@@ -255,6 +256,39 @@ test('the XDP program lets go of the tunnels, and has them again', () => {
   wait(h);
   h.settle();
   expect(isIn(h, record)).toBe(true);
+});
+
+test('IPv6, with the true rewriting: addresses, ports and checksums are right', () => {
+  const [client, vip, s1, s2] = ['[2001:db8:1::5]', '[2001:db8:2::1]', '[fd00::1]', '[fd00::2]'];
+  const appliance = new MemoryAppliance(
+    'vips:\n  - name: six\n    address: "2001:db8:2::1"\n    servers:\n' +
+      '      - { name: s1, address: "fd00::1", peer: s2 }\n      - { name: s2, address: "fd00::2", weight: 0 }\n' +
+      'takeOver: { listen: "[::1]:7018", secret: a secret of sixteen }\n',
+  );
+  const out = (to: string, payload: Uint8Array) => appliance.send(udpFrame(`${client}:1701`, `${to}:1701`, payload));
+  const back = (from: string, payload: Uint8Array) =>
+    appliance.send(udpFrame(`${from}:1701`, `${client}:1701`, payload), PORT_INSIDE);
+  out(vip, sccrq({ assigned: 7 }));
+  back(s1, sccrp({ tunnel: 7, assigned: 99 }));
+  out(vip, scccn({ tunnel: 99 }));
+  const [server, heir] = appliance.binding.servers.map(({ index }) => index);
+  appliance.tell({ type: 're-point', order: { id: 1, server, heir, ranges: [] } });
+  appliance.settle();
+  const data = l2tpData({ tunnel: 99, session: 1, payload: 'ff03' });
+  /** Behind Ethernet, but for the hop limit, which no checksum covers. */
+  const packet = (frame: Uint8Array): string => {
+    const bytes = Buffer.from(frame.subarray(14));
+    bytes[7] = 0;
+    return bytes.toString('hex');
+  };
+  const towards = out(vip, data).sent[0].frame;
+  expect(packet(towards)).toBe(packet(udpFrame(`${client}:1701`, `${s2}:1701`, data)));
+  const echo = l2tpData({ tunnel: 7, session: 2, payload: 'ff03' });
+  const from = back(s2, echo).sent[0].frame;
+  expect(packet(from)).toBe(packet(udpFrame(`${vip}:1701`, `${client}:1701`, echo)));
+  expect(back(s1, echo).sent).toEqual([]);
+  expect(appliance.drops()).toEqual({ 'taken-over': 1 });
+  expect(brokenInvariants(appliance.memory)).toEqual([]);
 });
 
 describe('farewells', () => {
