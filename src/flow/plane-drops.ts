@@ -15,8 +15,8 @@ const drop = (statistic: number, reason: string, description: string): PlaneDrop
 });
 
 export const PLANE_DROPS: readonly PlaneDrop[] = [
-  drop(STATISTIC.dropMalformed, 'malformed', 'a datagram that has no L2TP header, or whose lengths are not so'),
-  drop(STATISTIC.dropVersion, 'version', 'L2F, L2TPv3 or another version that is not spoken here'),
+  drop(STATISTIC.dropMalformed, 'malformed', 'a datagram that has no tunnel header, or whose lengths are not so'),
+  drop(STATISTIC.dropVersion, 'version', 'an older, newer or other version of the protocol, which is not spoken here'),
   drop(STATISTIC.dropUnknownSession, 'unknown-session', 'data for a tunnel or session that is not there'),
   drop(STATISTIC.dropWrongPeer, 'wrong-peer', 'data from another address or port than the tunnel’s far end'),
   drop(STATISTIC.dropClosed, 'session-closed', 'data of a session that is being closed or has moved away'),
