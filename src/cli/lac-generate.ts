@@ -40,6 +40,7 @@ export interface GenerateOptions {
   readonly target?: string;
   readonly workers?: number;
   readonly switchover?: boolean;
+  readonly standby?: boolean;
   readonly json?: boolean;
 }
 
@@ -85,6 +86,7 @@ export function addGenerateOptions(command: Command): Command {
   add('--target <address>', 'IPv4 address that pings go to (the LNS’s end of each link)');
   add('--workers <n>', 'threads that read the sockets (1)', wholeNumber(1, 16));
   add('--switchover', 'be a LAC that can move its tunnels to an LNS’s peer (document 002)');
+  add('--standby', 'the same, with a tunnel to the peer open in advance, which LNSs may use to reach each other');
   add('--json', 'one object instead of tables');
   return command;
 }
@@ -146,7 +148,8 @@ async function settingsOf(options: GenerateOptions, context: CliContext): Promis
     traffic,
     target,
     workers: options.workers ?? 1,
-    switchover: options.switchover ?? false,
+    switchover: options.switchover === true || options.standby === true,
+    standby: options.standby ?? false,
     logger,
   };
 }

@@ -33,6 +33,7 @@ const RESULTS: GeneratorResults = {
       gapMs: times,
     },
   ],
+  moves: { moved: 0, failed: 0, lostSessions: 0, notHeld: 0 },
   busyPercent: 12,
   ownDrops: { 'ring-full': 3 },
   seconds: 4.5,

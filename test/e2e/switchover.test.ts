@@ -15,7 +15,8 @@ import { describeLab, SELF, startAppliance, startLns } from '../helpers/lab.js';
 const SECRET = 'a secret that all of them share';
 const ADDRESSES = ['10.99.0.1', '10.99.0.2'] as const;
 const SERVICE = '10.99.0.10';
-const SESSIONS = 200;
+/** TD_SESSIONS=1000 for the figures of docs/performance.md. */
+const SESSIONS = Number(process.env.TD_SESSIONS ?? 200);
 const PORT = 7018;
 const figures: Record<string, unknown> = {};
 
@@ -31,7 +32,7 @@ const config = (index: number, addresses: readonly string[], more: object = {}):
   pools: [{ name: 'home', ipv4: `10.${80 + index}.0.0/16` }],
   ipv4: { local: '10.64.0.1' },
   tun: { device: 'lns0' },
-  sessions: { limit: 1024 },
+  sessions: { limit: SESSIONS + 64 },
   offload: { peer: addresses[1 - index], secret: SECRET },
   ...more,
 });
@@ -40,7 +41,11 @@ const peerOf = async (lns: LabEndpoint): Promise<OffloadPeerRow> =>
   (await lns.control<OffloadPeerRow[]>('GET', '/v1/peers'))[0];
 
 const kept = (lns: LabEndpoint, count: number): Promise<unknown> =>
-  waitFor(`the state of ${count} sessions at ${lns.name}`, async () => (await peerOf(lns)).keptSessions === count);
+  waitFor(
+    `the state of ${count} sessions at ${lns.name}`,
+    async () => (await peerOf(lns)).keptSessions === count,
+    30_000,
+  );
 
 function generate(namespace: Namespace, lns: string, ...words: string[]): Promise<GeneratorResults> {
   const load = ['--tunnels', '2', '--sessions', String(SESSIONS), '--rate', '1000', '--traffic', 'ping:64@10'];
@@ -111,6 +116,32 @@ describeLab('a LAC that cooperates', [], (open) => {
     // PPP was not negotiated anew: that would have taken the sessions through another state, and other addresses.
     expect((await second.drops())['no-session'] ?? 0).toBe(0);
   }, 90_000);
+});
+
+describeLab('two LNSs that do not reach each other', [], (open) => {
+  test('their state goes through the LAC, which has a tunnel to both; then the primary is killed', async () => {
+    const lab = await open();
+    const client = await lab.namespace('gen');
+    const apart = ['10.99.1.1', '10.99.2.1'];
+    const lns: LabEndpoint[] = [];
+    for (const [index, address] of apart.entries()) {
+      const [bridge, host] = [await lab.bridge(`lan${index}`), await lab.namespace(`lns${index + 1}`)];
+      await lab.plug(bridge, host, 'eth0', [`${address}/24`], { checksums: false });
+      await lab.plug(bridge, client, `eth${index}`, [`10.99.${index + 1}.9/24`], { checksums: false });
+      const offload = { peer: apart[1 - index], relay: true };
+      lns.push(await startLns(lab, host, config(index, apart, { offload }), { users, name: `lns${index + 1}` }));
+    }
+    const [first, second] = lns;
+    const run = generate(client, apart[0], '--standby', '--seconds', '7');
+    await kept(second, SESSIONS);
+    expect(await first.namespace.ping(apart[1], { count: 1 }).catch(() => 0)).toBe(0);
+    await first.kill();
+    await second.untilSessions(SESSIONS);
+    const results = await run;
+    note('relayed', results);
+    expect(results.sessions).toMatchObject({ up: SESSIONS, lost: 0, held: SESSIONS });
+    expect(results.moves).toMatchObject({ moved: 2, failed: 0 });
+  }, 60_000);
 });
 
 describeLab('a LAC that knows nothing, no designator', [], (open) => {

@@ -10,7 +10,7 @@ import type { L2tpEvent } from '../../protocol/l2tp/events.js';
 import type { L2tpSession } from '../../protocol/l2tp/session.js';
 import type { L2tpTunnel } from '../../protocol/l2tp/tunnel.js';
 import { LacMover, type MoverEvent, type MoverHost as EngineHost, type PeerLns } from '../../protocol/offload/mover.js';
-import type { AvpInput } from '../../tunnels/l2tp/avp.js';
+import type { Avp, AvpInput } from '../../tunnels/l2tp/avp.js';
 import {
   CAPABILITY,
   findVendorAvp,
@@ -27,8 +27,10 @@ import {
 } from '../../tunnels/l2tp/offload-avps.js';
 import {
   readMoveResponse,
+  readRelay,
   readSwitchoverRequest,
   writeMoveRequest,
+  writeRelay,
   writeSwitchoverResponse,
 } from '../../tunnels/l2tp/offload-messages.js';
 import { formatAddress, IPV4_MAPPED, parseAddress, writeAddress } from '../../wire/address.js';
@@ -40,6 +42,8 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 export class LacSwitchoverDesk implements LacSwitchover {
   readonly mover: LacMover;
+  /** Messages between LNSs that were passed on, and that were not. */
+  readonly relayed = { passed: 0, refused: 0, unreachable: 0 };
   readonly #host: MoverHost;
   readonly #settings: CompiledLacSwitchover;
   readonly #logger: Logger;
@@ -141,12 +145,48 @@ export class LacSwitchoverDesk implements LacSwitchover {
       const request = readSwitchoverRequest(vendor, message.avps);
       if (request !== null) this.mover.requested(tunnel.localId, request, now);
       else this.#logger.warn({ lns: tunnel.peer.address }, 'an STPLRQ could not be read');
+    } else if (message.type === OFFLOAD_MESSAGE.RELAY) {
+      this.#relay(tunnel, message.avps);
     } else if (message.type === OFFLOAD_MESSAGE.MTRP) {
       const response = readMoveResponse(vendor, message.avps);
       if (response?.granted === true) this.mover.ready(tunnel.localId, now);
       else if (response !== null) this.mover.refused(tunnel.localId, response.message, now);
     }
     return true;
+  }
+
+  /** Passes a message of an LNS on to its peer, and to nobody else. */
+  #relay(from: L2tpTunnel, avps: readonly Avp[]): void {
+    const { vendor } = this.#settings;
+    const relayed = readRelay(vendor, avps);
+    const peer = this.mover.peerOf(from.localId);
+    if (relayed === null || peer === null || textOf(relayed.target) !== textOf(peer.address)) {
+      this.relayed.refused++;
+      return;
+    }
+    const to = this.#tunnelTo(textOf(peer.address));
+    if (to === null) {
+      this.relayed.unreachable++;
+      this.#openStandby(from, peer);
+      return;
+    }
+    // Behind the LAC it says where it comes from.
+    const target = bytesOf(from.peer.address);
+    const passed = to.sendVendor({
+      vendor,
+      type: OFFLOAD_MESSAGE.RELAY,
+      avps: writeRelay(vendor, { ...relayed, target }),
+    });
+    if (passed) this.relayed.passed++;
+    else this.relayed.unreachable++;
+  }
+
+  #tunnelTo(address: string): L2tpTunnel | null {
+    const { vendor } = this.#settings;
+    for (const tunnel of this.#host.endpoint.tunnels.values()) {
+      if (tunnel.peer.address === address && tunnel.state === 'established' && tunnel.speaks(vendor)) return tunnel;
+    }
+    return null;
   }
 
   #answered({ tunnel, kept, lost }: Extract<L2tpEvent, { type: 'failover-answer' }>): void {
@@ -259,6 +299,8 @@ export class LacSwitchoverDesk implements LacSwitchover {
       let next = at + this.#settings.hello;
       if (now >= next) {
         if (tunnel.state === 'established' && tunnel.sessions.size > 0) tunnel.sendHello();
+        const peer = this.mover.peerOf(tunnel.localId);
+        if (this.#settings.standby && peer !== null && tunnel.sessions.size > 0) this.#openStandby(tunnel, peer);
         this.#watched.set(tunnel, now);
         next = now + this.#settings.hello;
       }

@@ -16,13 +16,12 @@ import type { PppEvent } from '../../../protocol/ppp/events.js';
 import { PppLink } from '../../../protocol/ppp/link.js';
 import type { PppOptions } from '../../../protocol/ppp/options.js';
 import type { AvpInput } from '../../../tunnels/l2tp/avp.js';
-import type { Logger } from '../../../ops/log.js';
 import { PPP_PROTOCOL, readPppHeader } from '../../../wire/ppp.js';
 import { TunnelPlane } from '../../../workers/tunnel-plane.js';
 import { EndpointLoop, type LoopPunt, type LoopRole } from '../../endpoint/loop.js';
 import { LacSwitchoverDesk } from '../switchover.js';
 import { Call } from './call.js';
-import { GENERATOR_SWITCHOVER, generatorMoves, tunnelRow } from './moves.js';
+import { GENERATOR_STANDBY, GENERATOR_SWITCHOVER, generatorMoves, tunnelRow } from './moves.js';
 import type { GeneratorResults } from './results.js';
 import type { GeneratorSettings } from './settings.js';
 import { Tally } from './tally.js';
@@ -95,20 +94,21 @@ export class CallGenerator implements LoopRole {
       () => performance.now() / 1000,
       (error) => this.#fail(error),
     );
-    this.#moves = settings.switchover ? this.#makeMoves(settings.logger) : null;
+    this.#moves = settings.switchover ? this.#makeMoves() : null;
     this.#finished = new Promise((settle, refuse) => {
       this.#finish = settle;
       this.#fail = refuse;
     });
   }
 
-  #makeMoves(logger: Logger): LacSwitchoverDesk {
+  #makeMoves(): LacSwitchoverDesk {
+    const { standby, logger } = this.#o;
     const host = generatorMoves({
       endpoint: this.#endpoint,
       table: this.#plane.table,
       now: () => this.#loop.now(),
       wake: () => this.#loop.wake(),
-      dial: (to, socket, avps) => this.#open({ ...to, socket }, this.#loop.now(), avps),
+      dial: (to, socket, avps) => this.#open({ ...to, socket, spare: avps.length === 0 }, this.#loop.now(), avps),
       retire: (tunnel) => {
         const place = this.#tunnels.indexOf(tunnel);
         if (place >= 0 && this.#tunnels.length > 1) this.#tunnels.splice(place, 1);
@@ -120,7 +120,7 @@ export class CallGenerator implements LoopRole {
         for (const frame of held) this.#plane.batch.ppp(call.slot, frame);
       },
     });
-    return new LacSwitchoverDesk(host, GENERATOR_SWITCHOVER, logger);
+    return new LacSwitchoverDesk(host, standby ? GENERATOR_STANDBY : GENERATOR_SWITCHOVER, logger);
   }
 
   /** Opens the sockets. Errors: TD_NO_PERMISSION, TD_UNAVAILABLE, TD_CONFLICT. */
@@ -259,7 +259,7 @@ export class CallGenerator implements LoopRole {
     if (tunnel === null) throw new DesignatorError('TD_UNAVAILABLE', `no more than ${number} tunnels are possible`);
   }
 
-  #open(to: Peer, now: number, more: readonly AvpInput[] = []): L2tpTunnel | null {
+  #open(to: Peer & { readonly spare?: boolean }, now: number, more: readonly AvpInput[] = []): L2tpTunnel | null {
     const { secret, switchover } = this.#o;
     const profile: TunnelProfile = {
       secret,
@@ -271,7 +271,8 @@ export class CallGenerator implements LoopRole {
     const tunnel = this.#endpoint.open(to, profile, now);
     if (tunnel === null) return null;
     tunnel.userData = now;
-    this.#tunnels.push(tunnel);
+    // One to a peer LNS is for moved calls only, unless it brings them along.
+    if (!to.spare) this.#tunnels.push(tunnel);
     return tunnel;
   }
 

@@ -25,6 +25,9 @@ export const GENERATOR_SWITCHOVER: CompiledLacSwitchover = {
   standby: false,
 };
 
+/** The peer's tunnel is opened in advance; the two LNSs may talk through it. */
+export const GENERATOR_STANDBY: CompiledLacSwitchover = { ...GENERATOR_SWITCHOVER, standby: true };
+
 /** How a session's data is addressed. */
 export function tunnelRow(session: L2tpSession): SessionTunnel {
   const { tunnel } = session;

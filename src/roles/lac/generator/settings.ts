@@ -53,6 +53,8 @@ export interface GeneratorSettings {
   readonly workers: number;
   /** Tell LNSs that tunnels can be moved to a peer, and move them (document 002). */
   readonly switchover: boolean;
+  /** Open a tunnel to an LNS's peer in advance. */
+  readonly standby: boolean;
   readonly logger: Logger;
 }
 

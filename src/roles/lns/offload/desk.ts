@@ -41,6 +41,7 @@ import type { NetworkTakeOver } from '../../take-over/network-take-over.js';
 import type { LnsOffload, OffloadHost } from '../offload-face.js';
 import { Adoption } from './adoption.js';
 import { OffloadLink } from './link.js';
+import { OffloadRelay } from './relay.js';
 import { OrphanCare } from './orphans.js';
 import { readSession, readTunnel, writeSession, writeTunnel } from './snapshots.js';
 import { SwitchoverDesk } from './switchover-desk.js';
@@ -65,6 +66,8 @@ export interface OffloadDeskOptions {
 export class LnsOffloadDesk implements LnsOffload {
   readonly pair: OffloadPair;
   readonly link: OffloadLink;
+  /** Instead of the link, where the two LNSs do not reach each other. */
+  readonly relay: OffloadRelay | null;
   readonly adoption: Adoption;
   readonly orphans: OrphanCare;
   readonly switchover: SwitchoverDesk;
@@ -86,8 +89,13 @@ export class LnsOffloadDesk implements LnsOffload {
       limits: settings.limits,
     });
     this.link = new OffloadLink(host, this.pair, options);
+    this.relay = settings.relay
+      ? new OffloadRelay(host, this.pair, { settings, target: addressBytes(settings.announce.host) })
+      : null;
     this.adoption = new Adoption(host, this.pair, logger);
-    this.orphans = new OrphanCare(host, this.pair, this.adoption, network, settings, logger);
+    // Where a LAC stands between, its death looks like the peer's: nothing of the network may be taken on its word.
+    const taking = settings.relay ? null : network;
+    this.orphans = new OrphanCare(host, this.pair, this.adoption, taking, settings, logger);
     this.switchover = new SwitchoverDesk(host, this.pair, this.adoption, options);
     this.commands = this.switchover.commands;
     const rows = () => [[peerRow(this, settings)]];
@@ -223,6 +231,8 @@ export class LnsOffloadDesk implements LnsOffload {
       const response = readSwitchoverResponse(vendor, message.avps);
       if (response !== null) this.switchover.answered(tunnel.localId, response, now);
       else this.pair.counters.malformed++;
+    } else if (message.type === OFFLOAD_MESSAGE.RELAY) {
+      this.relay?.receive(message.avps, now);
     } else if (message.type === OFFLOAD_MESSAGE.MTRQ) {
       const request = readMoveRequest(vendor, message.avps);
       if (request === null) return void this.pair.counters.malformed++;
@@ -350,12 +360,14 @@ export class LnsOffloadDesk implements LnsOffload {
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   start(now: number): void {
-    this.link.start(now);
+    if (this.relay === null) this.link.start(now);
+    else this.relay.start(now);
     this.#host.wake();
   }
 
   run(now: number): void {
     if (!this.orphans.holds(this.#o.settings.peer.host)) this.link.run(now);
+    this.relay?.run(now);
     for (const event of this.pair.events()) this.#pairEvent(event, now);
     this.orphans.run(now);
     this.adoption.run(now);
@@ -370,6 +382,7 @@ export class LnsOffloadDesk implements LnsOffload {
   get nextTime(): number {
     return Math.min(
       this.orphans.holds(this.#o.settings.peer.host) ? Number.POSITIVE_INFINITY : this.link.nextTime,
+      this.relay?.nextTime ?? Number.POSITIVE_INFINITY,
       this.pair.nextTime,
       this.orphans.nextTime,
       this.adoption.nextTime,
