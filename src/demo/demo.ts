@@ -322,7 +322,6 @@ class Demo {
     await this.#say.step('the LNS dies', async () => {
       if (scene === null) throw new Error('there is no call');
       const { replies, renegotiations } = await scene.killLns(PINGS);
-      check(replies >= PINGS / 2, `only ${replies} of ${PINGS} echo replies`);
       check(renegotiations === 0, 'PPP was negotiated anew');
       const again = await scene.ping(5);
       check(again === 5, `${again} of 5 echo replies afterwards`);

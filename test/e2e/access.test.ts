@@ -27,6 +27,8 @@ const XL2TPD = '192.0.2.3';
 const AAA = '192.0.2.5';
 const MAC = '02:00:00:00:00:07';
 const RADIUS_SECRET = 'radius secret';
+/** An orderly end, with its last records, on a busy machine. */
+const STOP_MS = 10_000;
 const TUNNEL_SECRET = 'told by radius';
 
 const USERS = [
@@ -92,17 +94,16 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
     const guest = await Guest.start(lab, line, 'cpe', { mac: MAC });
     const other = await Guest.start(lab, core, 'xl2tpd', { mac: '02:00:00:00:00:08' });
     const aaa = new FreeRadius(lab, aaaHost, 'radius', { address: AAA, secret: RADIUS_SECRET, users: USERS });
-    await aaa.ready();
     const radius = (nasIdentifier: string) => ({ servers: [{ address: AAA, secret: RADIUS_SECRET }], nasIdentifier });
     const dynamic = { listen: `${LNS}:3799`, clients: [{ from: AAA, secret: RADIUS_SECRET }] };
-    const lns = await startLns(lab, lnsHost, {
+    const lnsUp = startLns(lab, lnsHost, {
       name: 'lns1',
       listen: [LNS, LNS6],
       tunnels: { secret: TUNNEL_SECRET },
       pools: [{ name: 'home', ipv4: '10.64.0.0/24' }],
       radius: { ...radius('lns1'), dynamic },
     });
-    const lac = await startLac(lab, lacHost, {
+    const lacUp = startLac(lab, lacHost, {
       name: 'lac1',
       listen: ['0.0.0.0:1701', '[::]:1701'],
       pppoe: { interfaces: 'eth1' },
@@ -112,13 +113,17 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
       radius: radius('lac1'),
     });
     const files = ['line', 'core'].map((name) => join(lab?.folder ?? '', `${name}.pcap`));
-    const captures = [
-      // At the customer's end: frames that the LAC sends past the queues of its host pass no tap there.
-      await Capture.start(line.namespace, 'tcpe', files[0]),
-      await Capture.start(lacHost, 'eth0', files[1], 'udp'),
-    ];
     const network = [`addr add ${XL2TPD}/24 dev eth0`];
-    await Promise.all([preparePppoe(guest), startKernelServer(other, { network, pool: '10.50.9' })]);
+    const [lns, lac, onLineTap, onCoreTap] = await Promise.all([
+      lnsUp,
+      lacUp,
+      // At the customer's end: frames that the LAC sends past the queues of its host pass no tap there.
+      Capture.start(line.namespace, 'tcpe', files[0]),
+      Capture.start(lacHost, 'eth0', files[1], 'udp'),
+      aaa.ready(),
+      preparePppoe(guest),
+      startKernelServer(other, { network, pool: '10.50.9' }),
+    ]);
 
     const client = await PppoeClient.dial(guest, { user: 'alice@isp.example', password: 's3cret' });
     expect(await client.connected()).toEqual({ local: '10.64.0.77', peer: '10.64.0.1' });
@@ -134,10 +139,8 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
     expect([here.tunnelId, here.sessionId]).toEqual([there.peerTunnelId, there.peerSessionId]);
     expect(there).toMatchObject({ address: '10.64.0.77', callingNumber: MAC });
 
-    const allOfLns = () => aaa.accounting().filter((record) => record['NAS-Identifier'] === 'lns1');
-    // The LNS has told of its own beginning, too (RFC 2866 §5.1).
-    await waitFor('the beginning', () => allOfLns().some((record) => record['Acct-Status-Type'] === 'Accounting-On'));
-    const ofLns = () => allOfLns().filter((record) => record['Acct-Status-Type'] !== 'Accounting-On');
+    const ofLns = () =>
+      aaa.accounting().filter((record) => record['NAS-Identifier'] === 'lns1' && record['User-Name'] !== undefined);
     await waitFor('the start record', () => ofLns().length === 1);
     const asked = await disconnect(aaaHost, ofLns()[0]['Acct-Session-Id']);
     expect(asked).toBe(RADIUS_CODE.disconnectAck);
@@ -159,9 +162,11 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
     expect(stop).toMatchObject({ 'Acct-Session-Id': start['Acct-Session-Id'], 'Acct-Terminate-Cause': 'Admin-Reset' });
     expect(Number(stop['Acct-Input-Packets'])).toBeGreaterThanOrEqual(10);
 
-    await lac.process.stop();
-    await lns.process.stop();
-    for (const capture of captures) await capture.stop();
+    await lac.process.stop(STOP_MS);
+    await lns.process.stop(STOP_MS);
+    const statuses = aaa.accounting().map((record) => record['Acct-Status-Type']);
+    expect(statuses).toEqual(['Accounting-On', 'Start', 'Stop', 'Accounting-Off']);
+    for (const tap of [onLineTap, onCoreTap]) await tap.stop();
     const [onLine, onCore] = await Promise.all(files.map((file) => dissect({}, file)));
     expect([...onLine, ...onCore].filter(({ wrong }) => wrong)).toEqual([]);
     const has = (frames: readonly DissectedFrame[], word: string): boolean =>
