@@ -76,7 +76,7 @@ const needs = [
   {
     package: 'freeradius',
     found: () => command('freeradius'),
-    why: 'l2tpns asks it for users',
+    why: 'LNS, LAC and l2tpns ask it for users',
     in: lab,
     optional: true,
   },
