@@ -38,6 +38,8 @@ export interface PairOptions extends SourceOptions {
   /** At the start of this process; at least 1. */
   readonly generation: number;
   readonly limits?: StoreLimits;
+  /** May the two be peers, as far as the other one's configuration tells? 0: they may. */
+  readonly judge?: (configuration: Uint8Array) => Denial;
 }
 
 export type PairEvent =
@@ -107,6 +109,8 @@ export class OffloadPair {
   #told: BucketDigest[] = [];
   #wasSynchronised = false;
   #sequence = 0;
+  /** Why nothing of this peer is kept. */
+  #unfit: Denial = DENIAL.none;
   /** What this LNS has taken of the peer: by instance and the peer's tunnel id. */
   readonly #claims = new Map<string, Claim>();
   /** Some sessions of a tunnel that goes on at the peer: claimed until it has acknowledged. */
@@ -164,6 +168,7 @@ export class OffloadPair {
     this.#queue.length = 0;
     this.#told = [];
     this.#asked.clear();
+    this.#unfit = DENIAL.none;
     if (hello.version !== OFFLOAD_VERSION) {
       this.source.refused = DENIAL.version;
       this.#events.push({ type: 'version', version: hello.version });
@@ -257,6 +262,7 @@ export class OffloadPair {
     });
     switch (part.action) {
       case ACTION.add: {
+        if (this.#unfit !== DENIAL.none) return verdict(this.#unfit);
         const claim = this.#claims.get(claimKey((this.#peer as PeerHello).instance, part.lnsTunnel));
         const offered = part.generation === 0 ? messageGeneration : part.generation;
         if (claim !== undefined && claim.sessions.length === 0 && claim.generation >= offered) {
@@ -275,7 +281,8 @@ export class OffloadPair {
         const fault = part.state === null ? 'malformed' : checkState('configuration', part.state);
         if (fault !== null) return verdict(fault === 'version' ? DENIAL.version : DENIAL.malformed);
         this.store.configuration = (part.state as Uint8Array).slice();
-        return verdict(DENIAL.none);
+        this.#unfit = this.#o.judge?.(this.store.configuration) ?? DENIAL.none;
+        return verdict(this.#unfit);
       }
       case ACTION.digest:
         if (this.#told.length > 2 * QUEUE_MAX * 8) return verdict(DENIAL.full);

@@ -56,6 +56,9 @@ export interface SourceStatistics {
   syncs: number;
 }
 
+/** Nothing that is told again would be taken. */
+const FOR_GOOD: readonly number[] = [DENIAL.version, DENIAL.notAllowed, DENIAL.idsOverlap];
+
 interface Told extends Fingerprint {
   sessions: Map<number, Fingerprint>;
 }
@@ -257,7 +260,7 @@ export class OffloadSource {
 
   #denied(response: OffloadResponse, entries: readonly OffloadEntry[], now: number): void {
     this.statistics.denied++;
-    if (response.reason === DENIAL.version || response.reason === DENIAL.notAllowed) {
+    if (FOR_GOOD.includes(response.reason)) {
       this.refused = response.reason;
       return;
     }

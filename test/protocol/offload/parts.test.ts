@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LoadTrigger } from '../../../src/protocol/offload/load-trigger.js';
-import { OffloadPair } from '../../../src/protocol/offload/pair.js';
+import { OffloadPair, type PairOptions } from '../../../src/protocol/offload/pair.js';
 import { encodeState } from '../../../src/protocol/offload/state.js';
 import { OffloadStore } from '../../../src/protocol/offload/store.js';
 import { SwitchoverRequests } from '../../../src/protocol/offload/switchover.js';
@@ -12,6 +12,7 @@ import {
   readOffloadResponse,
   type SwitchoverRequest,
   writeOffloadRequest,
+  writeOffloadResponse,
 } from '../../../src/tunnels/l2tp/offload-messages.js';
 import { carried, VENDOR } from '../../helpers/offload-farm.js';
 
@@ -69,7 +70,7 @@ describe('the store', () => {
 });
 
 describe('the pair', () => {
-  const make = () => {
+  const make = (more: Partial<PairOptions> = {}) => {
     const sent: { type: number; avps: ReturnType<typeof carried> }[] = [];
     const pair = new OffloadPair(
       {
@@ -78,7 +79,7 @@ describe('the pair', () => {
         describe: () => null,
         configuration: () => encodeState('configuration', {}),
       },
-      { vendor: VENDOR, instance: new Uint8Array(8), generation: 5, limits: { tunnels: 1 } },
+      { vendor: VENDOR, instance: new Uint8Array(8), generation: 5, limits: { tunnels: 1 }, ...more },
     );
     const channel = {
       send: (type: number, avps: Parameters<typeof carried>[1]) => {
@@ -126,6 +127,22 @@ describe('the pair', () => {
     ]);
     expect(pair.store.tunnels.get(1)?.sessions.size).toBe(1);
     expect(pair.counters.full).toBe(1);
+  });
+
+  test('a peer that does not fit is denied everything, for good, and believed nothing', () => {
+    const { pair, channel, answers } = make({ judge: () => DENIAL.idsOverlap });
+    pair.connect(channel, hello, 0);
+    const configuration = entry(ACTION.configuration, { state: encodeState('configuration', { ids: [1, 9] }) });
+    pair.receive(OFFLOAD_MESSAGE.LSORQ, request(configuration), 0);
+    pair.receive(OFFLOAD_MESSAGE.LSORQ, request(session(1, 0)), 0);
+    pair.run(0);
+    expect(answers()).toMatchObject([{ reason: DENIAL.idsOverlap }, { reason: DENIAL.idsOverlap }]);
+    expect(pair.store.tunnels.size).toBe(0);
+    // The other way round: who is denied so tells nothing more.
+    const denied = { sequence: 1, granted: false, reason: DENIAL.idsOverlap, message: '', generation: 0, lnsTunnel: 0 };
+    pair.receive(OFFLOAD_MESSAGE.LSORS, carried(2, writeOffloadResponse(VENDOR, { ...denied, digests: [] })), 0);
+    expect(pair.source.refused).toBe(DENIAL.idsOverlap);
+    expect(pair.nextTime).toBe(Number.POSITIVE_INFINITY);
   });
 
   test('a claim that is not higher is denied with the number that is', () => {

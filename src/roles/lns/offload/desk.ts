@@ -13,7 +13,7 @@ import type { L2tpTunnel } from '../../../protocol/l2tp/tunnel.js';
 import { instanceText } from '../../../protocol/offload/channel.js';
 import { OffloadPair, type PairEvent } from '../../../protocol/offload/pair.js';
 import type { PlainObject } from '../../../protocol/offload/state.js';
-import { encodeState } from '../../../protocol/offload/state.js';
+import { decodeState, encodeState } from '../../../protocol/offload/state.js';
 import type { OffloadItem, OffloadSubject } from '../../../protocol/offload/source.js';
 import type { AvpInput } from '../../../tunnels/l2tp/avp.js';
 import {
@@ -32,6 +32,7 @@ import {
 } from '../../../tunnels/l2tp/offload-avps.js';
 import {
   DENIAL,
+  type Denial,
   readMoveRequest,
   readSwitchoverResponse,
   writeMoveResponse,
@@ -87,6 +88,7 @@ export class LnsOffloadDesk implements LnsOffload {
       generation: Math.floor(Date.now() / 1000),
       refresh: settings.refresh,
       limits: settings.limits,
+      judge: (configuration) => this.#judge(configuration),
     });
     this.link = new OffloadLink(host, this.pair, options);
     this.relay = settings.relay
@@ -114,6 +116,18 @@ export class LnsOffloadDesk implements LnsOffload {
       describe: (tunnel, session) => this.#describe(tunnel, session),
       configuration: () => encodeState('configuration', host.configuration() as PlainObject),
     };
+  }
+
+  /** A tunnel that is taken unchanged keeps its id: the two LNSs must not give the same ones. */
+  #judge(configuration: Uint8Array): Denial {
+    const [own, peer] = [this.#host.configuration() as PlainObject, decodeState('configuration', configuration)];
+    if (typeof peer === 'string') return peer === 'version' ? DENIAL.version : DENIAL.malformed;
+    const [ours, theirs] = [own.ids, peer.ids] as (readonly number[] | undefined)[];
+    if (!Array.isArray(ours) || !Array.isArray(theirs)) return DENIAL.none;
+    if (ours[1] < theirs[0] || theirs[1] < ours[0]) return DENIAL.none;
+    const facts = { ids: ours.join('-'), peerIds: theirs.join('-') };
+    this.#warn('ids', facts, 'tunnels.ids of this LNS and its peer overlap: no state is kept until they do not');
+    return DENIAL.idsOverlap;
   }
 
   *#served(): Generator<number> {
