@@ -89,7 +89,7 @@ async function startPair(lab: Lab, more: (index: number) => object, service = fa
 afterAll(() => void process.stdout.write(`switchover: ${JSON.stringify(figures)}\n`));
 
 describeLab('a LAC that cooperates', [], (open) => {
-  test('document 002, FIG. 2 and 3: a planned switchover loses no packet, and then the new server is killed', async () => {
+  test('document 002, FIG. 2 and 3: a planned switchover and the way back lose no packet; then the primary is killed', async () => {
     const { client, lns } = await startPair(await open(), () => ({}));
     const [first, second] = lns;
     const planned = generate(client, ADDRESSES[0], '--switchover', '--seconds', '4');
@@ -98,11 +98,15 @@ describeLab('a LAC that cooperates', [], (open) => {
     await kept(first, SESSIONS);
     expect((await first.sessions()).length).toBe(0);
     expect((await second.untilSessions(SESSIONS)).every(({ address }) => address?.startsWith('10.80.'))).toBe(true);
+    // And back again, as an operator would once the first one has been looked after.
+    expect(await second.command('failback')).toMatch(/all\s+moved/);
+    await kept(second, SESSIONS);
+    expect((await first.untilSessions(SESSIONS)).every(({ address }) => address?.startsWith('10.80.'))).toBe(true);
     const one = await planned;
     note('planned', one);
     expect(one.sessions).toMatchObject({ up: SESSIONS, lost: 0, held: SESSIONS });
     expect(one.traffic[0]).toMatchObject({ lost: 0, outOfOrder: 0 });
-    expect(one.moves).toEqual({ moved: 2, failed: 0, lostSessions: 0, notHeld: 0 });
+    expect(one.moves).toEqual({ moved: 4, failed: 0, lostSessions: 0, notHeld: 0 });
 
     const unplanned = generate(client, ADDRESSES[0], '--switchover', '--seconds', '6');
     await kept(second, SESSIONS);

@@ -27,7 +27,7 @@ export function peerRow(desk: LnsOffloadDesk, settings: CompiledOffload): Offloa
     state: pair.source.refused !== 0 ? 'refused' : pair.connected ? 'connected' : 'disconnected',
     generation: pair.generation,
     peerGeneration: pair.peer?.generation ?? null,
-    synchronised: pair.connected && pair.source.synchronised,
+    synchronised: pair.connected && pair.source.refused === 0 && pair.source.synchronised,
     waiting: pair.source.waiting,
     entriesSent: pair.source.statistics.entriesSent,
     denied: pair.source.statistics.denied,
