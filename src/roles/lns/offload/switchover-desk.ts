@@ -33,6 +33,9 @@ const L2TP_PORT = 1701;
 const LOOK_SECONDS = 1;
 /** Of an LNS's sessions, when memory or processor time is short: so many leave at a time. */
 const SHARE = 0.1;
+/** A command waits so long for the peer to have everything. */
+const SYNC_SECONDS = 5;
+const SYNC_POLL_MS = 10;
 /** Session ids in one STPLRQ. */
 const IDS_MAX = 2000;
 
@@ -114,7 +117,7 @@ export class SwitchoverDesk {
     if (type === 'some' && wanted === undefined)
       throw new DesignatorError('TD_USAGE', 'say which tunnel the sessions are in');
     if (!this.#pair.connected) throw new DesignatorError('TD_CONFLICT', 'the peer LNS is not connected');
-    if (!this.#pair.source.synchronised)
+    if (!(await this.#synchronised()))
       throw new DesignatorError('TD_CONFLICT', 'the peer LNS does not have the whole state yet');
     const tunnels = this.#tunnels().filter(({ localId }) => wanted === undefined || localId === wanted);
     const chosen = tunnels.filter(({ localId }) => eligible(localId));
@@ -122,6 +125,14 @@ export class SwitchoverDesk {
       throw new DesignatorError('TD_NOT_FOUND', `there is no such tunnel to move: ${wanted}`);
     const outcomes = await this.#move(chosen, type, sessions);
     return { outcomes };
+  }
+
+  /** Changes are under way all the time: what was told last may lack its answer. */
+  async #synchronised(): Promise<boolean> {
+    const until = this.#host.now() + SYNC_SECONDS;
+    while (!this.#pair.source.synchronised && this.#pair.connected && this.#host.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, SYNC_POLL_MS));
+    return this.#pair.connected && this.#pair.source.synchronised;
   }
 
   /** Tunnels to LACs. */
