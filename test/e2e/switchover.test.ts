@@ -127,16 +127,21 @@ describeLab('two LNSs that do not reach each other', [], (open) => {
     const lab = await open();
     const client = await lab.namespace('gen');
     const apart = ['10.99.1.1', '10.99.2.1'];
-    const lns: LabEndpoint[] = [];
+    const hosts: Namespace[] = [];
     for (const [index, address] of apart.entries()) {
       const [bridge, host] = [await lab.bridge(`lan${index}`), await lab.namespace(`lns${index + 1}`)];
       await lab.plug(bridge, host, 'eth0', [`${address}/24`], { checksums: false });
       await lab.plug(bridge, client, `eth${index}`, [`10.99.${index + 1}.9/24`], { checksums: false });
-      const offload = { peer: apart[1 - index], relay: true };
-      lns.push(await startLns(lab, host, config(index, apart, { offload }), { users, name: `lns${index + 1}` }));
+      hosts.push(host);
     }
+    const lns = await Promise.all(
+      hosts.map((host, index) => {
+        const offload = { peer: apart[1 - index], relay: true };
+        return startLns(lab, host, config(index, apart, { offload }), { users, name: `lns${index + 1}` });
+      }),
+    );
     const [first, second] = lns;
-    const run = generate(client, apart[0], '--standby', '--seconds', '7');
+    const run = generate(client, apart[0], '--standby', '--seconds', '6');
     await kept(second, SESSIONS);
     expect(await first.namespace.ping(apart[1], { count: 1 }).catch(() => 0)).toBe(0);
     await first.kill();
@@ -159,7 +164,7 @@ describeLab('a LAC that knows nothing, no designator', [], (open) => {
       true,
     );
     const [first, second] = lns;
-    const run = generate(client, SERVICE, '--seconds', '6');
+    const run = generate(client, SERVICE, '--seconds', '5');
     await kept(second, SESSIONS);
     await first.kill();
     await hosts[0].ip('link set eth0 down');
@@ -199,7 +204,7 @@ describeLab('a LAC that knows nothing, our designator inline', [], (open) => {
       ),
     ] as const);
     await waitFor('the tunnel between the LNSs', async () => (await peerOf(second)).state === 'connected');
-    const run = generate(net.client, VIP, '--seconds', '12');
+    const run = generate(net.client, VIP, '--seconds', '11');
     await kept(second, SESSIONS);
     await first.kill();
     await second.untilSessions(SESSIONS);
