@@ -121,7 +121,10 @@ uint32_t TunnelForwarder::turn(uint32_t wait_ms) {
   for (;;) {
     refresh_sockets();
     // Only what is ready is read: at moderate rates a look at an empty socket would cost as much as a packet.
-    const uint32_t wait = total > 0 ? 0 : hold_.empty() ? wait_ms : std::min<uint32_t>(wait_ms, kHeldMilliseconds);
+    // A turn that has begun goes on until its time is over: to go back in between would cost as much as a packet, too.
+    const uint64_t left = milliseconds_ < until ? until - milliseconds_ : 0;
+    uint32_t wait = total == 0 ? wait_ms : std::min(wait_ms, static_cast<uint32_t>(left));
+    if (!hold_.empty()) wait = std::min<uint32_t>(wait, kHeldMilliseconds);
     const uint32_t ready = look(wait);
     read_clock();
     const uint32_t taken = ready == 0 ? 0 : read_ready();
@@ -133,7 +136,7 @@ uint32_t TunnelForwarder::turn(uint32_t wait_ms) {
       punted_ = false;
     }
     total += taken;
-    if (ready == 0 || failed_ || milliseconds_ >= until) break;
+    if (failed_ || wait_ms == 0 || milliseconds_ >= until || (ready == 0 && total == 0)) break;
   }
   statistics_[TD_STATISTIC_TURNS]++;
   if (failed_) throw SystemError{"the TUN device or an access line has gone", ENODEV};
