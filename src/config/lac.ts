@@ -217,6 +217,8 @@ class Relations {
     if (radius !== undefined) this.#problems.push(...radiusProblems(this.source, radius, ['radius']));
     if (radius !== undefined && !choose.includes('radius'))
       this.#say('warning', ['radius'], 'choose does not name radius: nobody is asked');
+    if (radius?.dynamic !== undefined)
+      this.#say('error', ['radius', 'dynamic'], 'a LAC takes no requests of RADIUS servers (RFC 5176): the LNS does');
     if (radius !== undefined && ppp.mode === 'relay' && radiusQuestion.ask !== 'number')
       this.#say(
         'error',

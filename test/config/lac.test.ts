@@ -57,6 +57,11 @@ describe('problems', () => {
     ['nothing to take calls from', GOOD.replace(/pppoe.*\n/, ''), /error 1 .*write pppoe/],
     ['a row behind one that holds always', `${GOOD}  - { realm: x, lns: a }\n`, /warning 8 .*never reached/],
     ['a number row without numbers', `${GOOD}numbers: [ { lns: a } ]\n`, /error 8 .*write called, calling or both/],
+    [
+      'requests of RADIUS servers, which only an LNS takes',
+      `${GOOD}radius:\n  servers: [{ address: 192.0.2.9, secret: s }]\n  dynamic: { listen: '192.0.2.1:3799', clients: [{ from: 192.0.2.9, secret: s }] }\n`,
+      /error \d+ radius\.dynamic: a LAC takes no requests/,
+    ],
     ['rows that nobody looks at', `${GOOD}choose: [number]\n`, /warning 7 .*does not name table/],
     ['realms with relay', `${GOOD.replace('{ lns', '{ realm: x, lns')}ppp: { mode: relay }\n`, /error 7 .*relay/],
     [
