@@ -6,7 +6,7 @@ import { type Due, DueQueue } from '../../../src/protocol/l2tp/due-queue.js';
 import type { TunnelProfile } from '../../../src/protocol/l2tp/profile.js';
 import type { L2tpSession } from '../../../src/protocol/l2tp/session.js';
 import type { L2tpTunnel } from '../../../src/protocol/l2tp/tunnel.js';
-import { buildMessage } from '../../../src/tunnels/l2tp/message.js';
+import { buildMessage, type L2tpMessageInput } from '../../../src/tunnels/l2tp/message.js';
 import { LAC, LNS, Pair, readAll, seededDice } from './pair.js';
 import { CONNECT, id, M, PEER_TUNNEL, Scripted, serial, start } from './scripted.js';
 
@@ -255,7 +255,7 @@ describe('bytes of anybody', () => {
 
   test('never throw, and are taken or dropped under a name', () => {
     // A call in every state, and what a peer would say next, cut and changed at random.
-    const messages = [
+    const messages: L2tpMessageInput[] = [
       { type: M.SCCRQ, avps: start({ type: 11, value: new Uint8Array(16) }, { type: 5, value: new Uint8Array(8) }) },
       { type: M.SCCRP, avps: start({ type: 13, value: new Uint8Array(16) }) },
       { type: M.SCCCN },
