@@ -3,7 +3,7 @@
  * `offloadSchema` into its own schema and compiles the result with `compileOffload`.
  */
 import { z } from 'zod';
-import type { AddressWords, Secret } from './compiled.js';
+import type { Secret } from './compiled.js';
 import {
   compileSecret,
   type Endpoint,
@@ -14,8 +14,7 @@ import {
   tunnelSecretFile,
   valid,
 } from './endpoint-parts.js';
-import { COUNT_MAX, duration, section, text } from './schema-parts.js';
-import { parseUnicast } from './values.js';
+import { COUNT_MAX, duration, section } from './schema-parts.js';
 
 const percent = z.int().min(1).max(100);
 const VENDOR_MAX = 0xffff;
@@ -50,9 +49,6 @@ export const offloadSchema = z
     announce: listenText
       .optional()
       .describe('Where LACs reach the peer, if that is another address than `peer` (document 002, FIG. 4).'),
-    address: text(parseUnicast)
-      .optional()
-      .describe('Address under which LACs know this LNS, told to the peer; without it, the first of `listen`.'),
     relay: z
       .boolean()
       .default(false)
@@ -117,7 +113,6 @@ export interface CompiledMarks {
 export interface CompiledOffload {
   readonly peer: Endpoint;
   readonly announce: Endpoint;
-  readonly address: AddressWords | null;
   readonly relay: boolean;
   readonly secret: Secret | null;
   readonly vendor: number;
@@ -166,7 +161,6 @@ export function compileOffload(input: OffloadInput): CompiledOffload {
   return {
     peer,
     announce: input.announce === undefined ? peer : valid(parseListenAddress(input.announce)),
-    address: input.address === undefined ? null : valid(parseUnicast(input.address)),
     relay: input.relay,
     secret: compileSecret(input),
     vendor: input.vendor,

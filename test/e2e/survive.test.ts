@@ -2,12 +2,14 @@
  * An LNS dies under a call of a client that knows nothing of switchover: xl2tpd and pppd on a kernel of their own. Its peer
  * goes on with tunnel, session and PPP as they were (document 002): behind our designator, and without one by its address.
  */
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { LabEndpoint } from '../../src/demo/lab/endpoint.js';
 import { KernelClient } from '../../src/demo/lab/kernel-ppp.js';
 import type { Lab } from '../../src/demo/lab/lab.js';
 import { GUESTS } from '../../src/demo/lab/packages.js';
 import {
+  addServer,
   buildTopology,
   exampleConfig,
   LAN_GATEWAY,
@@ -16,6 +18,7 @@ import {
   VIP,
   WAN_GATEWAY,
 } from '../../src/demo/lab/topology.js';
+import type { Namespace } from '../../src/demo/lab/namespace.js';
 import { Guest } from '../../src/demo/lab/uml.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
 import { describeLab, startAppliance, startLns } from '../helpers/lab.js';
@@ -26,6 +29,12 @@ const GATEWAY = '10.64.0.1';
 const ADDRESS = '10.64.0.77';
 /** Five a second. */
 const PINGS = 25;
+const COPY = join(import.meta.dirname, '../helpers/tcp-copy.mjs');
+const WEB = '10.10.1.50';
+/** Each way. So much takes a guest's kernel some seconds. */
+const BYTES = 12_000_000;
+/** When so many have crossed, the copy is under way. */
+const UNDER_WAY = 1_000_000;
 const LOG = 'ppp.log';
 const PPP_OPTIONS = ['debug', `logfile /lab/${LOG}`];
 
@@ -51,8 +60,44 @@ function startPair(lab: Lab, net: Topology, takeOver: (index: number) => object)
   );
 }
 
+/**
+ * A host of the network behind, which looks for the subscriber on its own segment. That it is to be found at the first LNS
+ * is what a router would know; that the peer has it from then on, the host has to be told (takeOver.subscribers).
+ */
+async function addWeb(lab: Lab, net: Topology): Promise<Namespace> {
+  const web = await addServer(lab, net.lan, 'web', WEB);
+  const mac = (await net.servers[0].run('cat', ['/sys/class/net/eth0/address'])).trim();
+  await web.ip(`route add ${ADDRESS}/32 dev eth0`, `neigh replace ${ADDRESS} lladdr ${mac} dev eth0 nud stale`);
+  for (const server of net.servers) await server.sysctl('net.ipv4.ip_forward', 1);
+  return web;
+}
+
+/** Copies over TCP between guest and host, both ways; resolves when it is under way. `done`: both had what the other sent. */
+async function startCopy(guest: Guest, web: Namespace, primary: LabEndpoint): Promise<{ done: Promise<void> }> {
+  const server = web.start('copy', process.execPath, [COPY, 'serve', WEB, '5001', String(BYTES)]);
+  await server.waitForLine(/listening/);
+  guest.give(COPY, 'tcp-copy.mjs');
+  await guest.run(`ip route add ${WEB} dev ppp0`);
+  const client = guest.run(`${process.execPath} /lab/tcp-copy.mjs connect ${WEB} 5001 ${BYTES}`, 120_000);
+  const done = (async () => {
+    const said = JSON.parse(await client);
+    expect(JSON.parse(await server.waitForLine(/"got"/))).toEqual({ sent: said.got, got: said.sent });
+  })();
+  // Looked at when it is awaited; until then a failure must not be nobody's.
+  done.catch(() => {});
+  const crossed = async (): Promise<boolean> => (await primary.sessions())[0].bytesOut > UNDER_WAY;
+  await waitFor('the copy to be under way', crossed, 60_000);
+  return { done };
+}
+
 /** Dials, lets the first LNS die in the middle of pings, and sees that PPP has noticed nothing. */
-async function survive(guest: Guest, client: KernelClient, pair: LabEndpoint[], die: () => Promise<unknown>) {
+async function survive(
+  guest: Guest,
+  client: KernelClient,
+  pair: LabEndpoint[],
+  die: () => Promise<unknown>,
+  web?: Namespace,
+) {
   expect(await client.connect(1, 'ppp0')).toEqual({ local: ADDRESS, peer: GATEWAY });
   const kept = async (): Promise<boolean> =>
     (await pair[1].control<{ keptSessions: number }[]>('GET', '/v1/peers'))[0].keptSessions === 1;
@@ -60,11 +105,13 @@ async function survive(guest: Guest, client: KernelClient, pair: LabEndpoint[], 
   const requests = (): number => guest.output(LOG).match(/^rcvd \[LCP ConfReq/gm)?.length ?? 0;
   const [negotiated, device] = [requests(), await guest.run('cat /sys/class/net/ppp0/ifindex')];
   expect(negotiated).toBeGreaterThan(0);
+  const copy = web === undefined ? null : await startCopy(guest, web, pair[0]);
   const pings = client.ping(GATEWAY, 'ppp0', PINGS);
   await die();
   const replies = await pings;
   const [session] = await pair[1].untilSessions(1);
   expect(session).toMatchObject({ user: 'alice', address: ADDRESS, state: 'up' });
+  await copy?.done;
   // How long the outage was is told below; a busy machine may need longer than all these pings.
   await waitFor('every ping to be answered again', async () => (await client.ping(GATEWAY, 'ppp0')) === 5, 30_000);
   expect([requests(), await guest.run('cat /sys/class/net/ppp0/ifindex')]).toEqual([negotiated, device]);
@@ -98,11 +145,12 @@ describeLab('a client that knows nothing of switchover', GUESTS, (open) => {
       designators: `${LAN_GATEWAY}:${PORT}`,
       names: [{ name: names[index], peer: names[1 - index] }],
       secret: SECRET,
+      subscribers: { interface: 'eth0' },
     }));
     const network = ['addr add 192.128.10.7/24 dev eth0', `route add default via ${WAN_GATEWAY}`];
     const clientUp = KernelClient.start(guest, { network, vip: VIP, pppOptions: PPP_OPTIONS });
     const [appliance, pair, client] = await Promise.all([applianceUp, pairUp, clientUp]);
-    await survive(guest, client, pair, () => pair[0].kill());
+    await survive(guest, client, pair, () => pair[0].kill(), await addWeb(lab, net));
     expect((await appliance.established()).map(({ server, serverTunnelId }) => [server, serverTunnelId])).toEqual([
       ['lns2', expect.any(Number)],
     ]);
