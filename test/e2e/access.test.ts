@@ -127,9 +127,12 @@ describeLab('the whole way of a call', [...GUESTS, ...RADIUS, 'tshark', 'tcpdump
 
     const client = await PppoeClient.dial(guest, { user: 'alice@isp.example', password: 's3cret' });
     expect(await client.connected()).toEqual({ local: '10.64.0.77', peer: '10.64.0.1' });
+    // A server opens its network a moment after the client; what comes before is discarded (RFC 1661 §3.5).
+    await lns.untilSessions(1);
     for (const size of [56, 1400]) expect(await client.ping('10.64.0.1', 5, size)).toBe(5);
     const neighbour = await PppoeClient.dial(guest, { user: 'bob@other.example', password: 's3cret', unit: 1 });
     expect(await neighbour.connected()).toEqual({ local: '10.50.9.100', peer: '10.50.9.1' });
+    await waitFor('xl2tpd’s end to be open', async () => (await neighbour.ping('10.50.9.1', 1)) === 1);
     expect(await neighbour.ping('10.50.9.1', 5, 1000)).toBe(5);
     const farEnds = (await lac.tunnels<LacTunnelRow>()).map(({ farEndAddress }) => farEndAddress);
     expect(farEnds.sort()).toEqual([XL2TPD, LNS6]);

@@ -142,9 +142,9 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
   test('to our LNS by the realm: it trusts what the LAC has negotiated, and asks for nothing again', async () => {
     const client = await PppoeClient.dial(guest, { user: 'alice@own.example', password: PASSWORD, unit: 1 });
     const { peer } = await client.connected();
+    const [there] = await lns.untilSessions(1);
     expect(await client.ping(peer, 5, 1400)).toBe(5);
     expect(client.lcpRequests()).toBe(1);
-    const [there] = await lns.untilSessions(1);
     const here = (await lac.untilSessions(2)).find(({ user }) => user === 'alice@own.example');
     expect(here).toMatchObject({ peer: `${OWN}:1701`, peerTunnelId: there.tunnelId, peerSessionId: there.sessionId });
     expect(there).toMatchObject({ user: 'alice@own.example', callingNumber: MAC, authentication: 'chap-md5' });
@@ -197,6 +197,7 @@ describeLab('PPPoE customers of our LAC', [...GUESTS, ...L2TPNS, ...USER_SPACE, 
     await lac.process.waitForLine(/configuration reloaded/);
     const client = await PppoeClient.dial(guest, { user: 'bob@nowhere.example', password: PASSWORD, unit: 5 });
     const { peer } = await client.connected();
+    await lns.untilSessions(1);
     expect(await client.ping(peer, 3, 1400)).toBe(3);
     const row = (await lac.tunnels<LacTunnelRow>()).find(({ lns: name }) => name === 'six');
     expect(row).toMatchObject({ client: MAC, farEndAddress: OWN6, farEndHostName: 'lns1', sessions: 1 });

@@ -102,6 +102,7 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
     // Both sides of the designator's entry are what the endpoint itself says.
     expect(row).toMatchObject({ clientTunnelId: tunnel.peerTunnelId, serverTunnelId: tunnel.tunnelId, sessions: 1 });
     expect(await lnses[1 - first].sessions()).toEqual([]);
+    await lnses[first].untilSessions(1);
     expect(await client.ping(peer, 'ppp0')).toBe(5);
   });
 
@@ -110,6 +111,7 @@ describeLab('our LNSs behind the designator', GUESTS, (open) => {
     const second = await KernelClient.another(guest, { vip: VIP, port: 1702, pppOptions: ['+ipv6'] });
     const { peer: other } = await second.connect(1, 'ppp1');
     expect(other).toBe(`10.64.${2 - first}.1`);
+    await lnses[1 - first].untilSessions(1);
     expect(await second.ping(other, 'ppp1')).toBe(5);
     const floating = (await appliance.established()).find(({ server }) => server === 'lns2');
     expect(floating?.serverPort).not.toBe(1701);
