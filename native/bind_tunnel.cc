@@ -1,12 +1,12 @@
 // The data path of an LNS and a LAC: TunnelForwarder, TunnelSender, EventWatch and what they work on.
 #include <unistd.h>
-#include <uv.h>
 
 #include <memory>
 
 #include "bindings.h"
 #include "napi_util.h"
 #include "packet_ring.h"
+#include "read_watch.h"
 #include "tunnel_devices.h"
 #include "tunnel_forwarder.h"
 #include "tunnel_sender.h"
@@ -149,59 +149,26 @@ class EventWatchObject : public Napi::ObjectWrap<EventWatchObject> {
     return DefineClass(env, "EventWatch", {InstanceMethod<&EventWatchObject::Close>("close")});
   }
   explicit EventWatchObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<EventWatchObject>(info), env_(info.Env()), fd_(descriptor(info[0])) {
-    if (!info[1].IsFunction()) throw Napi::TypeError::New(env_, "onReadable: a function is needed");
-    readable_ = Napi::Persistent(info[1].As<Napi::Function>());
-    uv_loop_s* loop = nullptr;
-    napi_get_uv_event_loop(env_, &loop);
-    poll_ = new uv_poll_t;
-    poll_->data = this;
-    if (const int error = uv_poll_init(loop, poll_, fd_); error != 0) {
-      delete poll_;
-      poll_ = nullptr;
-      throw make_error(env_, "uv_poll_init", -error);
-    }
-    uv_unref(reinterpret_cast<uv_handle_t*>(poll_));
-    uv_poll_start(poll_, UV_READABLE,
-                  [](uv_poll_t* handle, int, int) { static_cast<EventWatchObject*>(handle->data)->OnReadable(); });
-    napi_add_env_cleanup_hook(env_, end, this);
+      : Napi::ObjectWrap<EventWatchObject>(info), fd_(descriptor(info[0])) {
+    watch_.open(info.Env(), fd_, info[1], drain, this);
     Ref();  // lives until close(): the event loop points at it
   }
-  ~EventWatchObject() override { shut(); }
 
  private:
-  void OnReadable() {
+  static bool drain(void* self) {
     uint64_t count = 0;
-    if (read(fd_, &count, sizeof count) < 0) return;
-    const Napi::HandleScope scope(env_);
-    try {
-      readable_.MakeCallback(env_.Global(), {});
-    } catch (const Napi::Error& error) {
-      // There is no caller to throw to: an uncaught exception, as from any other callback of the event loop.
-      napi_fatal_exception(env_, error.Value());
-    }
+    return read(static_cast<EventWatchObject*>(self)->fd_, &count, sizeof count) >= 0;
   }
-  Napi::Value Close(const Napi::CallbackInfo&) {
-    if (poll_ != nullptr) {
-      shut();
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    if (watch_.is_open()) {
+      watch_.close();
       Unref();
     }
-    return env_.Undefined();
-  }
-  static void end(void* self) { static_cast<EventWatchObject*>(self)->shut(); }
-  void shut() noexcept {
-    if (poll_ == nullptr) return;
-    napi_remove_env_cleanup_hook(env_, end, this);
-    uv_poll_stop(poll_);
-    uv_close(reinterpret_cast<uv_handle_t*>(poll_),
-             [](uv_handle_t* handle) { delete reinterpret_cast<uv_poll_t*>(handle); });
-    poll_ = nullptr;
+    return info.Env().Undefined();
   }
 
-  Napi::Env env_;
   int fd_;
-  Napi::FunctionReference readable_;
-  uv_poll_t* poll_ = nullptr;
+  ReadWatch watch_;
 };
 
 /// The descriptors become JavaScript's.

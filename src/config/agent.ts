@@ -1,9 +1,9 @@
 /** The configuration of `designator agent`: what it reads, and where it tells. */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { isAbsolute } from 'node:path';
 import type { ConfigProblem, Secret } from './compiled.js';
 import { parseBandwidth, parseDuration } from './durations.js';
+import { readFileText } from './file-text.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
 import { bandwidth, name, secret, secretFile } from './schema.js';
@@ -136,14 +136,9 @@ export function loadAgentConfig(
   file: string,
   shownAs = file,
 ): { config: AgentConfig; warnings: readonly ConfigProblem[] } {
-  let content: string;
-  try {
-    content = readFileSync(file, 'utf8');
-  } catch (error) {
-    const message = `cannot be read: ${(error as NodeJS.ErrnoException).code}`;
-    throw configError(shownAs, [{ severity: 'error', file: shownAs, line: 0, column: 0, path: '', message }]);
-  }
-  const { config, problems } = parseAgentConfig(shownAs, content.slice(0, LENGTH_LIMIT));
+  const content = readFileText(file, shownAs, LENGTH_LIMIT);
+  if (typeof content !== 'string') throw configError(shownAs, [content]);
+  const { config, problems } = parseAgentConfig(shownAs, content);
   if (config === null) throw configError(shownAs, problems);
   return { config, warnings: problems };
 }

@@ -1,5 +1,4 @@
 /** The configuration of `designator lac`: where calls come from, and which LNS they go to. */
-import { readFileSync } from 'node:fs';
 import { formatWords } from '../wire/address.js';
 import type { ConfigProblem, Secret } from './compiled.js';
 import { parseRate } from './durations.js';
@@ -17,6 +16,7 @@ import {
 } from './endpoint-parts.js';
 import { type CompiledLacSwitchover, compileLacSwitchover } from './lac-switchover.js';
 import { type CHOICES, type LAC_AUTHENTICATION, type LacInput, lacSchema } from './lac-schema.js';
+import { readFileText } from './file-text.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
 import { compileRadius, type RadiusSettings, radiusProblems } from './radius.js';
@@ -143,14 +143,9 @@ export function parseLacConfig(
 
 /** Errors: TD_CONFIG with all problems in `context.problems`. */
 export function loadLacConfig(file: string, shownAs = file): { config: LacConfig; warnings: readonly ConfigProblem[] } {
-  let content: string;
-  try {
-    content = readFileSync(file, 'utf8');
-  } catch (error) {
-    const message = `cannot be read: ${(error as NodeJS.ErrnoException).code}`;
-    throw configError(shownAs, [{ severity: 'error', file: shownAs, line: 0, column: 0, path: '', message }]);
-  }
-  const { config, problems } = parseLacConfig(shownAs, content.slice(0, LENGTH_LIMIT));
+  const content = readFileText(file, shownAs, LENGTH_LIMIT);
+  if (typeof content !== 'string') throw configError(shownAs, [content]);
+  const { config, problems } = parseLacConfig(shownAs, content);
   if (config === null) throw configError(shownAs, problems);
   return { config, warnings: problems };
 }

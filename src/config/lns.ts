@@ -1,5 +1,4 @@
 /** The configuration of `designator lns`: read, checked as a whole, and compiled. */
-import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import type { AddressWords, ConfigProblem, Prefix, Secret } from './compiled.js';
 import {
@@ -17,6 +16,7 @@ import {
 import { checkLnsRelations } from './lns-check.js';
 import { type CompiledOffload, compileOffload } from './lns-offload.js';
 import { lnsSchema } from './lns-schema.js';
+import { readFileText } from './file-text.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
 import { compileRadius, type RadiusSettings } from './radius.js';
@@ -136,15 +136,8 @@ export function parseLnsConfig(file: string, content: string): ParsedLns {
 
 /** Reads and parses; a file that cannot be read is a problem without a line. */
 export function readLnsConfig(file: string, shownAs = file): ParsedLns {
-  try {
-    return parseLnsConfig(shownAs, readFileSync(file, 'utf8').slice(0, LENGTH_LIMIT));
-  } catch (error) {
-    const message = `cannot be read: ${(error as NodeJS.ErrnoException).code}`;
-    return {
-      config: null,
-      problems: [{ severity: 'error', file: shownAs, line: 0, column: 0, path: '', message }],
-    };
-  }
+  const content = readFileText(file, shownAs, LENGTH_LIMIT);
+  return typeof content === 'string' ? parseLnsConfig(shownAs, content) : { config: null, problems: [content] };
 }
 
 /** Errors: TD_CONFIG with all problems in `context.problems`. */

@@ -1,9 +1,9 @@
 /** The one way from a file to a configuration: everything that is wrong, at once and with its place, or what it means. */
-import { readFileSync } from 'node:fs';
 import { DesignatorError } from '../errors.js';
 import { checkRelations } from './check.js';
 import { compile } from './compile.js';
 import type { CompiledConfig, ConfigProblem } from './compiled.js';
+import { readFileText } from './file-text.js';
 import { checkOperatorAccess, type OperatorSession } from './operator-access.js';
 import { isError } from './problem.js';
 import { checkRuleReach } from './rule-reach.js';
@@ -50,19 +50,10 @@ export function parseConfig(file: string, text: string, options: LoadOptions = {
 
 /** Reads and parses. A file that cannot be read is a problem of the file, without a line. */
 export function readConfig(file: string, options: LoadOptions = {}): Loaded {
-  const unreadable = (message: string): Loaded => ({
-    config: null,
-    problems: [{ severity: 'error', file: options.shownAs ?? file, line: 0, column: 0, path: '', message }],
-    placeOf: () => ({ line: 0, column: 0 }),
-  });
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(file);
-  } catch (error) {
-    return unreadable(`cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  if (bytes.length > LENGTH_LIMIT) return unreadable(`has ${bytes.length} bytes, at most ${LENGTH_LIMIT} are read`);
-  return parseConfig(file, bytes.toString('utf8'), options);
+  const content = readFileText(file, options.shownAs ?? file, LENGTH_LIMIT);
+  if (typeof content !== 'string')
+    return { config: null, problems: [content], placeOf: () => ({ line: 0, column: 0 }) };
+  return parseConfig(file, content, options);
 }
 
 /** The configuration and its warnings. Errors: TD_CONFIG with all problems in `context.problems`. */

@@ -1,8 +1,8 @@
 /** The file of users: read, checked as a whole, and kept by name. */
-import { readFileSync } from 'node:fs';
 import type { AddressWords, ConfigProblem, Prefix } from './compiled.js';
 import { seconds, valid } from './endpoint-parts.js';
 import { usersSchema } from './lns-schema.js';
+import { readFileText } from './file-text.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
 import { checkShapeOf } from './shape.js';
@@ -69,12 +69,8 @@ export function parseUsers(file: string, content: string): ParsedUsers {
 
 /** Reads and parses; a file that cannot be read is a problem without a line. */
 export function readUsers(file: string): ParsedUsers {
-  try {
-    return parseUsers(file, readFileSync(file, 'utf8').slice(0, LENGTH_LIMIT));
-  } catch (error) {
-    const message = `cannot be read: ${(error as NodeJS.ErrnoException).code}`;
-    return { users: null, problems: [{ severity: 'error', file, line: 0, column: 0, path: '', message }] };
-  }
+  const content = readFileText(file, file, LENGTH_LIMIT);
+  return typeof content === 'string' ? parseUsers(file, content) : { users: null, problems: [content] };
 }
 
 /** Errors: TD_CONFIG with all problems in `context.problems`. */

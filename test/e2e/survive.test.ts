@@ -72,8 +72,14 @@ async function addWeb(lab: Lab, net: Topology): Promise<Namespace> {
   return web;
 }
 
-/** Copies over TCP between guest and host, both ways; resolves when it is under way. `done`: both had what the other sent. */
-async function startCopy(guest: Guest, web: Namespace, primary: LabEndpoint): Promise<{ done: Promise<void> }> {
+interface Copy {
+  /** Both had what the other sent. */
+  readonly done: Promise<void>;
+  readonly isUnderWay: () => boolean;
+}
+
+/** Copies over TCP between guest and host, both ways; resolves when it is under way. */
+async function startCopy(guest: Guest, web: Namespace, primary: LabEndpoint): Promise<Copy> {
   const server = web.start('copy', process.execPath, [COPY, 'serve', WEB, '5001', String(BYTES)]);
   await server.waitForLine(/listening/);
   guest.give(COPY, 'tcp-copy.mjs');
@@ -83,11 +89,16 @@ async function startCopy(guest: Guest, web: Namespace, primary: LabEndpoint): Pr
     const said = JSON.parse(await client);
     expect(JSON.parse(await server.waitForLine(/"got"/))).toEqual({ sent: said.got, got: said.sent });
   })();
+  let isUnderWay = true;
   // Looked at when it is awaited; until then a failure must not be nobody's.
-  done.catch(() => {});
+  done
+    .catch(() => {})
+    .finally(() => {
+      isUnderWay = false;
+    });
   const crossed = async (): Promise<boolean> => (await primary.sessions())[0].bytesOut > UNDER_WAY;
   await waitFor('the copy to be under way', crossed, 60_000);
-  return { done };
+  return { done, isUnderWay: () => isUnderWay };
 }
 
 /** Dials, lets the first LNS die in the middle of pings, and sees that PPP has noticed nothing. */
@@ -108,6 +119,7 @@ async function survive(
   const copy = web === undefined ? null : await startCopy(guest, web, pair[0]);
   const pings = client.ping(GATEWAY, 'ppp0', PINGS);
   await die();
+  expect(copy?.isUnderWay() ?? true).toBe(true);
   const replies = await pings;
   const [session] = await pair[1].untilSessions(1);
   expect(session).toMatchObject({ user: 'alice', address: ADDRESS, state: 'up' });

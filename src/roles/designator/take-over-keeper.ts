@@ -244,8 +244,11 @@ export class TakeOverKeeper {
     let text: string;
     try {
       text = readFileSync(file, 'utf8');
-    } catch {
-      return; // nothing was ever taken over
+    } catch (error) {
+      // Without a file nothing was ever taken over; one that cannot be read is a fence that is not there.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        logger.error({ err: error, file }, 'generations of servers cannot be read: they begin anew');
+      return;
     }
     const memory = parseMemory(text);
     if (memory === null) logger.warn({ file }, 'generations of servers cannot be read: they begin anew');

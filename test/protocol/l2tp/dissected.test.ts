@@ -8,13 +8,8 @@ import type { Peer } from '../../../src/protocol/l2tp/peer.js';
 import type { TunnelProfile } from '../../../src/protocol/l2tp/profile.js';
 import type { L2tpSession } from '../../../src/protocol/l2tp/session.js';
 import type { L2tpTunnel } from '../../../src/protocol/l2tp/tunnel.js';
-import {
-  emitPcapHeader,
-  emitPcapRecord,
-  PCAP_HEADER_LENGTH,
-  PCAP_RECORD_HEADER_LENGTH,
-} from '../../../src/wire/pcap.js';
-import { udpFrame, viewOf } from '../../helpers/packet-builder.js';
+import { udpFrame } from '../../helpers/packet-builder.js';
+import { pcapOf } from '../../helpers/pcap-of.js';
 import { LNS, lossyLink, Pair, readAll } from './pair.js';
 
 const tsharkRuns = spawnSync('tshark', ['-v']).status === 0;
@@ -114,27 +109,17 @@ function talk(profile: TunnelProfile, seed: number): readonly Sent[] {
   return [...pair.sent, ...refusing.sent];
 }
 
-function pcapOf(messages: readonly Sent[]): Uint8Array {
-  const frames = messages.map(({ from, to, bytes }) =>
-    udpFrame(`${from.address}:${from.port}`, `${to.address}:${to.port}`, bytes),
+function captureOf(messages: readonly Sent[]): Uint8Array {
+  return pcapOf(
+    messages.map(({ from, to, bytes }) => udpFrame(`${from.address}:${from.port}`, `${to.address}:${to.port}`, bytes)),
   );
-  const length = frames.reduce((sum, frame) => sum + PCAP_RECORD_HEADER_LENGTH + frame.length, PCAP_HEADER_LENGTH);
-  const file = new Uint8Array(length);
-  const view = viewOf(file);
-  let at = emitPcapHeader(view, 0);
-  for (const [n, frame] of frames.entries()) {
-    at += emitPcapRecord(view, at, n, 0, frame.length);
-    file.set(frame, at);
-    at += frame.length;
-  }
-  return file;
 }
 
 function dissect(messages: readonly Sent[]): string[][] {
   const folder = mkdtempSync(join(tmpdir(), 'l2tp-engine-'));
   try {
     const file = join(folder, 'messages.pcap');
-    writeFileSync(file, pcapOf(messages));
+    writeFileSync(file, captureOf(messages));
     const fields = [
       'frame.protocols',
       '_ws.expert.severity',

@@ -6,27 +6,11 @@ import type { TunnelProfile } from '../../../src/protocol/l2tp/profile.js';
 import type { L2tpTunnel } from '../../../src/protocol/l2tp/tunnel.js';
 import type { AvpInput } from '../../../src/tunnels/l2tp/avp.js';
 import { buildMessage, type L2tpMessage, type L2tpMessageInput } from '../../../src/tunnels/l2tp/message.js';
+import { MESSAGE } from '../../helpers/l2tp-builder.js';
 import { LAC, readAll, seededRandom } from './pair.js';
 
 export const PEER_TUNNEL = 4711;
-export const M = {
-  SCCRQ: 1,
-  SCCRP: 2,
-  SCCCN: 3,
-  StopCCN: 4,
-  Hello: 6,
-  OCRQ: 7,
-  OCRP: 8,
-  OCCN: 9,
-  ICRQ: 10,
-  ICRP: 11,
-  ICCN: 12,
-  CDN: 14,
-  WEN: 15,
-  SLI: 16,
-  FSQ: 21,
-  FSR: 22,
-} as const;
+export const M = { ...MESSAGE, FSQ: 21, FSR: 22 } as const;
 
 /** AVPs of an SCCRQ or SCCRP. */
 export const start = (...more: AvpInput[]): AvpInput[] => [

@@ -5,21 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AUTH_METHODS } from '../../../src/protocol/ppp/options.js';
-import {
-  emitPcapHeader,
-  emitPcapRecord,
-  PCAP_HEADER_LENGTH,
-  PCAP_RECORD_HEADER_LENGTH,
-} from '../../../src/wire/pcap.js';
-import { viewOf } from '../../helpers/packet-builder.js';
+import { LINK_TYPE_PPP, pcapOf } from '../../helpers/pcap-of.js';
 import { clientOptions, options, Pair } from './pair.js';
 
 const tsharkRuns = spawnSync('tshark', ['-v']).status === 0;
 /** Wireshark's number for the severity `error`. */
 const PI_ERROR = 0x800000;
-/** Of a pcap file: frames begin with FF 03. */
-const LINK_TYPE_PPP = 9;
-const LINK_TYPE_AT = 20;
 const V4V6 = { ipv4: true, ipv6: true };
 const LCP_ECHO = { every: 5, failures: 3 };
 
@@ -49,25 +40,11 @@ function talk(): Uint8Array[] {
   return frames;
 }
 
-function pcapOf(frames: readonly Uint8Array[]): Uint8Array {
-  const length = frames.reduce((sum, frame) => sum + PCAP_RECORD_HEADER_LENGTH + frame.length, PCAP_HEADER_LENGTH);
-  const file = new Uint8Array(length);
-  const view = viewOf(file);
-  let at = emitPcapHeader(view, 0);
-  view.setUint32(LINK_TYPE_AT, LINK_TYPE_PPP, true);
-  for (const [n, frame] of frames.entries()) {
-    at += emitPcapRecord(view, at, n, 0, frame.length);
-    file.set(frame, at);
-    at += frame.length;
-  }
-  return file;
-}
-
 function dissect(frames: readonly Uint8Array[]): string[][] {
   const folder = mkdtempSync(join(tmpdir(), 'ppp-engine-'));
   try {
     const file = join(folder, 'frames.pcap');
-    writeFileSync(file, pcapOf(frames));
+    writeFileSync(file, pcapOf(frames, LINK_TYPE_PPP));
     const fields = ['frame.protocols', '_ws.expert.severity', '_ws.malformed', '_ws.col.Info'];
     const words = ['-n', '-r', file, '-T', 'fields', '-E', 'occurrence=a', ...fields.flatMap((field) => ['-e', field])];
     const run = spawnSync('tshark', words, { encoding: 'utf8', maxBuffer: 1 << 26 });
