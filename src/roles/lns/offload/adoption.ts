@@ -175,15 +175,15 @@ export class Adoption {
     return failure;
   }
 
-  /** Takes a tunnel as it is, with the ids and numbers that it had. Null, or why not. */
-  take(lnsTunnel: number, socket: number, now: number): string | null {
+  /** Takes a tunnel as it is, with the ids and numbers that it had. Null, or why not. `socketFor`: by the client's address. */
+  take(lnsTunnel: number, socketFor: (client: string) => number, now: number): string | null {
     const stored = this.#storedOf(lnsTunnel);
     const instance = this.#pair.holderOf(lnsTunnel);
     if (stored === null || instance === null) return 'its state is not here';
     const read = readTunnel(stored);
     if (typeof read === 'string') return this.#failed(lnsTunnel, read);
     const { snapshot } = read;
-    const peer = { address: snapshot.peer.address, port: snapshot.peer.port, socket };
+    const peer = { address: snapshot.peer.address, port: snapshot.peer.port, socket: socketFor(snapshot.peer.address) };
     const tunnel = this.#host.endpoint.adopt(snapshot, peer, now);
     if (typeof tunnel === 'string')
       return this.#failed(lnsTunnel, tunnel === 'id-in-use' ? 'id-in-use: the ids of both LNSs overlap' : tunnel);

@@ -98,14 +98,14 @@ export class OrphanCare {
       const stored = this.pair.store.tunnels.get(id) ?? this.pair.former?.tunnels.get(id);
       if (stored === undefined) continue;
       budget -= 1 + stored.sessions.size;
-      if (this.adoption.take(id, this.#socketOf(), now) === null) this.#untold.push(id);
+      if (this.adoption.take(id, this.#socketFor, now) === null) this.#untold.push(id);
     }
     if (this.#queue.length > 0) return this.host.wake();
     if (this.#untold.length > 0) void this.#tell(this.#untold.splice(0));
   }
 
-  /** The socket from which the tunnel's client expects to hear. */
-  #socketOf(): number {
+  /** The socket from which a client at this address expects to hear: the first taken address of its family. */
+  readonly #socketFor = (client: string): number => {
     const { net } = this;
     if (net === null || net.settings.addresses.length === 0) return 0;
     if (!this.#addressesTaken) {
@@ -116,8 +116,10 @@ export class OrphanCare {
         this.#sockets.set(text, this.host.openSocket(text, L2TP_PORT));
       }
     }
-    return [...this.#sockets.values()][0] ?? 0;
-  }
+    const isIpv6 = client.includes(':');
+    for (const [address, socket] of this.#sockets) if (address.includes(':') === isIpv6) return socket;
+    return 0;
+  };
 
   async #tell(tunnels: readonly number[]): Promise<void> {
     const { net, logger } = this;
