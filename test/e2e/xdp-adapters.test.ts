@@ -76,6 +76,8 @@ describeLab('the choice of the adapter', [], (open) => {
     expect((await appliance.workers()).map(({ io }) => io)).toContain('xdp-native copy, no offload');
 
     await scene.farEnd('lan', 'gro', true);
+    // The table is seen to change before the line about it has come through the pipe.
+    await appliance.process.waitForLine(/lan0 takes redirected frames again/, 5000, from);
     await waitFor('offload to return', async () => (await scene.offloaded()).length === scene.tunnels, 5000);
     expect(appliance.process.count(/lan0 takes redirected frames again/)).toBe(1);
     expect(await scene.stream(300, () => sleep(300))).toMatchObject(NOTHING_LOST);
