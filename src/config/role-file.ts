@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { DesignatorError } from '../errors.js';
 import { loadAgentConfig } from './agent.js';
 import type { ConfigProblem } from './compiled.js';
+import { readGatewayConfig } from './gateway.js';
 import { loadLacConfig } from './lac.js';
 import { readLnsConfig } from './lns.js';
 import { type ConfigRole, roleOf } from './role-of.js';
@@ -24,6 +25,7 @@ export function readRoleConfig(
   shownAs = file,
 ): readonly ConfigProblem[] {
   if (role === 'lns') return readLnsConfig(file, shownAs).problems;
+  if (role === 'gateway') return readGatewayConfig(file, shownAs).problems;
   try {
     return (role === 'lac' ? loadLacConfig(file, shownAs) : loadAgentConfig(file, shownAs)).warnings;
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Whose configuration a file is, by the keys that only one role has. */
 
-export type ConfigRole = 'designator' | 'lns' | 'lac' | 'agent';
+export type ConfigRole = 'designator' | 'lns' | 'lac' | 'agent' | 'gateway';
 
 /** The first that has one of its keys; a file with none is a designator's, or nobody's. */
 const SIGNS: readonly (readonly [role: ConfigRole, keys: readonly string[]])[] = [
@@ -8,6 +8,7 @@ const SIGNS: readonly (readonly [role: ConfigRole, keys: readonly string[]])[] =
   ['lns', ['pools', 'users', 'tun']],
   ['lac', ['access', 'lns', 'choose']],
   ['agent', ['designators', 'source']],
+  ['gateway', ['groups']],
 ];
 
 /** `data`: the file's content as it is written. */
@@ -22,4 +23,5 @@ export const DEFAULT_SOCKETS: Readonly<Record<ConfigRole, string | null>> = {
   lns: '/run/designator/lns.sock',
   lac: '/run/designator/lac.sock',
   agent: null,
+  gateway: '/run/designator/gateway.sock',
 };

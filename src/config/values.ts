@@ -82,6 +82,21 @@ export function parseUnicast(text: string): Parsed<AddressWords> {
   return { value: words };
 }
 
+/** An address that gateways share on a segment: any that a host can have as its gateway, link-local ones too. */
+export function parseSharedAddress(text: string): Parsed<AddressWords> {
+  const words = parseAddress(text);
+  return words !== null && words[0] >>> 22 === 0xfe80 >>> 6 ? { value: words } : parseUnicast(text);
+}
+
+/** A device of the kernel by its whole name; a dot in it means nothing. */
+export function parseDevice(text: string): Parsed<string> {
+  if (Buffer.byteLength(text) > INTERFACE_NAME_LIMIT)
+    return { error: `an interface name has at most ${INTERFACE_NAME_LIMIT} bytes` };
+  if (text === '' || text === '.' || text === '..' || /[/:\s\0]/.test(text))
+    return { error: `${JSON.stringify(text)} is no interface name` };
+  return { value: text };
+}
+
 /** Any one address, loopback too: of a service that may well run beside us. */
 export function parseAddressOnly(text: string): Parsed<AddressWords> {
   const words = parseAddress(text);
