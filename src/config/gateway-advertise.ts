@@ -1,4 +1,4 @@
-/** The section `advertise` of a gateway group: what its router advertisements say (RFC 4861 §6.2.1, RFC 8106, RFC 4191). */
+/** The section `advertise` of a gateway group: what its router advertisements say (RFC 4861 §6.2.1, RFC 8106). */
 import { z } from 'zod';
 import type { AddressWords, Prefix } from './compiled.js';
 import { seconds, valid } from './endpoint-parts.js';
@@ -37,11 +37,9 @@ export const advertise = z
       .describe('Prefixes of the segment.'),
     interval: duration(3, 1800).default('60s').describe('Longest time between two advertisements.'),
     lifetime: duration(0, 9000).default('30m').describe('How long a host uses the gateway after one; 0s: not.'),
-    preference: z.enum(['low', 'medium', 'high']).default('medium').describe('Against other routers.'),
     managed: z.boolean().default(false).describe('Addresses are had by DHCPv6.'),
     other: z.boolean().default(false).describe('Other settings are had by DHCPv6.'),
     mtu: z.int().min(1280).max(65_535).optional().describe('MTU of the segment.'),
-    hopLimit: z.int().min(0).max(255).default(64).describe('Hop limit that hosts use; 0: not said.'),
     dns: z.array(address6).max(8).default([]).describe('Name servers.'),
   })
   .describe('Router advertisements, from the shared link-local address; none when absent.');
@@ -56,11 +54,9 @@ export interface AdvertiseConfig {
   }[];
   readonly intervalSeconds: number;
   readonly lifetimeSeconds: number;
-  readonly preference: 'low' | 'medium' | 'high';
   readonly managed: boolean;
   readonly other: boolean;
   readonly mtu: number | null;
-  readonly hopLimit: number;
   readonly dns: readonly AddressWords[];
 }
 
@@ -76,11 +72,9 @@ export function compileAdvertise(input: z.output<typeof advertise>): AdvertiseCo
     })),
     intervalSeconds: seconds(input.interval),
     lifetimeSeconds: seconds(input.lifetime),
-    preference: input.preference,
     managed: input.managed,
     other: input.other,
     mtu: input.mtu ?? null,
-    hopLimit: input.hopLimit,
     dns: input.dns.map((text) => valid(parseUnicast(text))),
   };
 }

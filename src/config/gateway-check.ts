@@ -70,11 +70,11 @@ function checkTracks(tracks: Input['track'], say: Say): void {
   for (const [index, track] of tracks.entries()) {
     const kinds = KINDS.filter((kind) => track[kind] !== undefined);
     if (kinds.length !== 1) say('error', ['track', index], `write one of ${KINDS.join(', ')}`);
+    else if (track.forward && track.priority === undefined && track.weight === undefined)
+      say('error', ['track', index], 'write what a failure costs: priority, weight or `forward: false`');
     const program = track.script?.[0];
     if (program !== undefined && !isAbsolute(program))
       say('error', ['track', index, 'script', 0], `${JSON.stringify(program)} is no absolute path`);
-    if (track.forward && track.priority === undefined && track.weight === undefined)
-      say('error', ['track', index], 'write what a failure costs: priority, weight or `forward: false`');
     if (track.name === undefined) continue;
     if (names.has(track.name)) say('error', ['track', index, 'name'], `the name ${track.name} is written twice`);
     names.add(track.name);

@@ -100,8 +100,8 @@ export const gatewayGroupSchema = z.strictObject({
     interval: duration(0.02, 10).default('100ms').describe('Time between two adverts, the same at all members.'),
     losses: z
       .int()
-      .min(1)
-      .max(20)
+      .min(2)
+      .max(10)
       .default(3)
       .describe('Messages in a row that must be missing before a member counts as dead.'),
   }).describe('Adverts between members.'),
@@ -159,7 +159,6 @@ export const gatewayGroupSchema = z.strictObject({
     idle: duration(60, 30 * DAY)
       .default('4h')
       .describe('A host that was not seen for so long is forgotten.'),
-    pace: rate.default('1000/s').describe('Hosts that are told another gateway in a second, when hosts are moved.'),
   }).describe('The host table.'),
   limits: section({
     perSource: rate.default('50/s').describe('Requests that one host, by its MAC address, is answered.'),

@@ -67,7 +67,7 @@ export interface GatewayGroupConfig {
   readonly timeoutSeconds: number;
   readonly return: 'gradual' | 'stay' | 'at-once';
   readonly rebalance: { readonly everySeconds: number; readonly hosts: number; readonly difference: number } | null;
-  readonly hosts: { readonly limit: number; readonly idleSeconds: number; readonly pacePerSecond: number };
+  readonly hosts: { readonly limit: number; readonly idleSeconds: number };
   readonly limits: { readonly perSource: number; readonly burst: number };
   readonly mac: 'local' | 'cisco';
   readonly accept: boolean;
@@ -160,7 +160,7 @@ export function compileGatewayGroup(input: GatewayGroupInput, folder: string): G
             hosts: rebalance.hosts,
             difference: shareOf(rebalance.difference),
           },
-    hosts: { limit: hosts.limit, idleSeconds: seconds(hosts.idle), pacePerSecond: parseRate(hosts.pace) as number },
+    hosts: { limit: hosts.limit, idleSeconds: seconds(hosts.idle) },
     limits: { perSource: parseRate(limits.perSource) as number, burst: limits.burst },
     mac: input.mac,
     accept: input.accept,

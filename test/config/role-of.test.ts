@@ -14,6 +14,8 @@ const FILES = {
   designator: 'interfaces: { outside: wan0, inside: lan0 }\nvips: []\n',
   lns: 'name: lns1\nlisten: 10.10.1.1\nusers: { file: /u }\npools: [{ name: a, ipv4: 10.64.0.0/24 }]\n',
   lac: 'name: lac1\naccess: { pppoe: { interfaces: eth1 } }\nlns: []\n',
+  gateway:
+    'groups:\n  - { name: a, group: 1, interface: eth0, number: 1, addresses: [10.0.0.254], key: { text: sixteen letters! } }\n',
   agent: 'server: lns1\ndesignators: 10.0.0.1:7017\nsecret: sixteen letters!\n',
 } as const;
 const written = (name: string, text: string): string => {
@@ -30,12 +32,14 @@ test.each([
   [{ pools: [] }, 'lns'],
   [{ lns: [] }, 'lac'],
   [{ designators: [] }, 'agent'],
+  [{ groups: [] }, 'gateway'],
 ])('%j is the file of a role: %s', (data, role) => expect(roleOf(data)).toBe(role));
 
 test.each([
   ['designator', '/run/designator/control.sock'],
   ['lns', '/run/designator/lns.sock'],
   ['lac', '/run/designator/lac.sock'],
+  ['gateway', '/run/designator/gateway.sock'],
 ] as const)('commands find the default socket of a %s by its file', (role, socket) => {
   const file = written(`${role}.yaml`, FILES[role]);
   expect(socketOf({ config: file }, '/')).toBe(socket);
