@@ -10,6 +10,8 @@ export type Algorithm = 'round-robin' | 'weighted' | 'host' | 'least-load';
 export const ALGORITHMS: readonly Algorithm[] = ['round-robin', 'weighted', 'host', 'least-load'];
 
 export interface RebalanceOptions {
+  /** What is made even: the loads that the gateways report, or the numbers of hosts in proportion to the weights. */
+  readonly by: 'load' | 'hosts';
   /** Seconds between two looks at the load. */
   readonly interval: number;
   /** Hosts moved in one look at most. */
@@ -254,6 +256,10 @@ export interface HostRow {
   readonly forwarder: number;
   /** Who serves that forwarder now. */
   readonly server: number;
+  /** The gateway that it was taken from by a failure and goes back to; 0: none. */
+  readonly home: number;
+  /** It asked more than once. */
+  readonly confirmed: boolean;
   /** Seconds since it was given this forwarder, and since it was last seen to ask. */
   readonly age: number;
   readonly idle: number;
