@@ -20,6 +20,7 @@ export const ICMPV6_NEIGHBOUR_ADVERTISEMENT = 136;
 export const NEIGHBOUR_HOP_LIMIT = 255;
 
 /** Advertisement flags, first byte. */
+export const NA_ROUTER = 0x80;
 export const NA_SOLICITED = 0x40;
 export const NA_OVERRIDE = 0x20;
 

@@ -26,7 +26,7 @@ import {
 
 export const ICMPV6_ROUTER_SOLICITATION = 133;
 export const ICMPV6_ROUTER_ADVERTISEMENT = 134;
-const SOLICITATION_LENGTH = 8;
+export const ROUTER_SOLICITATION_LENGTH = 8;
 const ADVERTISEMENT_LENGTH = 16;
 const OPTION_PREFIX = 3;
 const OPTION_MTU = 5;
@@ -72,13 +72,20 @@ export function isRouterSolicitation(packet: Uint8Array): boolean {
   if (walk === 0 || walkProtocol(walk) !== NEXT_ICMPV6) return false;
   const icmp = walkLength(walk);
   const end = ipv6End(view, 0);
-  if (end - icmp < SOLICITATION_LENGTH || view.getUint16(icmp) !== ICMPV6_ROUTER_SOLICITATION << 8) return false;
-  for (let at = icmp + SOLICITATION_LENGTH; at < end; ) {
+  if (!checkRouterSolicitation(view, icmp, end)) return false;
+  return sum(view, icmp, end, pseudoHeaderIpv6(view, 0, NEXT_ICMPV6, end - icmp)) === 0xffff;
+}
+
+/** True when the solicitation at `offset` is whole, has code 0 and options whose lengths fit. */
+export function checkRouterSolicitation(view: DataView, offset: number, end: number): boolean {
+  if (end - offset < ROUTER_SOLICITATION_LENGTH || view.getUint16(offset) !== ICMPV6_ROUTER_SOLICITATION << 8)
+    return false;
+  for (let at = offset + ROUTER_SOLICITATION_LENGTH; at < end; ) {
     const length = end - at < 2 ? 0 : view.getUint8(at + 1) << 3;
     if (length === 0 || length > end - at) return false;
     at += length;
   }
-  return sum(view, icmp, end, pseudoHeaderIpv6(view, 0, NEXT_ICMPV6, end - icmp)) === 0xffff;
+  return true;
 }
 
 /** The source address of a packet that `isRouterSolicitation` accepted, or null where it is unspecified. */
