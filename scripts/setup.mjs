@@ -66,6 +66,7 @@ const needs = [
   { package: 'tcpdump', found: () => command('tcpdump'), why: 'tests look at frames', in: lab },
   { package: 'tshark', found: () => command('tshark'), why: 'reads captures in tests', in: lab },
   { package: 'iputils-ping', found: () => command('ping'), why: 'tests look through tunnels', in: lab },
+  { package: 'iputils-arping', found: () => command('arping'), why: 'tests ask by ARP', in: lab },
   { package: 'procps', found: () => command('sysctl'), why: 'settings of test namespaces', in: lab },
   { package: 'xl2tpd', found: () => command('xl2tpd'), why: 'L2TP clients and servers', in: lab },
   { package: 'ppp', found: () => command('pppd'), why: 'PPP inside the tunnels', in: lab },
@@ -80,6 +81,8 @@ const needs = [
     in: lab,
     optional: true,
   },
+  { package: 'keepalived', found: () => command('keepalived'), why: 'a peer in benchmarks', in: lab, optional: true },
+  { package: 'ucarp', found: () => command('ucarp'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'nginx', found: () => command('nginx'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'libnginx-mod-stream', found: streamModule, why: 'a peer in benchmarks', in: lab, optional: true },
   {

@@ -1,4 +1,4 @@
-/** `designator lns` or `designator lac` as a process in a namespace, started and asked as an operator would. */
+/** `designator lns`, `lac` or `gateway` as a process in a namespace, started and asked as an operator would. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -13,7 +13,7 @@ import { waitFor } from './wait.js';
 const START_MS = 20_000;
 
 export interface EndpointOptions {
-  readonly role: 'lns' | 'lac';
+  readonly role: 'lns' | 'lac' | 'gateway';
   /** The words that start the program: Node and main.js. */
   readonly self: readonly [string, string];
   /** As in the file, without `control`, which the lab adds. */

@@ -21,6 +21,9 @@ export const PACKAGES = {
   tshark: 'tshark',
   clang: 'clang',
   setpriv: 'util-linux',
+  arping: 'iputils-arping',
+  keepalived: 'keepalived',
+  ucarp: 'ucarp',
 } as const;
 export type Program = keyof typeof PACKAGES;
 
