@@ -65,6 +65,8 @@ export interface NeighbourText {
   readonly code?: number;
   /** First byte behind the checksum. */
   readonly flags?: number;
+  /** All that stands between the checksum and the options, as hex, instead of flags and target. */
+  readonly words?: string;
   /** Absent: no target, as in a Router Solicitation. */
   readonly target?: string;
   /** Options as hex. */
@@ -77,7 +79,8 @@ export function neighbour(told: NeighbourText): Uint8Array {
   const source = ipv6(told.source);
   const destination = ipv6(told.destination ?? (target === undefined ? 'ff02::2' : solicitedNode(target)));
   const ethernet = to ?? (destination.startsWith('ff') ? `3333${destination.slice(24)}` : 0);
-  const body = `${hex(flags, 2)}000000${target === undefined ? '' : ipv6(target)}${options.replace(/[\s:]/g, '')}`;
+  const fixed = told.words ?? `${hex(flags, 2)}000000${target === undefined ? '' : ipv6(target)}`;
+  const body = `${fixed}${options.replace(/[\s:]/g, '')}`;
   const start = `${hex(type, 2)}${hex(code, 2)}`;
   const right = checksum(source, destination, `${start}0000${body}`);
   const message = `${start}${told.wrongChecksum === true ? hex(Number.parseInt(right, 16) ^ 1, 4) : right}${body}`;
