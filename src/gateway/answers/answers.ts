@@ -24,6 +24,8 @@ const ALL_NODES: AddressWords = [0xff020000, 0, 0, 1];
 
 export class Answers {
   readonly #group: GroupOnSegment;
+  /** By forwarder, as they are asked for. */
+  readonly #macs: Uint8Array[] = [];
 
   constructor(group: GroupOnSegment) {
     this.#group = group;
@@ -76,7 +78,8 @@ export class Answers {
   }
 
   #mac(forwarder: number): Uint8Array {
-    return macBytes(virtualMac(this.#group.scheme, this.#group.group, forwarder));
+    this.#macs[forwarder] ??= macBytes(virtualMac(this.#group.scheme, this.#group.group, forwarder));
+    return this.#macs[forwarder];
   }
 
   #arp(
