@@ -8,6 +8,8 @@ import { type FailoverRow, failoverBench } from './failover.js';
 import { type FloodRow, floodBench } from './flood.js';
 import { type ServerDeathRow, serverDeathBench } from './server-death.js';
 import { type ForwardRow, forwardBench, type Load } from './forward.js';
+import { type GatewayPeer, GATEWAY_PEERS, type GatewayRow, gatewayBench } from './gateway.js';
+import type { RedistributionRow } from './gateway-redistribution.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
 import { type LnsRow, lnsBench } from './lns.js';
@@ -24,11 +26,13 @@ import {
   floodTable,
   serverDeathTable,
   forwardTable,
+  gatewayTable,
   hitsTable,
   latencyTable,
   lnsTable,
   lnsVerdicts,
   microTable,
+  redistributionTable,
   setupTable,
   verdicts,
 } from './report.js';
@@ -48,6 +52,7 @@ export const BENCHMARKS = [
   'failover',
   'flood',
   'lns',
+  'gateway',
 ] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 export type BenchRow =
@@ -61,7 +66,9 @@ export type BenchRow =
   | FailoverRow
   | FloodRow
   | ServerDeathRow
-  | LnsRow;
+  | LnsRow
+  | GatewayRow
+  | RedistributionRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -92,7 +99,7 @@ export interface BenchResult {
 
 /** Errors: TD_NO_PERMISSION `forward` without root; TD_USAGE a peer that there is not. */
 export async function bench(request: BenchRequest): Promise<BenchResult> {
-  const peers: readonly string[] = [...PEERS, ...VARIANTS];
+  const peers: readonly string[] = [...PEERS, ...VARIANTS, ...Object.keys(GATEWAY_PEERS)];
   const stranger = request.peers?.find((peer) => !peers.includes(peer));
   if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${peers.join(', ')}`);
   const machine = environment(request.version);
@@ -175,6 +182,21 @@ const RUN: Record<Benchmark, Run> = {
       ...(pairs === undefined ? {} : { pairs }),
     });
     return { rows, parts: [lnsTable(rows), lnsVerdicts(rows)] };
+  },
+  gateway: async ({ self, env, pid, progress, quick, pairs, peers }) => {
+    const few = { rounds: 1, hosts: 4, switches: ['own' as const], redistributed: 8, peers: ['designator' as const] };
+    const rows = await gatewayBench({
+      self,
+      env,
+      pid,
+      progress,
+      ...(quick ? few : {}),
+      ...(pairs === undefined ? {} : { rounds: pairs }),
+      ...(peers === undefined ? {} : { peers: peers.filter((peer): peer is GatewayPeer => peer in GATEWAY_PEERS) }),
+    });
+    const deaths = rows.filter((row): row is GatewayRow => row.benchmark === 'gateway');
+    const given = rows.filter((row): row is RedistributionRow => row.benchmark === 'gateway-redistribution');
+    return { rows, parts: [gatewayTable(deaths), ...(given.length > 0 ? [redistributionTable(given)] : [])] };
   },
 };
 

@@ -7,6 +7,8 @@ import type { FailoverRow } from './failover.js';
 import type { FloodRow } from './flood.js';
 import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
+import type { GatewayRow } from './gateway.js';
+import type { RedistributionRow } from './gateway-redistribution.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
 import type { LnsRow } from './lns.js';
@@ -260,6 +262,53 @@ export function serverDeathTable(rows: readonly ServerDeathRow[]): string {
       figure(r.noticedMs),
       figure(r.toldMs),
       figure(r.againMs),
+    ]),
+  ]);
+}
+
+const shares = (values: readonly number[]): string => values.map((value) => value.toFixed(0)).join(' / ');
+
+export function gatewayTable(rows: readonly GatewayRow[]): string {
+  return table([
+    [
+      'peer',
+      'event',
+      'switches',
+      'hosts hit',
+      'median ms',
+      'worst ms',
+      'lost',
+      'twice',
+      'share %',
+      'bar ms',
+      'reached',
+    ],
+    ...rows.map((r) => [
+      r.peer,
+      r.switches,
+      r.event,
+      `${r.affected} of ${r.hosts}`,
+      figure(r.medianMs, 1),
+      figure(r.maxMs, 1),
+      String(r.lost),
+      String(r.duplicates),
+      shares(r.shares),
+      figure(r.barMs),
+      r.barMs === null ? '' : r.lost === 0 && (r.maxMs ?? 0) <= r.barMs ? 'yes' : 'no',
+    ]),
+  ]);
+}
+
+export function redistributionTable(rows: readonly RedistributionRow[]): string {
+  return table([
+    ['hosts of a dead gateway', 'given away in ms', 'longest gap ms', 'share % afterwards', 'bar ms', 'reached'],
+    ...rows.map((r) => [
+      `${r.moved} of ${r.hosts}`,
+      figure(r.ms, 1),
+      figure(r.gapMs, 1),
+      shares(r.shares),
+      figure(r.barMs),
+      r.ms <= r.barMs ? 'yes' : 'no',
     ]),
   ]);
 }

@@ -16,6 +16,7 @@ const NAMES = [
   'failover',
   'flood',
   'lns',
+  'gateway',
 ];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
@@ -74,7 +75,7 @@ export function register(program: Command, context: CliContext): void {
   program
     .command('bench')
     .description(
-      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another',
+      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another; gateways beside keepalived and ucarp',
     )
     .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
     .option('--quick', 'small and short: everything runs, figures mean little')

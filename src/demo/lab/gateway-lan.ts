@@ -11,7 +11,7 @@ import { command } from './command.js';
 import type { Daemon } from './daemon.js';
 import type { Bridge, Lab, WireEnd } from './lab.js';
 import type { Namespace } from './namespace.js';
-import { outageOf, type Outage, pingTimes } from './ping-log.js';
+import { type Answer, answersOf, type Outage, outageOf } from './ping-log.js';
 import { waitFor } from './wait.js';
 
 export const SHARED = '10.7.0.254';
@@ -239,13 +239,22 @@ export class Pings {
     return pings;
   }
 
-  /** Times of answers so far, in Unix seconds, in the order of the hosts. */
-  times(): number[][] {
+  /** So far, in the order of the hosts. */
+  answers(): Answer[][] {
+    return this.#logs().map(answersOf);
+  }
+
+  /** Answers so far that had come before: more than one gateway has forwarded a packet. */
+  duplicates(): number {
+    return this.#logs().reduce((sum, log) => sum + log.split('(DUP!)').length - 1, 0);
+  }
+
+  #logs(): string[] {
     return this.scene.hosts.map(({ namespace }) => {
       try {
-        return pingTimes(readFileSync(logOf(this.scene, this.run, namespace), 'utf8'));
+        return readFileSync(logOf(this.scene, this.run, namespace), 'utf8');
       } catch {
-        return [];
+        return '';
       }
     });
   }
@@ -253,7 +262,7 @@ export class Pings {
   /** Resolves when every host has got an answer that came after `since` (Unix seconds). */
   async flowing(since = unixSeconds(), timeoutMs = 20_000): Promise<void> {
     const silent = (): number[] =>
-      this.times().flatMap((times, index) => ((times.at(-1) ?? 0) > since ? [] : [index + 1]));
+      this.answers().flatMap((answers, index) => ((answers.at(-1)?.time ?? 0) > since ? [] : [index + 1]));
     await waitFor(
       'every host to get answers',
       () => silent().length === 0,
@@ -265,7 +274,7 @@ export class Pings {
   /** How an event was for each host; null for one that had got no answer before. */
   outages(event: number): (Outage | null)[] {
     const until = unixSeconds();
-    return this.times().map((times) => outageOf(times, event, this.intervalMs / 1000, until));
+    return this.answers().map((answers) => outageOf(answers, event, this.intervalMs / 1000, until));
   }
 
   /**

@@ -1,0 +1,128 @@
+/** `designator gateway` in the gateways of a LAN: one file each, started and asked as an operator would. */
+import type { Daemon } from './daemon.js';
+import { type EndpointOptions, LabEndpoint } from './endpoint.js';
+import { type GatewayLan, type LanGateway, SHARED, SHARED6 } from './gateway-lan.js';
+import { waitFor } from './wait.js';
+
+export const GROUP = 7;
+const SETTLED_MS = 20_000;
+
+export interface MemberOptions {
+  /** The words that start the program: Node and main.js. */
+  readonly self: EndpointOptions['self'];
+  /** More keys of the group, over those that all have. */
+  readonly group?: Readonly<Record<string, unknown>>;
+  /** More keys of one member's group. */
+  readonly each?: (number: number) => Readonly<Record<string, unknown>>;
+}
+
+/** Rows of `show gateways`, as far as the lab reads them. */
+export interface MemberRow {
+  readonly number: number;
+  readonly state: string;
+  readonly alive: boolean;
+  readonly master: boolean;
+  readonly able: boolean;
+}
+
+export class GatewayMembers {
+  /** In the order of the gateways. */
+  readonly members: LabEndpoint[] = [];
+
+  constructor(
+    readonly lan: GatewayLan,
+    readonly options: MemberOptions,
+  ) {
+    const { prefix = '' } = lan.options;
+    for (const gateway of lan.gateways)
+      this.members.push(
+        new LabEndpoint(lan.lab, gateway.namespace, {
+          role: 'gateway',
+          self: options.self,
+          config: this.config(gateway),
+          name: `${prefix}gateway${gateway.number}`,
+        }),
+      );
+  }
+
+  /** All members run, know each other, and one of them is master. */
+  static async start(lan: GatewayLan, options: MemberOptions): Promise<GatewayMembers> {
+    const members = new GatewayMembers(lan, options);
+    await Promise.all(members.members.map((member) => member.start()));
+    await members.settled();
+    return members;
+  }
+
+  /** Priorities fall with the numbers: gateway 1 becomes master. */
+  config({ number }: LanGateway, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+    const { group = {}, each } = this.options;
+    return {
+      groups: [
+        {
+          name: 'lan',
+          group: GROUP,
+          interface: 'eth0',
+          number,
+          addresses: this.lan.options.ipv6 ? [SHARED, SHARED6] : [SHARED],
+          priority: 200 - number * 10,
+          key: { text: 'a key that only this laboratory has' },
+          ...group,
+          ...each?.(number),
+          ...more,
+        },
+      ],
+    };
+  }
+
+  member(number: number): LabEndpoint {
+    return this.members[number - 1];
+  }
+
+  daemon(number: number): Daemon {
+    return this.member(number).process;
+  }
+
+  /** What one member says of all; LabError when it does not answer. */
+  rows(number: number): Promise<MemberRow[]> {
+    return this.member(number).control('GET', '/v1/gateways');
+  }
+
+  /** Members whose process runs. */
+  get living(): number[] {
+    return this.lan.gateways.map(({ number }) => number).filter((number) => this.member(number).daemon?.running);
+  }
+
+  /**
+   * Resolves with the master's number when these members agree on it, know each other to live, and know nobody else to.
+   * Default: all whose process runs.
+   */
+  async settled(numbers: readonly number[] = this.living, timeoutMs = SETTLED_MS): Promise<number> {
+    const wanted = [...numbers].sort((a, b) => a - b).join();
+    let seen: unknown = null;
+    return waitFor(
+      `gateways ${wanted} to agree on a master`,
+      async () => {
+        const views = await Promise.all(numbers.map((number) => this.rows(number).catch(() => [])));
+        seen = views;
+        const alive = views.map((rows) => rows.filter((row) => row.alive).map(({ number }) => number));
+        const masters = views.map((rows) => rows.filter((row) => row.master).map(({ number }) => number));
+        const agreed = alive.every((list) => [...list].sort((a, b) => a - b).join() === wanted);
+        const [[master] = []] = masters;
+        return agreed && masters.every((list) => list.length === 1 && list[0] === master) ? master : null;
+      },
+      timeoutMs,
+      () => `${JSON.stringify(seen)}\n${numbers.map((number) => this.daemon(number).tail(8)).join('\n')}`,
+    );
+  }
+
+  /** Ends all processes in order. */
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(({ daemon }) => daemon?.stop(5000)));
+  }
+}
+
+/** The virtual MAC of forwarder `number` in the lab's group, as `ip neigh` writes it. */
+export const virtualMac = (number: number, group = GROUP): string =>
+  ['02', '54', '44', hex(group >> 8), hex(group & 255), hex(number)].join(':');
+
+const hex = (byte: number): string => byte.toString(16).padStart(2, '0');
