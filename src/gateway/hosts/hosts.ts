@@ -3,141 +3,340 @@
  * selection at the master, and the moves that hosts are to be told of (document 004). No I/O and no clock.
  */
 import type { AddressWords } from '../../wire/address.js';
+import type { HostRecord, Position } from '../../wire/gateway-hosts.js';
 import type { Mac } from '../mac.js';
 import type { CommandResult, HostFilter, HostRow } from '../types.js';
-import type {
-  Asked,
-  ForwarderView,
-  HostEvent,
-  HostMessage,
-  HostsOptions,
-  HostsSettings,
-  Move,
-  Position,
-} from './types.js';
+import { type HostEntry, HOSTS_MAX, HostTable, recordOf, withAddress } from './host-table.js';
+import { Planner } from './planner.js';
+import { Replica } from './replica.js';
+import { rendezvous } from './selection/rendezvous.js';
+import { type Selection, selectionOf } from './selection/selection.js';
+import type { Asked, ForwarderView, HostEvent, HostMessage, HostsOptions, HostsSettings, Move } from './types.js';
+import { Views } from './views.js';
 
-const EMPTY = new Uint8Array(0);
+const BODY_LIMIT = 1400;
+const MOVES_PER_SECOND = 400;
+const RETURNS_PER_SECOND = 10;
+/** A host that asked once, seconds ago, makes room for another when the table is full. */
+const ONCE_KEPT = 60;
+/** A host asks again within moments until it has its answer; only later is it a second sign of it. */
+const AGAIN = 1;
+/** The other members hear of a host that still asks after this part of the time after which it is forgotten. */
+const PUBLISHED = 1 / 4;
+/** Hosts forgotten in one turn at most. */
+const FORGOTTEN_AT_ONCE = 256;
+/** Seconds between two events about a table that is full. */
+const FULL_EVENTS = 60;
 
 export class Hosts {
-  readonly #options: HostsOptions;
+  readonly number: number;
+  readonly #limit: number;
+  readonly #table = new HostTable();
+  readonly #replica: Replica;
+  readonly #views = new Views();
+  readonly #planner: Planner;
+  #settings: HostsSettings;
+  #selection: Selection;
+  #events: HostEvent[] = [];
+  #fullSaid = Number.NEGATIVE_INFINITY;
+  readonly #counters = {
+    asked: 0,
+    askedKnown: 0,
+    hostsAdded: 0,
+    hostsForgotten: 0,
+    hostsReplaced: 0,
+    answeredUnstored: 0,
+  };
 
   constructor(options: HostsOptions) {
-    this.#options = options;
+    this.number = options.number;
+    this.#settings = options;
+    this.#limit = Math.min(HOSTS_MAX, options.hostLimit);
+    this.#selection = selectionOf(options.algorithm);
+    const bodyLimit = options.bodyLimit ?? BODY_LIMIT;
+    this.#replica = new Replica(this.#table, { number: options.number, bodyLimit }, (forwarder) =>
+      this.#selection.follow(forwarder),
+    );
+    this.#planner = new Planner(
+      { table: this.#table, views: this.#views, put: (record, now) => this.#replica.put(record, now) },
+      {
+        movesPerSecond: options.movesPerSecond ?? MOVES_PER_SECOND,
+        returnsPerSecond: options.returnsPerSecond ?? RETURNS_PER_SECOND,
+      },
+      (event) => this.#events.push(event),
+    );
+    this.#planner.configure(options, 0);
   }
 
-  configure(_settings: Partial<HostsSettings>, _now: number): void {}
+  configure(settings: Partial<HostsSettings>, now: number): void {
+    const before = this.#settings;
+    this.#settings = { ...before, ...settings };
+    if (this.#settings.algorithm !== before.algorithm) this.#selection = selectionOf(this.#settings.algorithm);
+    this.#planner.configure(this.#settings, now);
+    this.#update(now);
+  }
 
   /** The forwarders, all of them, whenever something about one changes (loads: whenever they are reported). */
-  setForwarders(_list: readonly ForwarderView[], _now: number): void {}
+  setForwarders(list: readonly ForwarderView[], now: number): void {
+    this.#views.set(list);
+    this.#update(now);
+  }
 
   /** Who is master as this member sees it; its own number: it takes the office now; 0: nobody. Idempotent. */
-  follow(_master: number, _now: number): void {}
+  follow(master: number, now: number): void {
+    const wasMaster = this.#replica.isMaster;
+    this.#replica.follow(master, now);
+    if (!this.#replica.isMaster) this.#planner.clear();
+    else if (!wasMaster)
+      for (const { number, server } of this.#views.values()) {
+        // Returns that the master before had begun.
+        if (number === server) this.#planner.returned(number, now);
+      }
+  }
 
-  /** Master only: the forwarder that the reply to this host names; null when none is served. */
-  choose(_host: Mac, _about: Asked, _now: number): number | null {
-    return null;
+  /**
+   * The forwarder that the reply to this host names; null when none is served. A known host keeps what it has while that
+   * is given out. Members other than the master only know, they do not choose.
+   */
+  choose(host: Mac, about: Asked, now: number): number | null {
+    const entry = this.#table.get(host);
+    if (!this.#replica.isMaster)
+      return entry !== undefined && this.#views.usable(entry.forwarder) ? entry.forwarder : null;
+    this.#counters.asked++;
+    if (entry !== undefined) return this.#chooseKnown(entry, about, now);
+    if (!about.turn) return this.#selection.peek(host, now) || this.#views.anyServed();
+    if (this.#table.size >= this.#limit && !this.#makeRoom(now)) {
+      // The same for every request of the host, although nobody remembers it.
+      this.#counters.answeredUnstored++;
+      return rendezvous(this.#views.candidates, host) || this.#views.anyServed();
+    }
+    const forwarder = this.#selection.take(host, now) || this.#views.anyServed();
+    if (forwarder === null) return null;
+    this.#counters.hostsAdded++;
+    const addresses = about.address === null ? [] : [about.address];
+    this.#replica.put({ mac: host, forwarder, home: 0, confirmed: false, gone: false, addresses, age: 0 }, now);
+    return forwarder;
   }
 
   /** The present forwarder of a host, 0 when it is not known or its forwarder is not served. */
-  forwarderOf(_host: Mac): number {
-    return 0;
+  forwarderOf(host: Mac): number {
+    const forwarder = this.#table.get(host)?.forwarder ?? 0;
+    return this.#views.served(forwarder) ? forwarder : 0;
   }
 
   /** An address of a host that is known, seen otherwise than in a request. */
-  learn(_host: Mac, _address: AddressWords, _now: number): void {}
+  learn(host: Mac, address: AddressWords, now: number): void {
+    const entry = this.#table.get(host);
+    if (entry === undefined || !this.#replica.isMaster) return;
+    const addresses = withAddress(entry.addresses, address);
+    if (addresses !== null) this.#replica.put({ ...recordOf(entry, now), addresses }, now);
+  }
 
   /** True while a successor fetches what another member knows and it does not: unknown hosts better wait (≤ 50 ms). */
-  settling(_now: number): boolean {
-    return false;
+  settling(now: number): boolean {
+    return this.#replica.settling(now);
   }
 
   /** A body that another member, proven to be one, sent by `messages`. */
-  receive(_from: number, _body: Uint8Array, _now: number): void {}
+  receive(from: number, body: Uint8Array, now: number): void {
+    this.#replica.receive(from, body, now);
+    const completed = this.#replica.takeCompleted();
+    if (completed !== null) this.#events.push({ kind: 'table-received', ...completed });
+  }
 
   /** The position in another member's advert. */
-  heard(_from: number, _position: Position, _now: number): void {}
+  heard(from: number, position: Position, now: number): void {
+    this.#replica.heard(from, position, now);
+  }
+
+  /** A member is dead or has left: what it knew is not asked for. */
+  forget(member: number): void {
+    this.#replica.forget(member);
+  }
 
   /** What to send in this turn, before the replies that were chosen in it. */
-  messages(_now: number): HostMessage[] {
-    return [];
+  messages(now: number): HostMessage[] {
+    return this.#replica.messages(now);
   }
 
   /** The changes of the last intervals for the master's advert, as a body that `receive` takes; empty: none. */
-  recent(_now: number): Uint8Array {
-    return EMPTY;
+  recent(now: number): Uint8Array {
+    return this.#replica.recent(now);
   }
 
   position(): Position {
-    return { term: 0, version: 0, digest: [0, 0], count: 0 };
+    return this.#replica.position();
   }
 
   /** Does a member whose advert has this position have the table as it is here, but for changes under way? For a hand-over. */
-  inSync(_position: Position): boolean {
-    return false;
+  inSync(position: Position): boolean {
+    return this.#replica.inSync(position);
   }
 
   /** Hosts to be told now, at most as many as the pace allows. Their entries are changed with it. */
-  moves(_now: number): Move[] {
-    return [];
+  moves(now: number): Move[] {
+    return this.#replica.isMaster ? this.#planner.moves(now) : [];
   }
 
   /** Gives a host (null: every host) to a forwarder. The hosts are told at the pace of moves. */
-  move(_host: Mac | null, _to: number, _now: number): CommandResult {
-    return { ok: false, why: 'not running' };
+  move(host: Mac | null, to: number, now: number): CommandResult {
+    if (!this.#replica.isMaster) return { ok: false, why: 'this gateway is not the master' };
+    if (this.#views.get(to) === undefined) return { ok: false, why: `there is no gateway ${to}` };
+    if (!this.#views.served(to)) return { ok: false, why: `nobody serves gateway ${to}` };
+    if (host !== null && this.#table.get(host) === undefined) return { ok: false, why: 'the host is not known' };
+    return { ok: true, hosts: this.#planner.command(host, to, now) };
   }
 
   /** Gives all hosts of a forwarder to others: its gateway has failed for good. Returns how many. */
-  redistribute(_number: number, _now: number): number {
-    return 0;
+  redistribute(number: number, now: number): number {
+    return this.#replica.isMaster ? this.#planner.redistribute(number, now) : 0;
   }
 
   /** Gives all hosts of a forwarder to another, `to`, before the forwarder goes back to its owner. Returns how many. */
-  vacate(_number: number, _to: number, _now: number): number {
-    return 0;
+  vacate(number: number, to: number, now: number): number {
+    return this.#replica.isMaster ? this.#planner.vacate(number, to, now) : 0;
   }
 
   /** Moves that are still to be made away from a forwarder. 0: done. */
-  leaving(_number: number): number {
-    return 0;
+  leaving(number: number): number {
+    return this.#planner.leaving(number);
   }
 
   /** The owner of a forwarder serves it again: hosts that it lost come back as `return` says. Returns how many. */
-  returned(_number: number, _now: number): number {
-    return 0;
+  returned(number: number, now: number): number {
+    return this.#replica.isMaster ? this.#planner.returned(number, now) : 0;
   }
 
   /** Traffic still comes for a forwarder that its hosts have left: they are told again, three times at most. */
-  straggling(_number: number, _now: number): void {}
-
-  tick(_now: number): void {}
-
-  /** When `tick` (or `moves`) is due. */
-  get nextTime(): number {
-    return Number.POSITIVE_INFINITY;
+  straggling(number: number, now: number): void {
+    if (this.#replica.isMaster) this.#planner.straggling(number, now);
   }
 
-  rows(_now: number, _filter: HostFilter = {}): HostRow[] {
-    return [];
+  tick(now: number): void {
+    this.#replica.tick(now);
+    if (!this.#replica.isMaster) return;
+    this.#forgetIdle(now);
+    if (this.#planner.rebalance(now)) this.#update(now);
+  }
+
+  /** When `tick` (or `moves`, or `messages`) is due. */
+  get nextTime(): number {
+    if (!this.#replica.isMaster) return this.#replica.nextTime;
+    return Math.min(this.#replica.nextTime, this.#planner.nextTime, this.#nextForgotten());
+  }
+
+  rows(now: number, filter: HostFilter = {}): HostRow[] {
+    const rows: HostRow[] = [];
+    const limit = filter.limit ?? Number.POSITIVE_INFINITY;
+    for (const entry of this.#table.values()) {
+      if (rows.length >= limit) break;
+      if (filter.forwarder !== undefined && entry.forwarder !== filter.forwarder) continue;
+      if (filter.mac !== undefined && entry.mac !== filter.mac) continue;
+      const { mac, addresses, forwarder, home, confirmed } = entry;
+      const server = this.#views.get(forwarder)?.server ?? 0;
+      const age = Math.max(0, now - entry.since);
+      rows.push({ mac, addresses, forwarder, server, home, confirmed, age, idle: Math.max(0, now - entry.seen) });
+    }
+    return rows;
   }
 
   get size(): number {
-    return 0;
+    return this.#table.size;
   }
 
   /** Hosts of a forwarder. */
-  countOf(_number: number): number {
-    return 0;
+  countOf(number: number): number {
+    return this.#table.countOf(number);
   }
 
   counters(): Record<string, number> {
-    return {};
+    return { ...this.#counters, ...this.#replica.counters, ...this.#planner.counters() };
   }
 
   events(): HostEvent[] {
-    return [];
+    const events = this.#events;
+    this.#events = [];
+    return events;
   }
 
-  get number(): number {
-    return this.#options.number;
+  /** The digest as it is when it is computed anew; it is always the one of `position`. */
+  recomputedDigest(): readonly [number, number] {
+    return this.#table.recomputed();
+  }
+
+  #chooseKnown(entry: HostEntry, about: Asked, now: number): number | null {
+    this.#counters.askedKnown++;
+    const keeps = this.#settings.sticky || !about.turn;
+    const planned = this.#planner.targetOf(entry);
+    let forwarder = entry.forwarder;
+    // A reply tells the host as well as a move does, so a planned one is made now.
+    if (planned !== 0) forwarder = planned;
+    else if (!keeps) forwarder = this.#selection.take(entry.mac, now) || forwarder;
+    else if (!this.#views.usable(forwarder)) forwarder = this.#planner.otherThan(entry) || forwarder;
+    if (!this.#views.served(forwarder)) forwarder = this.#views.anyServed() ?? 0;
+    if (forwarder === 0) return null;
+    const known = this.#signOf(entry, about, now);
+    if (forwarder !== entry.forwarder) this.#planner.toldByReply(entry, known, forwarder, now);
+    else {
+      entry.previous = 0;
+      const due = now - entry.published > this.#settings.hostIdle * PUBLISHED;
+      if (due || known.addresses !== entry.addresses || known.confirmed !== entry.confirmed)
+        this.#replica.put(known, now);
+    }
+    this.#table.touch(entry, now);
+    return forwarder;
+  }
+
+  /** The entry with what a request of the host adds to it. */
+  #signOf(entry: HostEntry, about: Asked, now: number): HostRecord {
+    const added = about.address === null ? null : withAddress(entry.addresses, about.address);
+    const confirmed = entry.confirmed || now - entry.since >= AGAIN;
+    return { ...recordOf(entry, now), addresses: added ?? entry.addresses, confirmed };
+  }
+
+  #update(now: number): void {
+    this.#views.weigh((number) => this.#planner.factorOf(number));
+    this.#selection.update(this.#views.candidates, now);
+  }
+
+  /** Forgets a host for another one; false when all that are there have more right to it. */
+  #makeRoom(now: number): boolean {
+    const once = this.#table.oldest(false);
+    const often = this.#table.oldest(true);
+    let given: HostEntry | undefined;
+    if (once !== undefined && now - once.seen > ONCE_KEPT) given = once;
+    else if (often !== undefined && now - often.seen > this.#settings.hostIdle * PUBLISHED) given = often;
+    if (given === undefined) {
+      if (now - this.#fullSaid >= FULL_EVENTS) {
+        this.#fullSaid = now;
+        this.#events.push({ kind: 'table-full', limit: this.#limit });
+      }
+      return false;
+    }
+    this.#counters.hostsReplaced++;
+    this.#forget(given.mac, now);
+    return true;
+  }
+
+  #forgetIdle(now: number): void {
+    for (const confirmed of [false, true]) {
+      for (let i = 0; i < FORGOTTEN_AT_ONCE; i++) {
+        const oldest = this.#table.oldest(confirmed);
+        if (oldest === undefined || now - oldest.seen < this.#settings.hostIdle) break;
+        this.#counters.hostsForgotten++;
+        this.#forget(oldest.mac, now);
+      }
+    }
+  }
+
+  #forget(host: Mac, now: number): void {
+    this.#planner.forget(host);
+    this.#replica.remove(host, now);
+  }
+
+  #nextForgotten(): number {
+    const once = this.#table.oldest(false)?.seen ?? Number.POSITIVE_INFINITY;
+    const often = this.#table.oldest(true)?.seen ?? Number.POSITIVE_INFINITY;
+    return Math.min(once, often) + this.#settings.hostIdle;
   }
 }

@@ -43,17 +43,6 @@ export interface HostsOptions extends HostsSettings {
   readonly bodyLimit?: number;
 }
 
-/** Where a table stands. Equal digests and counts: equal tables. */
-export interface Position {
-  /** Who numbers the changes: counter · 256 + number of the master; rises with every taking of office. Below 2³². */
-  readonly term: number;
-  /** Changes made in this term. */
-  readonly version: number;
-  /** Two 32-bit words (≥ 0), sums over all entries. */
-  readonly digest: readonly [number, number];
-  readonly count: number;
-}
-
 /** To another member (`to` is its number) or to all of them (0). The body is opaque to whoever carries it. */
 export interface HostMessage {
   readonly to: number;
