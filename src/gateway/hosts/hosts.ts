@@ -104,13 +104,15 @@ export class Hosts {
       return entry !== undefined && this.#views.usable(entry.forwarder) ? entry.forwarder : null;
     this.#counters.asked++;
     if (entry !== undefined) return this.#chooseKnown(entry, about, now);
-    if (!about.turn) return this.#selection.peek(host, now) || this.#views.anyServed();
+    // Whoever asks a gateway by unicast uses it already, although this table does not know: it goes on doing so.
+    const used = about.uses !== undefined && this.#views.usable(about.uses) ? about.uses : 0;
+    if (!about.turn) return used || this.#selection.peek(host, now) || this.#views.anyServed();
     if (this.#table.size >= this.#limit && !this.#makeRoom(now)) {
       // The same for every request of the host, although nobody remembers it.
       this.#counters.answeredUnstored++;
-      return rendezvous(this.#views.candidates, host) || this.#views.anyServed();
+      return used || rendezvous(this.#views.candidates, host) || this.#views.anyServed();
     }
-    const forwarder = this.#selection.take(host, now) || this.#views.anyServed();
+    const forwarder = used || this.#selection.take(host, now) || this.#views.anyServed();
     if (forwarder === null) return null;
     this.#counters.hostsAdded++;
     const addresses = about.address === null ? [] : [about.address];

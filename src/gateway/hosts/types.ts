@@ -65,6 +65,8 @@ export interface Asked {
   readonly address: AddressWords | null;
   /** False: the answer consumes no turn and is not remembered for a host that is not known yet. */
   readonly turn: boolean;
+  /** The forwarder at whose virtual MAC the host asked by unicast; 0 or absent: it asked everybody. */
+  readonly uses?: number;
 }
 
 export type HostEvent =

@@ -31,6 +31,15 @@ describe('selection by the master', () => {
     expect(hosts.choose(macOf(1), asked(1), 2)).toBe(probed);
   });
 
+  test('an unknown host that asks by unicast keeps the gateway that it uses, without a turn', () => {
+    const hosts = master();
+    expect(hosts.choose(macOf(0), { ...asked(0), uses: 3 }, 0)).toBe(3);
+    expect(hosts.choose(macOf(1), { ...asked(1), uses: 9 }, 0)).toBe(1);
+    expect(hosts.choose(macOf(2), asked(2), 0)).toBe(2);
+    expect(hosts.choose(macOf(0), { ...asked(0), uses: 2 }, 1)).toBe(3);
+    expect(hosts.countOf(3)).toBe(1);
+  });
+
   test('sticky: false selects anew each time, but not for a probe', () => {
     const hosts = master({ sticky: false });
     const chosen = [1, 2, 3].map((now) => hosts.choose(macOf(0), asked(0), now));
