@@ -44,10 +44,13 @@ import {
 import { forwarderOf, isStation, type Mac, type MacScheme, readMac } from '../mac.js';
 import type { Ask, Claim, Heard, Ignored, IgnoredReason } from './heard.js';
 
+/** Shared addresses of a group. */
+export const ADDRESS_LIMIT = 32;
+
 export interface GroupOnSegment {
   readonly scheme: MacScheme;
   readonly group: number;
-  /** The shared addresses; a few. */
+  /** The shared addresses, at most ADDRESS_LIMIT. */
   readonly addresses: readonly AddressWords[];
 }
 
@@ -114,6 +117,7 @@ function readArp(frame: Uint8Array, view: DataView, arp: number, host: Mac, grou
           hardware,
           address,
           target: wanted,
+          index: group.addresses.indexOf(wanted),
           forwarder: forwarderOf(group.scheme, group.group, readMac(frame)),
           probe: sender === 0,
           turn: address !== null,
@@ -212,6 +216,7 @@ function readSolicitation(
           hardware,
           address,
           target,
+          index: group.addresses.indexOf(target),
           forwarder: forwarderOf(group.scheme, group.group, readMac(frame)),
           probe,
           turn: address !== null,

@@ -17,6 +17,8 @@ export interface Ask {
   readonly address: AddressWords | null;
   /** The shared address: the very object of the group's list. */
   readonly target: AddressWords;
+  /** Its place in that list. */
+  readonly index: number;
   /** The forwarder whose virtual MAC the question was sent to: what the host uses now. 0: it went to all. */
   readonly forwarder: number;
   /** True for an ARP probe (RFC 5227 §2.1.1) and duplicate address detection (RFC 4862 §5.4): answered in defence. */

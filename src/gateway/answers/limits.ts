@@ -1,13 +1,14 @@
 /**
- * How often one source is answered. Each Ethernet source has a bucket of its own, so that a flood of one costs the others
- * nothing; sources that the group does not know as hosts share one more bucket, so that forged sources, each with a full
- * bucket, cannot take the time of the known ones.
+ * How often one source is answered. Each Ethernet source has a bucket of its own for each shared address, so that a flood
+ * of one costs the others nothing; and whoever floods in the name of a host spends nothing but answers to that host about
+ * that address, each of which answers the host's own question too. Sources that the group does not know as hosts share
+ * one more bucket, so that forged sources, each with a full bucket, cannot take the time of the known ones.
  */
 import { TokenBuckets } from '../../flow/token-bucket.js';
 import type { Mac } from '../mac.js';
 
 export interface SourceLimitOptions {
-  /** Answers a second and at once, of one source. */
+  /** Answers a second and at once, of one source about one address. */
   readonly rate: number;
   readonly burst: number;
   /** The same of all unknown sources together. */
@@ -51,9 +52,12 @@ export class SourceLimits {
     this.#strangers = new TokenBuckets({ ...(options.strangers ?? STRANGERS_DEFAULT), capacity: 1 });
   }
 
-  /** May this question of `source` be answered? `known`: it is in the host table. `now` in seconds, never backwards. */
-  admit(source: Mac, known: boolean, now: number): boolean {
-    if (!this.#buckets.take(0, 0, Math.floor(source / HIGH), (source % HIGH) | 0, now)) {
+  /**
+   * May this question of `source` be answered? `known`: it is in the host table. `about`: which address it asks for.
+   * `now` in seconds, never backwards.
+   */
+  admit(source: Mac, known: boolean, now: number, about = 0): boolean {
+    if (!this.#buckets.take(0, about, Math.floor(source / HIGH), (source % HIGH) | 0, now)) {
       this.#counters.perSource++;
       return false;
     }

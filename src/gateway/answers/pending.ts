@@ -2,11 +2,11 @@
  * Questions that nobody may have answered: every member remembers those that came since the last sign of the master, and
  * the successor answers them at once, so that a host need not wait for its own next try (a second in Linux).
  */
-import type { Mac } from '../mac.js';
+import { ADDRESS_LIMIT } from './classify.js';
 import type { Ask } from './heard.js';
 
 export interface PendingOptions {
-  /** Questions remembered at most; one a host and family, the last. */
+  /** Questions remembered at most; one a host and shared address, the last. */
   readonly limit?: number;
   /** Seconds after which a host has asked again or given up. */
   readonly maxAge?: number;
@@ -36,7 +36,7 @@ export class PendingAsks {
 
   /** Takes note of a question that is not ours to answer. When full, the oldest is given up. */
   remember(ask: Ask, now: number): void {
-    const key = keyOf(ask.host, ask.protocol);
+    const key = keyOf(ask);
     this.#asks.delete(key);
     this.#forgetBefore(now - this.#maxAge);
     if (this.#asks.size >= this.#limit) {
@@ -75,7 +75,7 @@ export class PendingAsks {
   }
 }
 
-/** A MAC has 48 bits, a key 49: the lowest tells the families apart. */
-function keyOf(host: Mac, protocol: Ask['protocol']): number {
-  return host * 2 + (protocol === 'arp' ? 0 : 1);
+/** A MAC has 48 bits, the place of an address 5: together what a number holds exactly. */
+function keyOf({ host, index }: Ask): number {
+  return host * ADDRESS_LIMIT + index;
 }

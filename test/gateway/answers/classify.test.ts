@@ -25,6 +25,7 @@ describe('ARP', () => {
       hardware: HOST,
       address: words('10.7.0.11'),
       target: VIP,
+      index: 0,
       forwarder: 0,
       probe: false,
       turn: true,
@@ -108,6 +109,7 @@ describe('Neighbour Discovery', () => {
       hardware: HOST,
       address: words('fe80::11'),
       target: VIP6,
+      index: 1,
       forwarder: 0,
       probe: false,
       turn: true,
@@ -120,7 +122,10 @@ describe('Neighbour Discovery', () => {
   });
 
   test('a global shared address is known as well, a neighbour of it is not', () => {
-    expect(heard(neighbour({ ...solicitation, target: '2001:db8:7::fe' }))).toMatchObject({ target: GLOBAL6 });
+    expect(heard(neighbour({ ...solicitation, target: '2001:db8:7::fe' }))).toMatchObject({
+      target: GLOBAL6,
+      index: 2,
+    });
     expect(heard(neighbour({ ...solicitation, target: '2001:db8:7::ff' }))).toMatchObject({ kind: 'sighting' });
   });
 

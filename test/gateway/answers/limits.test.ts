@@ -29,6 +29,15 @@ describe('limits of sources', () => {
     expect(limits.counters().forgotten).toBeGreaterThan(0);
   });
 
+  test('a flood in the name of a host about one address leaves it its answers about another', () => {
+    const limits = new SourceLimits({ rate: 50, burst: 100 });
+    for (let i = 0; i < 1000; i++) limits.admit(HOST, true, 0, 0);
+    expect(limits.admit(HOST, true, 0, 0)).toBe(false);
+    expect(limits.admit(HOST, true, 0, 1)).toBe(true);
+    // And about that one it is answered within a fiftieth of a second, whoever asked.
+    expect(limits.admit(HOST, true, 0.02, 0)).toBe(true);
+  });
+
   test('MACs that differ in their upper bytes only are two sources', () => {
     const limits = new SourceLimits({ rate: 1, burst: 1 });
     expect(limits.admit(0x020000000011, true, 0)).toBe(true);

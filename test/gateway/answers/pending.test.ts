@@ -11,6 +11,7 @@ const ask = (host: number, more: Partial<Ask> = {}): Ask => ({
   hardware: host,
   address: [0, 0, 0xffff, 0x0a070000 + host],
   target: TARGET,
+  index: 0,
   forwarder: 0,
   probe: false,
   turn: true,
@@ -18,11 +19,11 @@ const ask = (host: number, more: Partial<Ask> = {}): Ask => ({
 });
 
 describe('questions of an interregnum', () => {
-  test('come out once, oldest first, one a host and family', () => {
+  test('come out once, oldest first, one a host and address', () => {
     const pending = new PendingAsks();
     pending.remember(ask(1), 0);
     pending.remember(ask(2), 0.1);
-    pending.remember(ask(1, { protocol: 'nd' }), 0.2);
+    pending.remember(ask(1, { protocol: 'nd', index: 1 }), 0.2);
     pending.remember(ask(1, { forwarder: 3 }), 0.3);
     expect(pending.size).toBe(3);
     const taken = pending.take(0.4);
