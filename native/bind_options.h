@@ -31,6 +31,9 @@ inline TableView read_table(const Napi::Object& options, BufferHold* hold = null
   view.records = read_segment(table, "records", bytes, view.record_count, TD_RECORD_WORDS);
   view.addresses = read_segment(table, "addresses", bytes, TD_ADDRESS_LIMIT, TD_ADDRESS_WORDS);
   view.next_hops = read_segment(table, "nextHops", bytes, TD_NEXT_HOP_LIMIT, TD_NEXT_HOP_WORDS);
+  // Absent where no gateway group can be.
+  if (!table.Get("header").IsUndefined())
+    view.xdp = read_segment(table, "header", bytes, 1, TD_PAGE_LENGTH / 4) + TD_XDP_OFFSET / 4;
   return view;
 }
 

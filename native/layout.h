@@ -48,7 +48,15 @@
 
 /* what the XDP program must know: word indices from TD_XDP_OFFSET on */
 #define TD_XDP_OFFSET 2048
-#define TD_XDP_WORDS 32
+#define TD_XDP_WORDS 64
+#define TD_GROUP_OUTSIDE 32
+#define TD_GROUP_INSIDE 48
+#define TD_GROUP_MAC_HIGH 0
+#define TD_GROUP_MAC_LOW 1
+#define TD_GROUP_HELD 2
+#define TD_GROUP_OWN 10
+#define TD_GROUP_PEERS 11
+#define TD_GROUP_PEER_LIMIT 16
 #define TD_XDP_FLAGS 0
 #define TD_XDP_BUCKET_COUNT 1
 #define TD_XDP_FINGERPRINTS 2
@@ -79,6 +87,7 @@
 #define TD_XDP_FLAG_HEAR_INSIDE 32
 #define TD_XDP_FLAG_SAME_DEVICE 64
 #define TD_XDP_FLAG_REDIRECT_BACK 128
+#define TD_XDP_FLAG_ANSWERED_BY_GROUP 512
 #define TD_XDP_FLAG_CLAMP 256
 
 /* directory; an item's address comes first */

@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "checksum.h"
+#include "group_macs.h"
 
 // Newer than some distributions' headers.
 #ifndef PACKET_IGNORE_OUTGOING
@@ -312,12 +313,15 @@ uint32_t PacketRing::receive_from(Device& device, uint8_t index, uint32_t from, 
     if (device.left > 0) {
       const auto* header = reinterpret_cast<const tpacket3_hdr*>(device.at);
       const auto* link = reinterpret_cast<const sockaddr_ll*>(device.at + TPACKET_ALIGN(sizeof(tpacket3_hdr)));
-      if (link->sll_pkttype <= PACKET_MULTICAST) {  // to us, to all, to many; not another host's, not our own
+      const uint8_t port = port_of(index, header->tp_status, header->hv1.tp_vlan_tci, header->hv1.tp_vlan_tpid);
+      // To us, to all, to many, to a virtual MAC that is held; not another host's, not our own.
+      if (link->sll_pkttype <= PACKET_MULTICAST || (link->sll_pkttype == PACKET_OTHERHOST && header->tp_snaplen >= 6 &&
+                                                    is_held(table_.xdp, device.at + header->tp_mac))) {
         const uint32_t i = from + taken;
         columns_.offset[i] = static_cast<int32_t>(device.at + header->tp_mac - base);
         columns_.length[i] = static_cast<int32_t>(header->tp_snaplen);
         columns_.egress[i] = TD_PORT_NONE;
-        columns_.ingress[i] = port_of(index, header->tp_status, header->hv1.tp_vlan_tci, header->hv1.tp_vlan_tpid);
+        columns_.ingress[i] = port;
         columns_.flags[i] = (header->tp_status & TP_STATUS_CSUMNOTREADY) != 0 ? TD_FRAME_CHECKSUM_PARTIAL : 0;
         columns_.verdict[i] = TD_VERDICT_DROP;
         taken++;

@@ -26,6 +26,7 @@ struct TableView {
   uint32_t record_count = 0;
   const uint32_t* addresses = nullptr;  // TD_ADDRESS_LIMIT items
   const uint32_t* next_hops = nullptr;  // TD_NEXT_HOP_LIMIT items
+  const uint32_t* xdp = nullptr;        // TD_XDP_WORDS words, or null: there is no gateway group
 };
 
 /// One side: its source MAC, its VLAN (0 untagged) and the device that it leaves by.

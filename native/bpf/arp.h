@@ -56,6 +56,7 @@ INLINE int judge_arp(const struct frame* f) {
   } else {
     /* Who has the VIP is asked outside; inside, servers reach it through their route. Who claims it announces it. */
     if (a.operation != SWAP16(ARP_REQUEST) || f->side != TD_PORT_OUTSIDE || (a.sender_mac[0] & 1) != 0) return pass();
+    if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_ANSWERED_BY_GROUP) != 0) return pass();
     if (who_is(f, 0, 0, MAPPED, ipv4_of(a.target), TD_ADDRESS_ROLE_VIP) < 0) return pass();
     if (who_is(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP) >= 0) return pass();
   }

@@ -35,6 +35,15 @@ INLINE int is_for(const void* data, td_u32 high, td_u32 low) {
   return *(td_u32*)data == SWAP32(high) && *(td_u16*)(data + 4) == SWAP16(low >> 16);
 }
 
+/* A virtual MAC of the gateway group whose words begin at `group`, which only who holds it takes. */
+INLINE int is_held(const void* data, td_u32 group) {
+  const td_u32* g = element(WORDS_FIRST + group / 16);
+  if (!g || ONCE(g[TD_GROUP_MAC_HIGH]) == 0 || *(td_u32*)data != SWAP32(ONCE(g[TD_GROUP_MAC_HIGH]))) return 0;
+  if (*(td_u8*)(data + 4) != ONCE(g[TD_GROUP_MAC_LOW])) return 0;
+  const td_u32 number = *(td_u8*)(data + 5);
+  return (ONCE(g[TD_GROUP_HELD + (number >> 5)]) >> (number & 31) & 1) != 0;
+}
+
 /* Reads Ethernet and, where there is one, the tag. 0 when the frame came in on no port of ours (another VLAN), or is
  * another station's. */
 INLINE int read_frame(struct xdp_md* ctx, struct frame* f) {
@@ -57,10 +66,14 @@ INLINE int read_frame(struct xdp_md* ctx, struct frame* f) {
   const td_u32 vlans = SECOND(f, TD_XDP_VLANS);
   if (ctx->ingress_ifindex == SECOND(f, TD_XDP_OUTSIDE_INTERFACE) && vlan == vlans >> 16) {
     f->side = TD_PORT_OUTSIDE;
-    if (!is_for(data, SECOND(f, TD_XDP_OUTSIDE_MAC_HIGH), SECOND(f, TD_XDP_OUTSIDE_MAC_LOW))) return 0;
+    if (!is_for(data, SECOND(f, TD_XDP_OUTSIDE_MAC_HIGH), SECOND(f, TD_XDP_OUTSIDE_MAC_LOW)) &&
+        !is_held(data, TD_GROUP_OUTSIDE) && !is_held(data, TD_GROUP_INSIDE))
+      return 0;
   } else if (ctx->ingress_ifindex == SECOND(f, TD_XDP_INSIDE_INTERFACE) && vlan == (vlans & 0xffff)) {
     f->side = TD_PORT_INSIDE;
-    if (!is_for(data, SECOND(f, TD_XDP_INSIDE_MAC_HIGH), SECOND(f, TD_XDP_INSIDE_MAC_LOW))) return 0;
+    if (!is_for(data, SECOND(f, TD_XDP_INSIDE_MAC_HIGH), SECOND(f, TD_XDP_INSIDE_MAC_LOW)) &&
+        !is_held(data, TD_GROUP_INSIDE))
+      return 0;
   } else {
     return 0;
   }

@@ -126,6 +126,7 @@ INLINE int judge_icmpv6(const struct frame* f, const struct packet* p) {
   if (p->role == ROLE_CLIENT) return TO_OWNER;
   td_u8 target[16];
   if (p->nd != ND_SOLICITATION || p->end - p->l4 < 24) return TO_HOST;
+  if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_ANSWERED_BY_GROUP) != 0) return TO_HOST;
   if (bpf_xdp_load_bytes(f->ctx, p->l4 + 8, target, sizeof target) != 0) return TO_HOST;
   const td_u32 a0 = ipv4_of(target);
   const td_u32 a1 = ipv4_of(target + 4);

@@ -60,6 +60,7 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   tunnelsEnded: 'tunnels ended in their ends’ name: the server is down, or its drain is over',
   proxyAnswered: 'messages of such a tunnel’s ends that were acknowledged here',
   takeOversMoved: 'tunnels that were led to their server’s peer',
+  relayed: 'packets of tunnels that are not in the table, handed on to the other designators of the gateway group',
   takeOversLeft: 'tunnels that could not be led there: no room in the table, or the peer has such a tunnel already',
 };
 

@@ -53,6 +53,9 @@ export const COUNTER = {
   proxyAnswered: 62, // messages of such a tunnel's ends that were acknowledged here
   takeOversMoved: 63, // tunnels that lead to their server's peer from now on
   takeOversLeft: 64, // … and those that could not be moved
+
+  // Gateway group: 70 … 75.
+  relayed: 70, // packets of tunnels that another member has, handed on to it
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

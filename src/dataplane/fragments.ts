@@ -25,6 +25,7 @@ import {
 } from './fragment-table.js';
 import type { HandOver } from './hand-over.js';
 import { countForwarded, finish } from './recall.js';
+import type { Relay } from './relay.js';
 import type { TunnelStore } from './tunnel-store.js';
 
 /** `role` in the key row of a fragment, as classify sets it: who sent it. */
@@ -64,6 +65,7 @@ export class Fragments {
     readonly statistics: Float64Array,
     /** A frame that is here has left the kernel's way (AF_XDP): the host does not get it any more. */
     readonly takes: boolean,
+    readonly relay: Relay,
   ) {}
 
   get table(): FragmentTable {
@@ -180,7 +182,12 @@ export class Fragments {
       batch.kind[i] = KIND_HOST;
       return;
     }
-    if (slot < 0) return this.#drop(batch, i, refusal(slot));
+    if (slot < 0) {
+      const reason = refusal(slot);
+      const known = reason === DROP['unknown-tunnel'] || reason === DROP['unknown-server'];
+      if (known && this.relay.take(batch, i, reason === DROP['unknown-tunnel'])) return;
+      return this.#drop(batch, i, reason);
+    }
     const connections = this.store.table;
     const same =
       connections.isLive(slot) &&

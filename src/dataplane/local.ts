@@ -5,6 +5,9 @@
 import { NEXT_HOP_STATE } from '../flow/layout.js';
 import type { NextHopTable } from '../flow/next-hop-table.js';
 import { PORT_OUTSIDE, SCRATCH_SLOT_LENGTH, VERDICT_PASS, VERDICT_RAW } from '../io/port.js';
+import { ETHERNET_LENGTH } from '../wire/ethernet.js';
+import { ICMPV6_NEIGHBOUR_SOLICITATION as SOLICITATION } from '../wire/icmpv6.js';
+import { IPV6_HEADER_LENGTH, NEXT_ICMPV6 } from '../wire/ipv6.js';
 import { type Batch, KIND_DONE } from './batch.js';
 import { drop } from './classify.js';
 import { COUNTER, DROP_BASE } from './counters.js';
@@ -69,6 +72,8 @@ export class Local {
       this.statistics[COUNTER.heard]++;
       return finish(batch, i);
     }
+    // A gateway group hears the question by a socket of its own.
+    if (directory.plan.answeredByGroup === true && (arp || this.#isSolicitation(batch, i))) return this.#pass(batch, i);
     // Who has the VIP is asked outside; inside, servers reach it through their route.
     const slot = ingress === PORT_OUTSIDE || !arp ? batch.takeScratch() : -1;
     if (slot >= 0) {
@@ -109,6 +114,14 @@ export class Local {
     const { columns, view } = batch;
     const type = columns.length[i] < 14 ? TYPE_ARP : view.getUint16(columns.offset[i] + 12);
     return type === 0x0800 || type === 0x86dd;
+  }
+
+  /** Of an IPv6 packet without extension headers, as Neighbour Discovery is (RFC 4861 §7.2 names none). */
+  #isSolicitation(batch: Batch, i: number): boolean {
+    const { columns, view } = batch;
+    const l3 = columns.offset[i] + ETHERNET_LENGTH;
+    if (columns.length[i] < ETHERNET_LENGTH + IPV6_HEADER_LENGTH + 1 || view.getUint8(l3) >> 4 !== 6) return false;
+    return view.getUint8(l3 + 6) === NEXT_ICMPV6 && view.getUint8(l3 + IPV6_HEADER_LENGTH) === SOLICITATION;
   }
 
   /** A frame to be sent as it stands; dropped when too many wait. */

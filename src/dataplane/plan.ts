@@ -65,6 +65,8 @@ export interface Plan {
   /** A server that is back has its full share of new tunnels after so long. */
   readonly slowStartSeconds?: number;
   readonly policy: PlanPolicy;
+  /** A gateway group answers ARP and ND for the VIPs; absent is false. */
+  readonly answeredByGroup?: boolean;
   /** Seconds. */
   readonly health: PlanHealth;
   readonly timeouts: { readonly halfOpen: number; readonly idle: number; readonly closing: number };

@@ -10,6 +10,7 @@ import { drop } from './classify.js';
 import { COUNTER } from './counters.js';
 import { DROP } from './drop-reasons.js';
 import type { Heirs } from './heirs.js';
+import type { Relay } from './relay.js';
 
 /** Gives every data frame of columns [from, to) its verdict; what no table knows is dropped or left to the host. */
 export function recall(
@@ -19,6 +20,7 @@ export function recall(
   table: ConnectionTable,
   statistics: Float64Array,
   heirs: Heirs | null = null,
+  relay: Relay | null = null,
 ): void {
   const { kind, slots, keys, columns } = batch;
   const together = from === 0 && to <= BATCH_CAPACITY;
@@ -31,7 +33,8 @@ export function recall(
     if (slot < 0) {
       // A packet on a port that neither VIP nor server is known by may be anything: the host's.
       if (batch.local[i] < 0) kind[i] = KIND_HOST;
-      else drop(batch, i, statistics, whyUnknown(keys, i, what, heirs));
+      else if (relay?.take(batch, i, what === KIND_DATA_IN) !== true)
+        drop(batch, i, statistics, whyUnknown(keys, i, what, heirs));
       continue;
     }
     if ((flags & FLAG_DENIED) !== 0 && (table.flagsOf(slot) & FLAG_DENIED) !== 0) {

@@ -41,6 +41,7 @@ import { ProbeEar } from './probe-ear.js';
 import { RePointing } from './re-pointing.js';
 import { countForwarded, recall } from './recall.js';
 import { newPolicyWords } from './policy-words.js';
+import { Relay } from './relay.js';
 import { RequestPolicy } from './request-policy.js';
 import { Review } from './review.js';
 import { ServerWatch } from './server-watch.js';
@@ -90,6 +91,7 @@ export class Shard {
   readonly #offload: Offload;
   readonly #review: Review;
   readonly #local: Local;
+  readonly #relay: Relay;
   readonly #watch: ServerWatch;
   readonly #farewell: Farewell;
   readonly #heirs: Heirs;
@@ -144,7 +146,8 @@ export class Shard {
     this.#mss = new MssClamp(this.store, statistics);
     this.#own = new OwnErrors(this.store, this.#hops.table, options.mtus ?? [1500, 1500], statistics);
     this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch);
-    this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp');
+    this.#relay = new Relay(memory, statistics, options.oneArm);
+    this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp', this.#relay);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#tracker = new Tracker({
       shard,
@@ -161,6 +164,7 @@ export class Shard {
       farewell: this.#farewell,
       ear: this.#ear,
       heirs: this.#heirs,
+      relay: this.#relay,
       statistics,
     });
   }
@@ -195,7 +199,7 @@ export class Shard {
     const { statistics } = this.#o;
     const { kind } = batch;
     classify(batch, from, to, directory, statistics); // 308 tunnel traffic? 310 of which kind? 312 whose?
-    recall(batch, from, to, this.#table, statistics, this.#heirs); // the decisions cached in the connection table
+    recall(batch, from, to, this.#table, statistics, this.#heirs, this.#relay); // the decisions cached in the connection table
     const expectant = this.#watch.expectant;
     for (let i = from; i < to; i++) {
       let what = kind[i];
@@ -218,6 +222,7 @@ export class Shard {
     this.#designator.setTime(seconds);
     this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
+    this.#relay.setTime(seconds);
     this.#offload.setTime(seconds);
     this.#watch.setTime(seconds);
     if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);

@@ -41,6 +41,7 @@ import type { Farewell } from './farewell.js';
 import type { FloatingPorts } from './floating-ports.js';
 import { Following } from './following.js';
 import type { Heirs } from './heirs.js';
+import type { Relay } from './relay.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
@@ -71,6 +72,7 @@ export interface TrackerParts {
   readonly farewell: Farewell;
   readonly ear: ProbeEar;
   readonly heirs: Heirs;
+  readonly relay: Relay;
   readonly statistics: Float64Array;
 }
 
@@ -431,6 +433,7 @@ export class Tracker {
 
   /** Not of any tunnel. On a port that no VIP has it may be the host's own traffic: the firewall has had its say. */
   #unknown(batch: Batch, i: number): void {
+    if (this.#p.relay.take(batch, i, true)) return;
     this.#drop(batch, i, DROP['unknown-tunnel']);
   }
 
@@ -447,6 +450,7 @@ export class Tracker {
     const server = this.#directory.serverAt(batch.keys[i * KEY_STRIDE + 6] >>> 16, port);
     if (server !== null) this.#p.watch.heard(server.index);
     if (this.#p.ear.take(batch, i)) return this.#finish(batch, i, VERDICT_HANDED);
+    if (this.#p.relay.take(batch, i, false)) return;
     const taken = this.#p.heirs.have(batch.keys, i * KEY_STRIDE);
     this.#drop(batch, i, taken ? DROP['taken-over'] : DROP['unknown-server']);
   }

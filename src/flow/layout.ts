@@ -54,7 +54,7 @@ export const HEADER = {
 /** Byte offset, inside the header page, of the slot → shard array (Uint8Array of OWNER_SLOT_COUNT). */
 export const OWNER_SLOTS_OFFSET = 1024;
 
-// ── what the XDP program must know: two elements of the header page, written by the main thread ─────────────────────
+// ── what the XDP program must know: four elements of the header page, written by the main thread ─────────────────────
 /** Byte offset inside the header page. Word indices below are relative to it. */
 export const XDP_OFFSET = 2048;
 export const XDP = {
@@ -83,7 +83,21 @@ export const XDP = {
   clients: 27, // element index of the segment
   clock: 30, // 2 words, the program's own: jiffies << 32 | the CLOCK_MONOTONIC seconds that it read in that tick
 } as const;
-export const XDP_WORDS = 32;
+export const XDP_WORDS = 64;
+/**
+ * A gateway group that this process is a member of, on each side: elements 3 and 4, from word GROUP_OUTSIDE and GROUP_INSIDE
+ * of the XDP words on. Frames for its virtual MACs that are held here are ours; those for others are not.
+ */
+export const GROUP_OUTSIDE = 32;
+export const GROUP_INSIDE = 48;
+export const GROUP = {
+  macHigh: 0, // bytes 0 … 3 of its virtual MACs; 0: there is no group
+  macLow: 1, // byte 4; byte 5 is the forwarder's number
+  held: 2, // 8 words, a bit for each number: n is bit n & 31 of word n >> 5
+  own: 10, // number of the forwarder that frames handed to other members come from; 0 none
+  peers: 11, // 4 words: up to GROUP_PEER_LIMIT numbers of forwarders that others serve, a byte each, 0 none
+} as const;
+export const GROUP_PEER_LIMIT = 16;
 export const XDP_FLAG = {
   offload: 1, // forward hits; else they go to a shard as everything else does
   oneArm: 2, // outside and inside are one device and VLAN: a frame's side is told by its addresses
@@ -93,6 +107,7 @@ export const XDP_FLAG = {
   hearInside: 32,
   sameDevice: 64, // one interface for both sides
   clamp: 256, // some VIP has `clampMss`: SYNs of TCP inside tunnels go to a shard
+  answeredByGroup: 512, // ARP and ND for VIPs are a gateway group's to answer: they go to the host, whose tap hears them
   redirectBack: 128, // what leaves where it came in is redirected too: XDP_TX of a veth needs a program at its far end
 } as const;
 

@@ -19,6 +19,8 @@ export interface NativeTable {
   readonly recordCount: number;
   readonly addresses: number;
   readonly nextHops: number;
+  /** The header page, whose control words name the virtual MACs that are held; absent: none are. */
+  readonly header?: number;
 }
 
 /** Slots of the statistics array that native code adds to; the shard is their only other writer. */

@@ -8,6 +8,7 @@ export function nativeTable(memory: TableMemory): NativeTable {
   const { layout } = memory;
   return {
     buffer: memory.buffer as ArrayBuffer,
+    header: layout.header,
     entries: layout.entries,
     slotCount: layout.slotCount,
     records: layout.records,
