@@ -1,4 +1,5 @@
 /** How long it takes to give all hosts of a dead gateway to the living ones: each is told, by unicast ARP. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Capture } from '#designator/demo/lab/capture.js';
@@ -6,7 +7,7 @@ import { GatewayLan, unixSeconds } from '#designator/demo/lab/gateway-lan.js';
 import { GatewayMembers, virtualMac } from '#designator/demo/lab/gateway-members.js';
 import { Lab } from '#designator/demo/lab/lab.js';
 import { waitFor } from '#designator/demo/lab/wait.js';
-import { PcapReader } from '#designator/io/pcap-file.js';
+import { readPcap } from '#designator/wire/pcap.js';
 import type { GatewayBenchOptions } from './gateway.js';
 
 export interface RedistributionRow {
@@ -83,11 +84,7 @@ export async function redistribution(hosts: number, options: GatewayBenchOptions
 
 /** Unix seconds of a capture's last frame; 0 when it has none. */
 function lastStamp(file: string): number {
-  const reader = new PcapReader(file);
-  let last = 0;
-  while (reader.next()) last = reader.record.seconds + reader.record.nanoseconds / 1e9;
-  reader.close();
-  return last;
+  return readPcap(readFileSync(file)).at(-1)?.seconds ?? 0;
 }
 
 /** In percent, of packets that the gateways send upstream. */

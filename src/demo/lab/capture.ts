@@ -11,8 +11,14 @@ export class Capture {
     private readonly daemon: Daemon,
   ) {}
 
-  /** Resolves when frames are being taken. `filter` as for tcpdump: `udp port 1701`. */
-  static async start(namespace: Namespace, device: string, file: string, filter = ''): Promise<Capture> {
+  /** Resolves when frames are being taken. `filter` and `more` words as for tcpdump: `udp port 1701`, `-Q in`. */
+  static async start(
+    namespace: Namespace,
+    device: string,
+    file: string,
+    filter = '',
+    more: readonly string[] = [],
+  ): Promise<Capture> {
     // Without immediate mode the last frames wait in the kernel for a buffer to fill, and are lost at the end.
     const words = [
       '-i',
@@ -25,6 +31,7 @@ export class Capture {
       'root',
       '-w',
       file,
+      ...more,
       ...filter.split(' ').filter(Boolean),
     ];
     const daemon = namespace.start(`capture ${device}`, 'tcpdump', words);

@@ -63,6 +63,8 @@ export interface Neighbour {
 export class GatewayLan {
   readonly gateways: LanGateway[] = [];
   readonly hosts: LanHost[] = [];
+  /** Ports of the hosts' switch, in `lan`: those of the gateways, then those of the hosts. */
+  readonly ports: string[] = [];
   lan!: Bridge;
   up!: Bridge;
   target!: Namespace;
@@ -118,7 +120,7 @@ export class GatewayLan {
         lines: [
           `addr add ${address}/16 dev eth0`,
           `route add default via ${SHARED}`,
-          ...six(`addr add ${address6}/64 dev eth0 nodad`, `-6 route add default via ${SHARED6} dev eth0`),
+          ...six(`addr add ${address6}/64 dev eth0 nodad`, `route add default via ${SHARED6} dev eth0`),
         ],
       })),
     ];
@@ -131,10 +133,11 @@ export class GatewayLan {
           `link set down${number} master br${number} up`,
           `link set br${number} up`,
         );
-        await this.lab.plugMany({ namespace: this.lan.namespace, name: `br${number}` }, [lan[index]]);
+        const own = { namespace: this.lan.namespace, name: `br${number}` };
+        this.ports.push(...(await this.lab.plugMany(own, [lan[index]])));
       }
-      await this.lab.plugMany(this.lan, lan.slice(this.gateways.length));
-    } else await this.lab.plugMany(this.lan, lan);
+      this.ports.push(...(await this.lab.plugMany(this.lan, lan.slice(this.gateways.length))));
+    } else this.ports.push(...(await this.lab.plugMany(this.lan, lan)));
     await this.lab.plugMany(this.up, [
       {
         to: this.target,
@@ -207,6 +210,29 @@ export class GatewayLan {
     return event;
   }
 
+  /**
+   * The hosts' switch is cut between these gateways and the others; hosts hear both sides, which is the worst that can be:
+   * two masters that do not know of each other. `hosts`: hosts of the first side alone hear it, the others the other one.
+   */
+  async cut(side: readonly number[], hosts?: readonly number[]): Promise<void> {
+    const first = [...side.map((n) => n - 1), ...(hosts ?? []).map((n) => this.gateways.length + n - 1)];
+    const limit = hosts === undefined ? this.gateways.length : this.ports.length;
+    const names = (wanted: boolean): string =>
+      this.ports
+        .slice(0, limit)
+        .filter((_, index) => first.includes(index) === wanted)
+        .map((port) => `"${port}"`)
+        .join(', ');
+    const [one, other] = [`{ ${names(true)} }`, `{ ${names(false)} }`];
+    await this.lan.namespace.nft(
+      `table bridge cut {\n chain forward {\n type filter hook forward priority 0\n iifname ${one} oifname ${other} drop\n iifname ${other} oifname ${one} drop\n }\n}\n`,
+    );
+  }
+
+  async heal(): Promise<void> {
+    await this.lan.namespace.nft('delete table bridge cut\n');
+  }
+
   /** The machine's links are back; what was started in it is not. Addresses stay through a link's fall, routes do not matter. */
   async revive(gateway: LanGateway): Promise<void> {
     await gateway.namespace.ip('link set eth0 up', 'link set eth1 up');
@@ -247,6 +273,11 @@ export class Pings {
   /** Answers so far that had come before: more than one gateway has forwarded a packet. */
   duplicates(): number {
     return this.#logs().reduce((sum, log) => sum + log.split('(DUP!)').length - 1, 0);
+  }
+
+  /** What is left of the time to live of each host's last answer; 64 is what the target sends. */
+  hops(): number[] {
+    return this.#logs().map((log) => Number([...log.matchAll(/ ttl=(\d+) /g)].at(-1)?.[1]));
   }
 
   #logs(): string[] {

@@ -18,11 +18,24 @@ export interface MemberOptions {
 
 /** Rows of `show gateways`, as far as the lab reads them. */
 export interface MemberRow {
-  readonly number: number;
+  readonly gateway: number;
+  readonly self: boolean;
   readonly state: string;
   readonly alive: boolean;
+  readonly verified: boolean;
   readonly master: boolean;
   readonly able: boolean;
+  /** Numbers with commas. */
+  readonly serves: string;
+  readonly hosts: number;
+  readonly term: number;
+}
+
+/** Rows of `show hosts`, as far as the lab reads them. */
+export interface HostRow {
+  readonly host: string;
+  readonly gateway: number;
+  readonly server: number | null;
 }
 
 export class GatewayMembers {
@@ -87,6 +100,38 @@ export class GatewayMembers {
     return this.member(number).control('GET', '/v1/gateways');
   }
 
+  /** The host table of one member. */
+  hosts(number: number): Promise<HostRow[]> {
+    return this.member(number).control('GET', '/v1/hosts');
+  }
+
+  /** Who takes the frames of each gateway's virtual MAC, as one member sees it; by number. */
+  async servers(number: number): Promise<Map<number, number>> {
+    const rows = await this.rows(number);
+    return new Map(
+      rows.flatMap(({ gateway, serves }) =>
+        serves
+          .split(',')
+          .filter(Boolean)
+          .map((forwarder) => [Number(forwarder), gateway] as const),
+      ),
+    );
+  }
+
+  /** Resolves when one member sees these virtual MACs served so: `{ 1: 1, 3: 1 }`. */
+  async untilServed(number: number, wanted: Readonly<Record<number, number>>, timeoutMs = SETTLED_MS): Promise<void> {
+    let seen = new Map<number, number>();
+    await waitFor(
+      `virtual MACs to be served as ${JSON.stringify(wanted)}`,
+      async () => {
+        seen = await this.servers(number);
+        return Object.entries(wanted).every(([forwarder, server]) => seen.get(Number(forwarder)) === server);
+      },
+      timeoutMs,
+      () => `${JSON.stringify([...seen])}\n${this.daemon(number).tail(12)}`,
+    );
+  }
+
   /** Members whose process runs. */
   get living(): number[] {
     return this.lan.gateways.map(({ number }) => number).filter((number) => this.member(number).daemon?.running);
@@ -104,8 +149,10 @@ export class GatewayMembers {
       async () => {
         const views = await Promise.all(numbers.map((number) => this.rows(number).catch(() => [])));
         seen = views;
-        const alive = views.map((rows) => rows.filter((row) => row.alive).map(({ number }) => number));
-        const masters = views.map((rows) => rows.filter((row) => row.master).map(({ number }) => number));
+        const alive = views.map((rows) =>
+          rows.filter((row) => row.alive && (row.self || row.verified)).map(({ gateway }) => gateway),
+        );
+        const masters = views.map((rows) => rows.filter((row) => row.master).map(({ gateway }) => gateway));
         const agreed = alive.every((list) => [...list].sort((a, b) => a - b).join() === wanted);
         const [[master] = []] = masters;
         return agreed && masters.every((list) => list.length === 1 && list[0] === master) ? master : null;
@@ -113,6 +160,18 @@ export class GatewayMembers {
       timeoutMs,
       () => `${JSON.stringify(seen)}\n${numbers.map((number) => this.daemon(number).tail(8)).join('\n')}`,
     );
+  }
+
+  /** The forwarder whose virtual MAC each host has for the shared address; 0: none of the group's. */
+  async forwarders(address = SHARED): Promise<number[]> {
+    const known = await this.lan.neighbours(address);
+    return known.map((entry) => forwarderOf(entry?.mac ?? ''));
+  }
+
+  /** How many hosts have each gateway's virtual MAC, in the order of the gateways. */
+  async shares(address = SHARED): Promise<number[]> {
+    const known = await this.forwarders(address);
+    return this.lan.gateways.map(({ number }) => known.filter((forwarder) => forwarder === number).length);
   }
 
   /** Ends all processes in order. */
@@ -124,5 +183,9 @@ export class GatewayMembers {
 /** The virtual MAC of forwarder `number` in the lab's group, as `ip neigh` writes it. */
 export const virtualMac = (number: number, group = GROUP): string =>
   ['02', '54', '44', hex(group >> 8), hex(group & 255), hex(number)].join(':');
+
+/** 0 when it is no virtual MAC of the lab's group. */
+export const forwarderOf = (mac: string): number =>
+  mac.startsWith(virtualMac(0).slice(0, -2)) ? Number.parseInt(mac.slice(-2), 16) : 0;
 
 const hex = (byte: number): string => byte.toString(16).padStart(2, '0');

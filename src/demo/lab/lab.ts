@@ -102,9 +102,10 @@ export class Lab {
 
   /**
    * Wires from a bridge to `eth0` of many namespaces. `lines` are for `ip -batch` in the namespace when the wire is there,
-   * `settings` for sysctl (`net/ipv6/conf/all/forwarding=1`) before. Checksums are left to the kernel.
+   * `settings` for sysctl (`net/ipv6/conf/all/forwarding=1`) before. Checksums are left to the kernel. Resolves with the
+   * names of the bridge's ports, in the order of the ends.
    */
-  async plugMany(bridge: Bridge, ends: readonly WireEnd[]): Promise<void> {
+  async plugMany(bridge: Bridge, ends: readonly WireEnd[]): Promise<string[]> {
     const wires = ends.map((end) => ({ ...end, wire: `p${++this.#wires}` }));
     await bridge.namespace.ip(
       ...wires.flatMap(({ wire, to, name, mac }) => [
@@ -119,6 +120,7 @@ export class Lab {
       return `ip netns exec ${to.name} sh -c '${inside}' <<END\n${batch.join('\n')}\nEND\n`;
     });
     await command(this.env, 'sh', ['-e'], { input: script.join(''), timeoutMs: MANY_MS });
+    return wires.map(({ wire }) => wire);
   }
 
   /** A switch: a bridge without spanning tree in a namespace of its own. */
