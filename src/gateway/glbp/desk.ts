@@ -121,6 +121,7 @@ export class GlbpDesk {
       writeMacNumber(reply, ETHERNET_SOURCE, readMac(own));
     }
     this.#frames.push(reply);
+    this.#drain(now);
     this.#count(ask.protocol === 'arp' ? 'answeredArp' : 'answeredNd');
   }
 
@@ -134,6 +135,14 @@ export class GlbpDesk {
 
   tick(now: number): void {
     this.#hosts?.tick(now);
+    this.#drain(now);
+  }
+
+  /** GLBP has no words for what the table would tell other members, and hosts are not moved. */
+  #drain(now: number): void {
+    this.#hosts?.messages(now);
+    this.#hosts?.moves(now);
+    this.#hosts?.events();
   }
 
   get nextTime(): number {

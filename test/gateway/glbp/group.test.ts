@@ -1,7 +1,9 @@
 /** Groups that speak GLBP: election, numbers of forwarders, takeover, and who answers hosts. */
 import { describe, expect, test } from 'vitest';
+import { macText, readMac } from '../../../src/gateway/mac.js';
 import { glbpSecret } from '../../../src/gateway/glbp/options.js';
 import { GLBP_STATE } from '../../../src/wire/glbp.js';
+import { linkLayer, neighbour } from '../../helpers/neighbour-frames.js';
 import { address, type Gateway, messageOf, Segment } from './segment.js';
 
 const VMAC = (number: number): string => `00:07:b4:00:07:0${number}`;
@@ -164,6 +166,87 @@ test('a gateway that cannot forward gives its virtual MAC and its office to othe
   expect(segment.masters).toEqual([2]);
   expect(segment.held[VMAC(1)]).toEqual([2]);
   expect(gateways[0].holds.size).toBe(0);
+});
+
+/** The virtual MAC that an ARP reply tells, and who sent it. */
+const told = (frame: Uint8Array): { told: string; by: string; host: string } => ({
+  told: macText(readMac(frame, 22)),
+  by: macText(readMac(frame, 6)),
+  host: macText(readMac(frame, 0)),
+});
+
+describe('hosts', () => {
+  test('only the master answers, each forwarder in its turn; a host that asks again is told the same', () => {
+    const segment = new Segment();
+    for (const priority of [110, 105, 100]) segment.add({ priority, algorithm: 'round-robin' });
+    segment.run(SETTLED);
+    for (let host = 1; host <= 30; host++) segment.ask(host);
+    segment.run(segment.now + 0.1);
+    const first = segment.replies.map(told);
+    expect(first).toHaveLength(30);
+    const counts = [1, 2, 3].map((number) => first.filter((reply) => reply.told === VMAC(number)).length);
+    expect(counts).toEqual([10, 10, 10]);
+    // Everything leaves the master's own port, so no switch looks for another gateway's virtual MAC there.
+    expect(new Set(first.map(({ by }) => by))).toEqual(new Set([VMAC(1)]));
+    segment.replies = [];
+    for (let host = 30; host >= 1; host--) segment.ask(host);
+    segment.run(segment.now + 0.1);
+    const again = new Map(segment.replies.map((frame) => [told(frame).host, told(frame).told]));
+    expect(first.every((reply) => again.get(reply.host) === reply.told)).toBe(true);
+    expect(segment.gateways[0].group.hosts(segment.now)).toHaveLength(30);
+  });
+
+  test('the virtual MAC of a dead gateway is told as long as somebody serves it, and not after redirect', () => {
+    const segment = new Segment();
+    const settings = { algorithm: 'round-robin', redirect: 60 } as const;
+    const [master, slave] = [segment.add({ priority: 110, ...settings }), segment.add(settings)];
+    segment.run(SETTLED);
+    slave.dead = true;
+    segment.run(segment.now + 12);
+    for (let host = 1; host <= 10; host++) segment.ask(host);
+    segment.run(segment.now + 0.1);
+    expect(new Set(segment.replies.map((frame) => told(frame).told))).toEqual(new Set([VMAC(1), VMAC(2)]));
+    segment.run(segment.now + 60);
+    segment.replies = [];
+    for (let host = 11; host <= 20; host++) segment.ask(host);
+    segment.run(segment.now + 0.1);
+    expect(new Set(segment.replies.map((frame) => told(frame).told))).toEqual(new Set([VMAC(1)]));
+    expect(master.group.counters().answeredArp).toBe(20);
+  });
+
+  test('what was asked while nobody answered is answered by the successor', () => {
+    const { segment, gateways } = three();
+    gateways[0].dead = true;
+    segment.run(segment.now + 9);
+    const before = segment.replies.length;
+    segment.run(segment.now + 2.9);
+    if (segment.masters.length > 0) segment.replies = segment.replies.slice(0, before);
+    segment.ask(1);
+    segment.run(segment.now + 3);
+    expect(segment.masters).toEqual([2]);
+    expect(segment.replies.map((frame) => told(frame).host)).toContain('02:00:00:00:10:01');
+  });
+
+  test('IPv6: an advertisement tells the virtual MAC as link-layer address, and hellos go to ff02::66', () => {
+    const segment = new Segment();
+    const six = { addresses: [address('fe80::7:fe')], ownAddress: address('fe80::1') };
+    const master = segment.add(six);
+    segment.run(SETTLED);
+    expect(segment.masters).toEqual([1]);
+    expect([...master.sent[0].subarray(0, 6)]).toEqual([0x33, 0x33, 0, 0, 0, 0x66]);
+    segment.inject(
+      neighbour({
+        from: 0x020000001001,
+        source: 'fe80::1001',
+        type: 135,
+        target: 'fe80::7:fe',
+        options: linkLayer(1, 0x020000001001),
+      }),
+    );
+    segment.run(segment.now + 0.1);
+    expect(segment.replies).toHaveLength(1);
+    expect(macText(readMac(segment.replies[0], segment.replies[0].length - 6))).toBe(VMAC(1));
+  });
 });
 
 describe('what is not believed', () => {
