@@ -65,7 +65,9 @@ function wordOf(
 }
 
 export class HostTable {
-  readonly #entries = new Map<Mac, HostEntry>();
+  /** By bucket, so that what differs between two members is found without looking at the rest. */
+  readonly #buckets = Array.from({ length: BUCKETS }, () => new Map<Mac, HostEntry>());
+  #size = 0;
   /** Hosts that asked once, the oldest first, and the others, the one that asked longest ago first. */
   readonly #once = new Set<Mac>();
   readonly #often = new Set<Mac>();
@@ -76,7 +78,7 @@ export class HostTable {
   #digest1 = 0;
 
   get size(): number {
-    return this.#entries.size;
+    return this.#size;
   }
 
   get digest(): readonly [number, number] {
@@ -84,11 +86,16 @@ export class HostTable {
   }
 
   get(mac: Mac): HostEntry | undefined {
-    return this.#entries.get(mac);
+    return this.#buckets[bucketOf(mac)].get(mac);
   }
 
-  values(): IterableIterator<HostEntry> {
-    return this.#entries.values();
+  *values(): Generator<HostEntry> {
+    for (const bucket of this.#buckets) yield* bucket.values();
+  }
+
+  /** The hosts of a bucket. */
+  bucket(index: number): IterableIterator<HostEntry> {
+    return this.#buckets[index].values();
   }
 
   /** Hosts that have the forwarder. */
@@ -98,9 +105,10 @@ export class HostTable {
 
   /** Enters a host or changes it; `since` changes with the forwarder only. Null when the table has no room at all. */
   put(record: HostRecord, now: number, since = now): HostEntry | null {
-    let entry = this.#entries.get(record.mac);
+    const bucket = this.#buckets[bucketOf(record.mac)];
+    let entry = bucket.get(record.mac);
     if (entry === undefined) {
-      if (this.#entries.size >= HOSTS_MAX) return null;
+      if (this.#size >= HOSTS_MAX) return null;
       entry = {
         mac: record.mac,
         addresses: record.addresses,
@@ -114,7 +122,8 @@ export class HostTable {
         restUntil: 0,
         rest: 0,
       };
-      this.#entries.set(record.mac, entry);
+      bucket.set(record.mac, entry);
+      this.#size++;
       (record.confirmed ? this.#often : this.#once).add(record.mac);
     } else {
       this.#count(entry, -1);
@@ -137,12 +146,14 @@ export class HostTable {
   }
 
   remove(mac: Mac): boolean {
-    const entry = this.#entries.get(mac);
+    const bucket = this.#buckets[bucketOf(mac)];
+    const entry = bucket.get(mac);
     if (entry === undefined) return false;
     this.#count(entry, -1);
     this.#once.delete(mac);
     this.#often.delete(mac);
-    return this.#entries.delete(mac);
+    this.#size--;
+    return bucket.delete(mac);
   }
 
   /** A sign of the host. */
@@ -156,7 +167,7 @@ export class HostTable {
 
   /** The host that asked once longest ago, or of the others the one that asked longest ago. */
   oldest(confirmed: boolean): HostEntry | undefined {
-    for (const mac of confirmed ? this.#often : this.#once) return this.#entries.get(mac);
+    for (const mac of confirmed ? this.#often : this.#once) return this.get(mac);
     return undefined;
   }
 
@@ -164,7 +175,7 @@ export class HostTable {
   recomputed(): readonly [number, number] {
     let digest0 = 0;
     let digest1 = 0;
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.values()) {
       digest0 = (digest0 + wordOf(entry, 1)) >>> 0;
       digest1 = (digest1 + wordOf(entry, 2)) >>> 0;
     }

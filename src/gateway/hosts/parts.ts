@@ -9,7 +9,7 @@ import {
   PART_HEADER,
   type Position,
 } from '../../wire/gateway-hosts.js';
-import { bucketOf, type HostTable, recordOf } from './host-table.js';
+import { type HostTable, recordOf } from './host-table.js';
 
 /** Parts of one answer; who lacks more asks again. */
 const PARTS_LIMIT = 32;
@@ -25,26 +25,21 @@ export interface Answer {
 
 /** At least one body, so that the asker learns the position when nothing differs. */
 export function answerOf(table: HostTable, answer: Answer): Uint8Array[] {
-  const records = differing(table, answer);
+  const { digests, now } = answer;
+  const own = table.digests;
   const writer = new PartWriter(answer);
-  for (let bucket = 0; bucket < BUCKETS && !writer.full; bucket++) {
-    const own = records[bucket];
-    if (own !== null) writer.bucket(bucket, own);
+  for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    if (own[bucket * 2] === digests[bucket * 2] && own[bucket * 2 + 1] === digests[bucket * 2 + 1]) continue;
+    if (writer.full) break;
+    const records = Array.from(table.bucket(bucket), (entry) => {
+      return { mac: entry.mac, bytes: encodeRecord(recordOf(entry, now), true) };
+    });
+    writer.bucket(
+      bucket,
+      records.sort((a, b) => a.mac - b.mac),
+    );
   }
   return writer.end();
-}
-
-/** The encoded records of each bucket that differs, in the order of their addresses; null for the others. */
-function differing(table: HostTable, { digests, now }: Answer): (readonly Encoded[] | null)[] {
-  const own = table.digests;
-  const buckets: (Encoded[] | null)[] = Array.from({ length: BUCKETS }, (_, i) =>
-    own[i * 2] === digests[i * 2] && own[i * 2 + 1] === digests[i * 2 + 1] ? null : [],
-  );
-  for (const entry of table.values()) {
-    buckets[bucketOf(entry.mac)]?.push({ mac: entry.mac, bytes: encodeRecord(recordOf(entry, now), true) });
-  }
-  for (const bucket of buckets) bucket?.sort((a, b) => a.mac - b.mac);
-  return buckets;
 }
 
 interface Encoded {

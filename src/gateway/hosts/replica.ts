@@ -10,6 +10,7 @@
  * beyond its own table (`pull`), and a member that must give up an entry for a master's older one offers it to the master.
  */
 import {
+  BUCKETS,
   CHANGES_HEADER,
   covers,
   encodeChanges,
@@ -20,7 +21,7 @@ import {
   readHostsBody,
 } from '../../wire/gateway-hosts.js';
 import type { Mac } from '../mac.js';
-import { bucketOf, type HostEntry, type HostTable, recordOf } from './host-table.js';
+import { type HostEntry, type HostTable, recordOf } from './host-table.js';
 import { type Answer, answerOf, offersOf } from './parts.js';
 import type { HostMessage } from './types.js';
 
@@ -446,8 +447,8 @@ export class Replica {
       return;
     }
     const theirs = new Map(part.records.map((record) => [record.mac, record]));
-    for (const mine of [...this.#table.values()]) {
-      if (mine.mac < first || mine.mac > final || !covers(buckets, bucketOf(mine.mac))) continue;
+    for (const mine of this.#coveredBy(buckets)) {
+      if (mine.mac < first || mine.mac > final) continue;
       const record = theirs.get(mine.mac);
       const younger = record === undefined || now - record.age < mine.since - YOUNGER;
       if (crossing && younger && record?.forwarder !== mine.forwarder) this.#offers.push(recordOf(mine, now));
@@ -463,6 +464,14 @@ export class Replica {
       this.#received = 0;
       this.#stand(position, now);
     } else if (part.last) this.#requestAt = part.more ? now : now + RETRY / 2;
+  }
+
+  #coveredBy(buckets: Uint8Array): HostEntry[] {
+    const entries: HostEntry[] = [];
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      if (covers(buckets, bucket)) for (const entry of this.#table.bucket(bucket)) entries.push(entry);
+    }
+    return entries;
   }
 }
 
