@@ -1,0 +1,45 @@
+/**
+ * Another member of the group as this one knows it. A member that starts has a new incarnation, and each counts for
+ * itself: first it is only heard, then, when it has listed what we sent a moment ago, it is proven to be of now.
+ */
+import type { Advert } from '../wire/gateway-advert.js';
+
+/** An incarnation of which no message has listed ours yet. */
+export interface Unproven {
+  readonly incarnation: number;
+  sequence: number;
+  heardAt: number;
+}
+
+export type Absence = 'silent' | 'stopped' | 'unreachable';
+
+export class Peer {
+  readonly number: number;
+  /** Proven incarnation; 0: none yet. */
+  incarnation = 0;
+  sequence = 0;
+  alive = false;
+  absence: Absence = 'silent';
+  /** When a message of it arrived here, and when anybody is known to have heard one. */
+  direct = Number.NEGATIVE_INFINITY;
+  sign = Number.NEGATIVE_INFINITY;
+  /** When it last heard us, as far as its adverts tell. */
+  heardUs = Number.NEGATIVE_INFINITY;
+  advert: Advert | null = null;
+  /** Since when it is alive, or dead. */
+  since = Number.NEGATIVE_INFINITY;
+  /** Questions asked since the last sign, and when the last of them was. */
+  probes = 0;
+  readonly unproven: Unproven[] = [];
+
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  /** A sign of life at this time. */
+  signAt(time: number): void {
+    if (time <= this.sign) return;
+    this.sign = time;
+    this.probes = 0;
+  }
+}

@@ -1,0 +1,66 @@
+/** The gateways of a group as its forwarders and its hosts need to see them. */
+import type { Forwarders, Surroundings } from './forwarders.js';
+import type { Hosts } from './hosts/hosts.js';
+import type { ForwarderView } from './hosts/types.js';
+import type { Members } from './members.js';
+import type { Self } from './self.js';
+
+export class Roster {
+  readonly #number: number;
+  readonly #self: Self;
+  readonly #members: Members;
+  readonly #forwarders: Forwarders;
+  readonly #hosts: Hosts;
+
+  constructor(number: number, self: Self, members: Members, forwarders: Forwarders, hosts: Hosts) {
+    this.#number = number;
+    this.#self = self;
+    this.#members = members;
+    this.#forwarders = forwarders;
+    this.#hosts = hosts;
+  }
+
+  weightOf(number: number): number {
+    return number === this.#number ? this.#self.weight : (this.#members.get(number)?.advert?.weight ?? 0);
+  }
+
+  loadOf(number: number): number {
+    return number === this.#number ? this.#self.load.share : (this.#members.get(number)?.advert?.load ?? 0);
+  }
+
+  /** Gateways that are alive and can forward. One that does not hear us cannot be told to serve anything new. */
+  present(now: number): Set<number> {
+    const present = new Set<number>();
+    if (this.#self.tracking.able) present.add(this.#number);
+    for (const peer of this.#members.alive()) {
+      const { number, advert } = peer;
+      if (advert?.able !== true || advert.state === 'listen' || advert.state === 'stopped') continue;
+      if (this.#forwarders.serverOf(number) === number || this.#members.hearsUs(peer, now)) present.add(number);
+    }
+    return present;
+  }
+
+  surroundings(now: number): Surroundings {
+    const hosts = this.#hosts;
+    return {
+      self: this.#number,
+      present: this.present(now),
+      loadOf: (number) => this.loadOf(number),
+      hostsOf: (forwarder) => hosts.countOf(forwarder),
+      leaving: (forwarder) => hosts.leaving(forwarder),
+      redistribute: (forwarder) => hosts.redistribute(forwarder, now),
+      vacate: (forwarder, to) => hosts.vacate(forwarder, to, now),
+      returned: (forwarder) => hosts.returned(forwarder, now),
+    };
+  }
+
+  views(): ForwarderView[] {
+    return [...this.#forwarders.rows()].map(({ number, server, givenOut }) => ({
+      number,
+      server,
+      givenOut,
+      weight: this.weightOf(number),
+      load: this.loadOf(server),
+    }));
+  }
+}
