@@ -1,4 +1,5 @@
 /** Valid input into the form that the rest of the product reads: defaults, numbers, canonical addresses. */
+import { dirname, resolve } from 'node:path';
 import type { RuleAttributes, RuleLimit } from '../flow/rule-list.js';
 import { formatWords } from '../wire/address.js';
 import type {
@@ -14,6 +15,7 @@ import type {
   Protocol,
   Secret,
 } from './compiled.js';
+import { compileDesignatorGroups } from './designator-group.js';
 import { parseBandwidth, parseDuration, parseRate } from './durations.js';
 import type { ConfigInput, RuleInput, VipInput } from './schema.js';
 import {
@@ -35,15 +37,20 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
   const limits = firewall.tunnelRequestRate;
   const perSource = rateOf(limits.perSource);
   const total = rateOf(limits.total);
+  const outside = valid(parseInterface(input.interfaces.outside));
+  const inside = valid(parseInterface(input.interfaces.inside));
+  const vips = input.vips.map(compileVip);
+  const devices = { outside: outside.name, inside: inside.name };
   return {
     file,
-    outside: valid(parseInterface(input.interfaces.outside)),
-    inside: valid(parseInterface(input.interfaces.inside)),
+    outside,
+    inside,
     io: input.io,
     offload: input.offload,
     spread: input.spread,
     workers: input.workers,
-    vips: input.vips.map(compileVip),
+    vips,
+    gateway: compileDesignatorGroups(input.gateway, devices, vips, dirname(resolve(file))),
     firewall: {
       default: firewall.default,
       rules: firewall.rules.map(compileRule),

@@ -3,7 +3,7 @@
  * Deterministic and portable: nothing here depends on the machine. `compile.ts` makes it, the role binds it to
  * interfaces and table indices.
  */
-
+import type { DesignatorGroups } from './designator-group.js';
 import type { RuleAction, RuleAttributes, RuleLimit } from '../flow/rule-list.js';
 
 /** 4 words, IPv4 mapped (0, 0, 0xffff, a); numbers ≥ 0. */
@@ -171,6 +171,8 @@ export interface CompiledConfig {
   readonly spread: number;
   readonly workers: number | 'auto';
   readonly vips: readonly CompiledVip[];
+  /** Groups with other designators; null or absent: none. */
+  readonly gateway?: DesignatorGroups | null;
   readonly firewall: {
     readonly default: 'allow' | 'deny';
     readonly rules: readonly CompiledRule[];

@@ -41,6 +41,10 @@ export function diffConfigs(
     const message = `${key} cannot change from ${before} to ${after} while the designator runs: restart it`;
     refused.push({ severity: 'error', file: next.file, ...placeOf(path), path: key, message });
   }
+  if (JSON.stringify(old.gateway ?? null) !== JSON.stringify(next.gateway ?? null)) {
+    const message = 'the groups with other designators cannot change while the designator runs: restart it';
+    refused.push({ severity: 'error', file: next.file, ...placeOf(['gateway']), path: 'gateway', message });
+  }
   return {
     changes: [...vipChanges(old.vips, next.vips), ...firewallChanges(old, next), ...otherChanges(old, next)],
     refused,

@@ -1,8 +1,7 @@
 /** The shape of the configuration of `designator gateway`: keys, types, limits, defaults and what each key means. */
 import { z } from 'zod';
 import { controlSection, logSection } from './endpoint-parts.js';
-import { bandwidth, name, SECRET_LENGTH } from './schema.js';
-import { COUNT_MAX, duration, rate, section, text } from './schema-parts.js';
+import { bandwidth, COUNT_MAX, duration, name, rate, SECRET_LENGTH, section, text } from './schema-parts.js';
 import { advertise } from './gateway-advertise.js';
 import { parseDevice, parsePrefix, parseSharedAddress } from './values.js';
 

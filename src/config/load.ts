@@ -3,6 +3,7 @@ import { DesignatorError } from '../errors.js';
 import { checkRelations } from './check.js';
 import { compile } from './compile.js';
 import type { CompiledConfig, ConfigProblem } from './compiled.js';
+import { checkDesignatorGroups } from './designator-group.js';
 import { readFileText } from './file-text.js';
 import { checkOperatorAccess, type OperatorSession } from './operator-access.js';
 import { isError } from './problem.js';
@@ -35,6 +36,7 @@ export function parseConfig(file: string, text: string, options: LoadOptions = {
   if (source.data === undefined) return { config: null, problems: source.problems, placeOf };
   const { input, problems: shape } = checkShape(source);
   const problems = [...source.problems, ...shape, ...checkRelations(source)];
+  if (input !== null) problems.push(...checkDesignatorGroups(source, input.gateway, input.vips, input.interfaces));
   const config = input === null || problems.some(isError) ? null : compile(file, input);
   if (config !== null) {
     for (const { path, message } of [

@@ -1,9 +1,11 @@
 /** Kinds of values that keys of several sections have. */
 import { z } from 'zod';
-import { formatDuration, parseDuration, parseRate } from './durations.js';
-import type { Parsed } from './values.js';
+import { formatDuration, parseBandwidth, parseDuration, parseRate } from './durations.js';
+import { type Parsed, parseName } from './values.js';
 
 export const COUNT_MAX = 1_000_000_000;
+/** Bytes of a secret that authenticates messages. */
+export const SECRET_LENGTH = { min: 16, max: 256 } as const;
 
 /** Text that a parser of `values.ts` accepts; the parser's own sentence is the message. */
 export function text(parse: (text: string) => Parsed<unknown>) {
@@ -43,3 +45,15 @@ export const rate = z.string({ error: 'it must be a rate: write 50/s' }).superRe
 
 /** Sections are optional and all their keys have defaults, so that an absent section means the same as an empty one. */
 export const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+
+export const name = text(parseName);
+
+export const bandwidth = z
+  .string({ error: 'it must be a bandwidth: write 100Mbit/s or 10Gbit/s' })
+  .superRefine((value, context) => {
+    const bits = parseBandwidth(value);
+    if (bits === null || bits <= 0) {
+      const message = `${JSON.stringify(value)} is no bandwidth above zero: write 100Mbit/s or 10Gbit/s`;
+      context.addIssue({ code: 'custom', message, input: value });
+    }
+  });

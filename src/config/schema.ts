@@ -5,16 +5,15 @@
  */
 import { z } from 'zod';
 import { firewall } from './firewall-schema.js';
-import { COUNT_MAX, duration, listOf, rate, section, text } from './schema-parts.js';
+import { designatorGroups } from './designator-group-schema.js';
+import { bandwidth, COUNT_MAX, duration, listOf, name, rate, SECRET_LENGTH, section, text } from './schema-parts.js';
 import { VIP_LIMIT } from '../flow/layout.js';
-import { parseBandwidth } from './durations.js';
 import {
   BUILT_PROTOCOLS,
   notAvailable,
   PROTOCOLS,
   parseInterface,
   parseListen,
-  parseName,
   parsePath,
   parseSocketPath,
   parseUnicast,
@@ -38,8 +37,8 @@ export const ALGORITHMS = [
   'maglev',
 ] as const;
 export const LOAD_FALLBACKS = ['least-tunnels', 'least-sessions', 'least-recent-use', 'none'] as const;
-/** Bytes of a secret for load status messages. */
-export const SECRET_LENGTH = { min: 16, max: 256 } as const;
+
+export { bandwidth, name, SECRET_LENGTH };
 
 /** A word of the contract of which this version does only some. */
 function available<const T extends readonly [string, ...string[]]>(
@@ -53,18 +52,6 @@ function available<const T extends readonly [string, ...string[]]>(
 }
 
 const port = z.int().min(1).max(65_535);
-export const name = text(parseName);
-
-export const bandwidth = z
-  .string({ error: 'it must be a bandwidth: write 100Mbit/s or 10Gbit/s' })
-  .superRefine((value, context) => {
-    const bits = parseBandwidth(value);
-    if (bits === null || bits <= 0) {
-      const message = `${JSON.stringify(value)} is no bandwidth above zero: write 100Mbit/s or 10Gbit/s`;
-      context.addIssue({ code: 'custom', message, input: value });
-    }
-  });
-
 export const secret = z
   .string()
   .min(SECRET_LENGTH.min)
@@ -316,6 +303,7 @@ export const configSchema = z.strictObject({
       .default('10s')
       .describe('Tunnels of a server that is down and has a peer wait so long for it before their clients are told.'),
   }).describe('Servers that take over the tunnels of a dead peer.'),
+  gateway: designatorGroups,
   control: section({
     socket: text(parseSocketPath)
       .default('/run/designator/control.sock')

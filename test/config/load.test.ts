@@ -12,6 +12,7 @@ describe('a valid file', () => {
   test('absent keys mean their defaults', () => {
     expect(compiled(MINIMAL)).toEqual({
       file: 'd.yaml',
+      gateway: null,
       outside: { name: 'wan0', device: 'wan0', vlan: 0 },
       inside: { name: 'lan0', device: 'lan0', vlan: 0 },
       io: 'auto',

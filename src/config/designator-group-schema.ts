@@ -1,0 +1,51 @@
+/**
+ * The section `gateway` of a designator: the groups by which several designators share the VIPs outside, and the address
+ * that the servers have as their gateway inside (documents 001 and 004). The keys are those of `designator gateway`.
+ */
+import { z } from 'zod';
+import { ADDRESSES_MAX, gatewayGroupSchema } from './gateway-schema.js';
+import { text } from './schema-parts.js';
+import { parseSharedAddress } from './values.js';
+
+const shared = z.array(text(parseSharedAddress)).min(1).max(ADDRESSES_MAX);
+const own = gatewayGroupSchema.shape;
+
+/** What a group of designators has another default for: tunnels live where their clients are. */
+const group = gatewayGroupSchema
+  .omit({
+    name: true,
+    interface: true,
+    accept: true,
+    advertise: true,
+    compatibility: true,
+    rebalance: true,
+  })
+  .extend({
+    replies: z
+      .enum(['master', 'forwarder'])
+      .default('forwarder')
+      .describe('Which port the answers leave from: the master’s, or that of the designator that they name.'),
+    permanentAfter: own.permanentAfter.default('never'),
+    return: z
+      .enum(['gradual', 'stay', 'at-once'])
+      .default('stay')
+      .describe(
+        'How clients come back to a designator that has returned: some at a time, not, or with its virtual MAC. Their tunnels are where they are now.',
+      ),
+  });
+
+export const designatorGroups = z
+  .strictObject({
+    outside: group
+      .extend({ addresses: shared.optional().describe('The shared addresses: the VIPs when absent.') })
+      .optional()
+      .describe('Shares the VIPs with other designators.'),
+    inside: group
+      .extend({
+        addresses: shared.describe('Shared addresses, the same at all members; servers have one as their gateway.'),
+      })
+      .optional()
+      .describe('Shares the servers’ gateway address with other designators.'),
+  })
+  .optional()
+  .describe('Groups with other designators. Fixed until a restart.');
