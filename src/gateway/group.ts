@@ -220,7 +220,6 @@ export class GatewayGroup {
   /** What has come up since the last call; the arrays are the caller's. */
   output(): GroupOutput {
     const now = this.#now;
-    for (const change of this.#parts.members.changes()) this.#describe(describeMember(change));
     for (const event of this.#parts.hosts.events()) this.#describe(describeHosts(event));
     const frames: Uint8Array[] = [];
     const election = this.#election;
@@ -402,6 +401,7 @@ export class GatewayGroup {
   #settle(now: number): void {
     const election = this.#election as Election;
     let took = false;
+    for (const change of this.#parts.members.changes()) this.#describe(describeMember(change));
     for (let steps = 0; steps < STEPS_LIMIT; steps++) {
       const standing = this.#parts.self.standing(election.state === 'resigned');
       const { preempt } = this.#parts.self.settings;

@@ -130,7 +130,7 @@ export class Members {
     for (const peer of this.#peers.values()) {
       if (!peer.alive) continue;
       if (now >= this.#deadAt(peer) && now >= this.#grace) {
-        this.#down(peer, now - peer.sign >= this.#detection(peer) ? 'silent' : 'unreachable', now);
+        this.#down(peer, this.#isSilent(peer, now) ? 'silent' : 'unreachable', now);
       } else if (now >= this.#probeAt(peer)) {
         peer.probes++;
         this.counters.probes++;
@@ -175,7 +175,7 @@ export class Members {
 
   /** Alive as others tell, though perhaps not heard here. */
   rumoured(peer: Peer, now: number): boolean {
-    return peer.incarnation !== 0 && peer.absence !== 'stopped' && now - peer.sign < this.#detection(peer);
+    return peer.incarnation !== 0 && peer.absence !== 'stopped' && !this.#isSilent(peer, now);
   }
 
   /** Does it hear us, as its adverts tell? */
@@ -282,6 +282,11 @@ export class Members {
 
   #detection(peer: Peer): number {
     return detectionTime(this.#interval(peer), this.#options.losses);
+  }
+
+  /** To nobody's knowledge has it been heard for the detection time. The sum is that of `#deadAt`, to the last bit. */
+  #isSilent(peer: Peer, now: number): boolean {
+    return now >= peer.sign + this.#detection(peer);
   }
 
   #deadAt(peer: Peer): number {

@@ -119,8 +119,8 @@ export function emitAdvertBody(advert: Advert): Uint8Array {
   let at = FIXED;
   for (const entry of heard) {
     view.setUint8(at, entry.number);
-    // Rounded up: nobody may be taken for heard later than it was.
-    view.setUint16(at + 1, Math.min(0xffff, Math.max(0, Math.ceil(entry.age * 1000))));
+    // Rounded up, but for what arithmetic adds: nobody may be taken for heard later than it was.
+    view.setUint16(at + 1, Math.min(0xffff, Math.max(0, Math.ceil(entry.age * 1000 - 1e-6))));
     writeWide48(view, at + 3, entry.incarnation);
     writeWide48(view, at + 9, entry.sequence);
     at += HEARD;

@@ -1,0 +1,52 @@
+import { describe, expect, test } from 'vitest';
+import { Seal } from '../../src/gateway/seal.js';
+
+const KEY = Uint8Array.from({ length: 32 }, (_, i) => i);
+const random = (last: number): Uint8Array => Uint8Array.of(0, 0, 0, 0, 0, last);
+const sealOf = (number = 1, group = 7, key = KEY): Seal => new Seal(key, group, number, random(number));
+const FROM = 0x025444000701;
+const TO = 0x035444000700;
+
+describe('seal of the members of a group', () => {
+  test('what one closes another opens', () => {
+    const frame = sealOf(1).close('probe', 2, Uint8Array.of(5, 6), FROM, TO);
+    const opened = sealOf(2).open(frame);
+    if (typeof opened === 'string') throw new Error(opened);
+    expect(opened.header).toEqual({ type: 'probe', group: 7, sender: 1, target: 2, incarnation: 1, sequence: 1 });
+    expect([...opened.body]).toEqual([5, 6]);
+    expect(opened.source).toBe(FROM);
+  });
+
+  test('the sequence rises with every message', () => {
+    const seal = sealOf();
+    const sequences = [1, 2, 3].map(() => {
+      const opened = sealOf(2).open(seal.close('probe', 0, new Uint8Array(0), FROM, TO));
+      return typeof opened === 'string' ? opened : opened.header.sequence;
+    });
+    expect(sequences).toEqual([1, 2, 3]);
+    expect(seal.sequence).toBe(3);
+  });
+
+  test('another key, and any change of a bit, is forged or unreadable', () => {
+    const frame = sealOf().close('advert', 0, Uint8Array.of(1, 2, 3, 4), FROM, TO);
+    expect(sealOf(2, 7, KEY.slice().fill(9)).open(frame)).toBe('forged');
+    for (let at = 14; at < frame.length; at++) {
+      const changed = frame.slice();
+      changed[at] ^= 1;
+      expect(typeof sealOf(2).open(changed), `byte ${at}`).toBe('string');
+    }
+  });
+
+  test('another group is told from a forgery', () => {
+    const frame = sealOf(1, 8).close('probe', 0, new Uint8Array(0), FROM, TO);
+    expect(sealOf(2, 7).open(frame)).toBe('other-group');
+  });
+
+  test('a body that fits into no frame is a mistake of ours', () => {
+    expect(() => sealOf().close('hosts', 0, new Uint8Array(1461), FROM, TO)).toThrow(RangeError);
+  });
+
+  test('an incarnation is never nobody’s', () => {
+    expect(new Seal(KEY, 7, 1, new Uint8Array(6)).incarnation).toBe(1);
+  });
+});
