@@ -17,9 +17,10 @@ export class EventLog {
     else this.overflow++;
   }
 
-  /** What is told once a minute, of each kind and station or member. */
+  /** What is told once a minute, of each kind and member. */
   trouble(at: number, kind: GatewayEventKind, number: number, text: string, mac: Mac | null = null): void {
-    const key = `${kind} ${number} ${mac}`;
+    // Not by station: who has forged messages has forged addresses as well.
+    const key = `${kind} ${number}`;
     const last = this.#troubles.get(key);
     if (last !== undefined && at - last < TROUBLE_EVERY) return;
     this.#troubles.delete(key);
