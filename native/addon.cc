@@ -17,6 +17,7 @@ class Addon : public Napi::Addon<Addon> {
     td::init_flood(env, exports);
     td::init_forwarder(env, exports);
     td::init_netlink(env, exports);
+    td::init_lan_socket(env, exports);
     td::init_bpf(env, exports);
     td::init_tunnel(env, exports);
   }

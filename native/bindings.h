@@ -14,6 +14,7 @@ void init_packet_ring(Napi::Env env, Napi::Object exports);
 void init_flood(Napi::Env env, Napi::Object exports);
 void init_forwarder(Napi::Env env, Napi::Object exports);
 void init_netlink(Napi::Env env, Napi::Object exports);
+void init_lan_socket(Napi::Env env, Napi::Object exports);
 void init_bpf(Napi::Env env, Napi::Object exports);
 void init_tunnel(Napi::Env env, Napi::Object exports);
 

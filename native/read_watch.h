@@ -32,8 +32,7 @@ class ReadWatch {
       throw make_error(env_, "uv_poll_init", -error);
     }
     uv_unref(reinterpret_cast<uv_handle_t*>(poll_));
-    uv_poll_start(poll_, UV_READABLE,
-                  [](uv_poll_t* handle, int, int) { static_cast<ReadWatch*>(handle->data)->call(); });
+    start();
     napi_add_env_cleanup_hook(env_, end, this);
   }
 
@@ -49,6 +48,16 @@ class ReadWatch {
   }
 
  private:
+  void start() noexcept {
+    uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int status, int) {
+      auto* self = static_cast<ReadWatch*>(handle->data);
+      self->call();
+      // An error of a socket (its interface went down, the kernel had to leave messages out) makes libuv stop polling.
+      // It is gone once it has been read, and what comes afterwards must not go unheard.
+      if (status < 0 && self->poll_ == handle) self->start();
+    });
+  }
+
   static void end(void* self) { static_cast<ReadWatch*>(self)->close(); }
 
   void call() {

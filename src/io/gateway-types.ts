@@ -65,8 +65,13 @@ export interface GatewayPortOptions {
   readonly virtualMac: Uint8Array;
   /** The host has the shared addresses itself, so that it answers pings. */
   readonly accept: boolean;
-  /** `macvlan`: a device for each virtual MAC that is held; the kernel forwards. `none`: somebody else takes their frames. */
+  /**
+   * `macvlan`: a device for each virtual MAC that is held; the kernel forwards. `none`: somebody else reads their frames by
+   * sockets of its own; the interface takes them while they are held.
+   */
   readonly forwarding: 'macvlan' | 'none';
+  /** GLBP's messages are received as well, and kept from the host. */
+  readonly glbp?: boolean;
   /** Folder of the lock; default /run/designator. */
   readonly lockFolder?: string;
   readonly onFrames: (frames: LanFrames) => void;

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { DesignatorError } from '../errors.js';
 import type { TableLayout } from '../flow/layout.js';
 import type { FrameColumns } from './port.js';
+import type { NativeLanAddon } from './lan-native.js';
 import type { NativeTunnelAddon } from './tunnel-native.js';
 
 /** Byte offsets of the table segments that the rewriter reads (from `tableLayout`). */
@@ -294,7 +295,7 @@ export interface XskRingOptions extends Omit<RewriterOptions, 'frames' | 'column
 /** A shard's share of the sockets: the `xdp` adapter's native half. The same as PacketRing to its user. */
 export interface XskRing extends PacketRing {}
 
-export interface NativeAddon extends NativeTunnelAddon {
+export interface NativeAddon extends NativeTunnelAddon, NativeLanAddon {
   readonly version: string;
   /** Opens (creates, enlarges to `length` when new) the file at `path`, or a memfd when null. */
   openTable(path: string | null, length: number): { fd: number; created: boolean };
