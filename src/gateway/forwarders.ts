@@ -64,6 +64,8 @@ const FLAP_MAX = 300;
 const FLAP_COUNT_LIMIT = 16;
 /** Seconds after which a virtual MAC goes back though not every host could be told. */
 const VACATE_LIMIT = 30;
+/** Adverts tell an absence in seconds. */
+const AWAY_STEP = 1;
 /** Seconds between two looks whether they have been. */
 const VACATE_LOOK = 0.05;
 
@@ -121,8 +123,9 @@ export class Forwarders {
       row.server = server;
       row.givenOut = givenOut;
       row.permanent = permanent;
-      // The time of the first report counts, not the whole seconds of the later ones.
-      row.awaySince = awaySince === null ? null : Math.min(row.awaySince ?? awaySince, awaySince + 1);
+      // Told in whole seconds: what is known already is finer, unless it is of another absence.
+      if (awaySince === null || row.awaySince === null || Math.abs(row.awaySince - awaySince) > AWAY_STEP)
+        row.awaySince = awaySince;
       row.vacatingSince = null;
     }
     return changed;
@@ -164,6 +167,15 @@ export class Forwarders {
     const row = this.#rows.get(number);
     if (row === undefined || around.present.has(number) || row.permanent) return null;
     return this.#fail(row, now, around);
+  }
+
+  /** This gateway, or its clock, stood still or leapt: nobody was away for these seconds. */
+  stoodStill(seconds: number): void {
+    for (const row of this.#rows.values()) {
+      row.since += seconds;
+      if (row.awaySince !== null) row.awaySince += seconds;
+      row.vacatingSince = null;
+    }
   }
 
   /** When `decide` has something to do without anything having happened. */

@@ -288,12 +288,15 @@ export class GatewayGroup {
       now - this.#lastAdvert >= STANDSTILL * this.#parts.detection
     ) {
       // The process was stopped, or starved: others have taken over, and whatever waits here is old.
+      const seconds = now - this.#lastAdvert;
+      this.#parts.hosts.stoodStill(seconds);
+      this.#parts.forwarders.stoodStill(seconds);
       this.#counters.standstills++;
       this.#parts.log.add(
         now,
         'frozen',
         this.#parts.options.number,
-        `this gateway stood still for ${(now - this.#lastAdvert).toFixed(3)} s`,
+        `this gateway stood still for ${seconds.toFixed(3)} s`,
       );
       this.#restart(now);
     }
@@ -401,7 +404,11 @@ export class GatewayGroup {
   #settle(now: number): void {
     const election = this.#election as Election;
     let took = false;
-    for (const change of this.#parts.members.changes()) this.#describe(describeMember(change));
+    for (const change of this.#parts.members.changes()) {
+      this.#describe(describeMember(change));
+      // It may have served all of them where we were not heard.
+      if (change.kind === 'up') this.#parts.holdings.refresh(now);
+    }
     for (let steps = 0; steps < STEPS_LIMIT; steps++) {
       const standing = this.#parts.self.standing(election.state === 'resigned');
       const { preempt } = this.#parts.self.settings;

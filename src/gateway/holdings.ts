@@ -66,6 +66,11 @@ export class Holdings {
     this.set(new Map([...this.#held.keys()].map((number) => [number, false])), now);
   }
 
+  /** Somebody else may have shown the switches other places: all are shown again as if they were new. */
+  refresh(now: number): void {
+    for (const number of this.#teaching.keys()) this.#teaching.set(number, { next: now, freshUntil: now + FRESH });
+  }
+
   /** Which to show the switches now. */
   due(now: number): number[] {
     const numbers: number[] = [];

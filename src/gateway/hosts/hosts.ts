@@ -214,6 +214,16 @@ export class Hosts {
     if (this.#replica.isMaster) this.#planner.straggling(number, now);
   }
 
+  /** This gateway, or its clock, stood still or leapt for so many seconds: they count for no host's silence. */
+  stoodStill(seconds: number): void {
+    for (const entry of this.#table.values()) {
+      entry.since += seconds;
+      entry.seen += seconds;
+      entry.published += seconds;
+      entry.restUntil += seconds;
+    }
+  }
+
   tick(now: number): void {
     this.#replica.tick(now);
     if (!this.#replica.isMaster) return;
