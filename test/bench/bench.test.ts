@@ -131,7 +131,16 @@ describe('smallest form', () => {
   test('tables and designation', async () => {
     const rows = await runMicro({ smoke: true });
     expect(new Set(rows.map(({ benchmark }) => benchmark))).toEqual(
-      new Set(['memory', 'look-up', 'churn', 'designation', 'l2tp control', 'state offload']),
+      new Set([
+        'memory',
+        'look-up',
+        'churn',
+        'designation',
+        'l2tp control',
+        'state offload',
+        'gateway answers',
+        'gateway hosts',
+      ]),
     );
     expect(rows.find(({ benchmark }) => benchmark === 'memory')?.reached).toBe(true);
   });

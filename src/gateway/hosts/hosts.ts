@@ -23,6 +23,8 @@ const ONCE_KEPT = 60;
 const AGAIN = 1;
 /** The other members hear of a host that still asks after this part of the time after which it is forgotten. */
 const PUBLISHED = 1 / 4;
+/** An address takes the place of another of the same host at most once in so many seconds. */
+const DISPLACED = 10;
 /** Hosts forgotten in one turn at most. */
 const FORGOTTEN_AT_ONCE = 256;
 /** Seconds between two events about a table that is full. */
@@ -130,8 +132,8 @@ export class Hosts {
   learn(host: Mac, address: AddressWords, now: number): void {
     const entry = this.#table.get(host);
     if (entry === undefined || !this.#replica.isMaster) return;
-    const addresses = withAddress(entry.addresses, address);
-    if (addresses !== null) this.#replica.put({ ...recordOf(entry, now), addresses }, now);
+    const addresses = this.#addressesWith(entry, address, now);
+    if (addresses !== entry.addresses) this.#replica.put({ ...recordOf(entry, now), addresses }, now);
   }
 
   /** True while a successor fetches what another member knows and it does not: unknown hosts better wait (≤ 50 ms). */
@@ -301,9 +303,15 @@ export class Hosts {
 
   /** The entry with what a request of the host adds to it. */
   #signOf(entry: HostEntry, about: Asked, now: number): HostRecord {
-    const added = about.address === null ? null : withAddress(entry.addresses, about.address);
-    const confirmed = entry.confirmed || now - entry.since >= AGAIN;
-    return { ...recordOf(entry, now), addresses: added ?? entry.addresses, confirmed };
+    const addresses = about.address === null ? entry.addresses : this.#addressesWith(entry, about.address, now);
+    return { ...recordOf(entry, now), addresses, confirmed: entry.confirmed || now - entry.since >= AGAIN };
+  }
+
+  /** The same array when nothing is added. One that speaks for many addresses must not keep all members busy with it. */
+  #addressesWith(entry: HostEntry, address: AddressWords, now: number): readonly AddressWords[] {
+    const addresses = withAddress(entry.addresses, address) ?? entry.addresses;
+    const displaces = addresses !== entry.addresses && addresses.length === entry.addresses.length;
+    return displaces && now - entry.published < DISPLACED ? entry.addresses : addresses;
   }
 
   #update(now: number): void {

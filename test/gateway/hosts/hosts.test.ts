@@ -112,11 +112,20 @@ describe('the table', () => {
   test('remembers the addresses a host asked from, four of each family', () => {
     const hosts = master();
     const v6 = (i: number): AddressWords => [0xfe800000, 0, 0, i];
-    for (let i = 0; i < 6; i++) hosts.choose(macOf(0), { address: addressOf(i), turn: true }, i);
-    for (let i = 0; i < 6; i++) hosts.learn(macOf(0), v6(i), 10 + i);
-    hosts.learn(macOf(1), v6(1), 20);
-    expect(hosts.rows(20)).toHaveLength(1);
-    expect(hosts.rows(20)[0].addresses).toEqual([2, 3, 4, 5].map(addressOf).concat([2, 3, 4, 5].map(v6)));
+    for (let i = 0; i < 6; i++) hosts.choose(macOf(0), { address: addressOf(i), turn: true }, 10 * i);
+    for (let i = 0; i < 6; i++) hosts.learn(macOf(0), v6(i), 100 + 10 * i);
+    hosts.learn(macOf(1), v6(1), 200);
+    expect(hosts.rows(200)).toHaveLength(1);
+    expect(hosts.rows(200)[0].addresses).toEqual([2, 3, 4, 5].map(addressOf).concat([2, 3, 4, 5].map(v6)));
+  });
+
+  test('a station that speaks for many addresses does not keep the other members busy', () => {
+    const hosts = master();
+    hosts.choose(macOf(0), asked(0), 0);
+    for (let i = 1; i < 1000; i++) hosts.learn(macOf(0), addressOf(i), i / 100);
+    expect(hosts.counters().changesMade).toBe(4);
+    hosts.learn(macOf(0), addressOf(2000), 20);
+    expect(hosts.rows(20)[0].addresses).toEqual([1, 2, 3, 2000].map(addressOf));
   });
 
   test('stops at its limit: unknown hosts are answered, always the same, and not remembered', () => {
