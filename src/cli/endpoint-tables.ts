@@ -1,6 +1,16 @@
-/** Tables of an LNS and a LAC for people. */
-import type { LacTunnelRow, LnsTunnelRow, PoolRow, SessionRow } from '../ops/endpoint.js';
+/** Tables of an LNS, a LAC and a gateway for people. */
+import type {
+  GatewayForwarderRow,
+  GatewayGroupRow,
+  GatewayHostRow,
+  GatewayRow,
+  LacTunnelRow,
+  LnsTunnelRow,
+  PoolRow,
+  SessionRow,
+} from '../ops/endpoint.js';
 import { briefDuration, type Column, renderTable } from './table.js';
+import { rate } from './top-text.js';
 
 const LNS_TUNNELS: readonly Column<LnsTunnelRow>[] = [
   { head: 'peer', value: (row) => row.peer },
@@ -55,6 +65,70 @@ const POOLS: readonly Column<PoolRow>[] = [
   { head: 'exhausted', value: (row) => row.exhausted },
 ];
 
+const GATEWAYS: readonly Column<GatewayRow>[] = [
+  { head: 'group', value: (row) => row.group },
+  { head: 'gateway', value: (row) => (row.self ? `${row.gateway} (this)` : String(row.gateway)) },
+  { head: 'state', value: (row) => row.state },
+  { head: 'priority', value: (row) => row.priority },
+  { head: 'weight', value: (row) => row.weight },
+  { head: 'load', value: (row) => `${Math.round(row.load * 100)}%`, align: 'right' },
+  { head: 'bit/s', value: (row) => rate(row.bitsPerSecond), align: 'right' },
+  { head: 'hosts', value: (row) => row.hosts },
+  { head: 'serves', value: (row) => row.serves },
+  { head: 'virtual MAC', value: (row) => row.virtualMac },
+  { head: 'address', value: (row) => row.address },
+  { head: 'able', value: (row) => row.able },
+  { head: 'heard', value: (row) => (row.self ? null : `${row.ageSeconds.toFixed(1)}s ago`), align: 'right' },
+  { head: 'reasons', value: (row) => row.reasons },
+];
+
+const GROUPS: readonly Column<GatewayGroupRow>[] = [
+  { head: 'group', value: (row) => row.group },
+  { head: 'number', value: (row) => row.number },
+  { head: 'interface', value: (row) => row.interface },
+  { head: 'gateway', value: (row) => row.gateway },
+  { head: 'addresses', value: (row) => row.addresses },
+  { head: 'state', value: (row) => row.state },
+  { head: 'master', value: (row) => row.master, align: 'right' },
+  { head: 'members', value: (row) => row.members },
+  { head: 'hosts', value: (row) => row.hosts },
+  { head: 'since', value: (row) => briefDuration(row.sinceSeconds), align: 'right' },
+];
+
+const FORWARDERS: readonly Column<GatewayForwarderRow>[] = [
+  { head: 'group', value: (row) => row.group },
+  { head: 'forwarder', value: (row) => row.forwarder },
+  { head: 'virtual MAC', value: (row) => row.virtualMac },
+  { head: 'state', value: (row) => row.state },
+  { head: 'server', value: (row) => row.server, align: 'right' },
+  { head: 'given out', value: (row) => row.givenOut },
+  { head: 'weight', value: (row) => row.weight },
+  { head: 'hosts', value: (row) => row.hosts },
+  { head: 'held here', value: (row) => row.held },
+  { head: 'packets', value: (row) => row.packets },
+  { head: 'bytes', value: (row) => row.bytes },
+  { head: 'since', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
+];
+
+const HOSTS: readonly Column<GatewayHostRow>[] = [
+  { head: 'group', value: (row) => row.group },
+  { head: 'host', value: (row) => row.host },
+  { head: 'addresses', value: (row) => row.addresses },
+  { head: 'gateway', value: (row) => row.gateway },
+  { head: 'served by', value: (row) => row.server, align: 'right' },
+  { head: 'virtual MAC', value: (row) => row.virtualMac },
+  { head: 'since', value: (row) => briefDuration(row.ageSeconds), align: 'right' },
+  { head: 'idle', value: (row) => briefDuration(row.idleSeconds), align: 'right' },
+];
+
+/** Tables of gateway groups, which a designator may have as well. */
+const GROUP_COLUMNS: Readonly<Record<string, readonly Column<never>[]>> = {
+  gateways: GATEWAYS,
+  groups: GROUPS,
+  forwarders: FORWARDERS,
+  hosts: HOSTS,
+};
+
 const COLUMNS: Readonly<Record<string, readonly Column<never>[]>> = {
   'lns tunnels': LNS_TUNNELS,
   'lac tunnels': LAC_TUNNELS,
@@ -67,7 +141,7 @@ export type FlatRow = Readonly<Record<string, string | number | boolean | null>>
 
 /** A table of a role. One that has no columns of its own shows every field of its rows under the field's name. */
 export function endpointTable(role: string, table: string, rows: readonly FlatRow[], style: boolean): string {
-  const own = COLUMNS[`${role} ${table}`] as readonly Column<FlatRow>[] | undefined;
+  const own = (COLUMNS[`${role} ${table}`] ?? GROUP_COLUMNS[table]) as readonly Column<FlatRow>[] | undefined;
   return renderTable(own ?? plainColumns(rows), rows, style);
 }
 

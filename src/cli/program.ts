@@ -14,6 +14,7 @@ import type { CliContext } from './context.js';
 import * as demo from './demo.js';
 import * as events from './events.js';
 import * as explain from './explain.js';
+import * as gateway from './gateway.js';
 import * as lns from './lns.js';
 import * as reload from './reload.js';
 import * as lac from './lac.js';
@@ -42,6 +43,7 @@ const COMMANDS: readonly { register(program: Command, context: CliContext): void
   lac,
   agent,
   lns,
+  gateway,
   switchover,
   demo,
   bench,

@@ -20,10 +20,10 @@ import { endpointTable, type FlatRow } from './endpoint-tables.js';
 import { copy, write } from './output.js';
 import { briefDuration, type Column, renderTable } from './table.js';
 import { rate } from './top-text.js';
-import { countValue, customerValue, tunnelId } from './values.js';
+import { countValue, customerValue, hostValue, tunnelId, wholeNumber } from './values.js';
 
-/** Tunnels that a table for people shows when no limit is given; `--json` has no limit. */
-const TABLE_TUNNELS = 1000;
+/** Rows that a table for people shows when no limit is given; `--json` has no limit. */
+const TABLE_ROWS = 1000;
 
 interface ShowOptions extends Target {
   readonly json?: boolean;
@@ -189,7 +189,7 @@ export function register(program: Command, context: CliContext): void {
     .option('--server <name>', 'only at this server')
     .option('--client <ip:port>', 'only of this client; of a LAC its MAC address', customerValue)
     .option('--tunnel <id>', 'only this tunnel id, as the client assigned it', tunnelId)
-    .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
+    .option('--limit <count>', `at most so many (tables: ${TABLE_ROWS}, --json: all)`, countValue)
     .addOption(new Option('--map', 'only the address map: what each direction is rewritten to').conflicts('json'))
     .addOption(new Option('-w, --wide', 'one line a tunnel, with ids, state and counters').conflicts(['json', 'map']))
     .action(async (options: TunnelOptions) => {
@@ -199,9 +199,9 @@ export function register(program: Command, context: CliContext): void {
       if (options.json === true)
         return void (await passJson(control, '/v1/tunnels', { ...filter, limit: options.limit }, context));
       // One more than is shown tells whether there are more.
-      const limit = options.limit ?? TABLE_TUNNELS + 1;
+      const limit = options.limit ?? TABLE_ROWS + 1;
       const { role, rows } = await control.table<TunnelRow>('/v1/tunnels', { ...filter, limit });
-      const shown = options.limit === undefined ? rows.slice(0, TABLE_TUNNELS) : rows;
+      const shown = options.limit === undefined ? rows.slice(0, TABLE_ROWS) : rows;
       const style = context.color;
       const text =
         role !== 'designator'
@@ -213,10 +213,7 @@ export function register(program: Command, context: CliContext): void {
               : await bothTables(control, shown, vip, style);
       await print(context, text);
       if (shown.length < rows.length) {
-        await write(
-          context.stderr,
-          `Only the first ${TABLE_TUNNELS} tunnels are shown; --limit or --json shows more.\n`,
-        );
+        await write(context.stderr, `Only the first ${TABLE_ROWS} tunnels are shown; --limit or --json shows more.\n`);
       }
     });
 
@@ -225,10 +222,10 @@ export function register(program: Command, context: CliContext): void {
     .option('--client <ip:port>', 'only of this other end; of a LAC the MAC address', customerValue)
     .option('--tunnel <id>', 'only of this tunnel id, as assigned here', tunnelId)
     .option('--session <id>', 'only this session id, as assigned here', tunnelId)
-    .option('--limit <count>', `at most so many (tables: ${TABLE_TUNNELS}, --json: all)`, countValue)
+    .option('--limit <count>', `at most so many (tables: ${TABLE_ROWS}, --json: all)`, countValue)
     .action(async (options: SessionOptions) => {
       const { user, client, tunnel, session } = options;
-      const limit = options.json === true ? options.limit : (options.limit ?? TABLE_TUNNELS);
+      const limit = options.json === true ? options.limit : (options.limit ?? TABLE_ROWS);
       await endpointView(options, context, 'sessions', { user, client, tunnel, session, limit });
     });
   view(show, 'pools', 'address pools (lns)').action((options: ShowOptions) =>
@@ -251,20 +248,53 @@ export function register(program: Command, context: CliContext): void {
 
   table('take-overs', 'servers whose tunnels went to their peers', '/v1/take-overs', TAKE_OVER_COLUMNS);
 
-  view(show, 'gateways', 'members of a gateway group (gateway role)').action(() => {
-    throw new DesignatorError(
-      'TD_UNAVAILABLE',
-      '"show gateways" belongs to the gateway role; a designator has no gateway group',
-    );
-  });
+  addGatewayViews(show, context);
 }
 
-/** A table that only an LNS or a LAC has. */
+interface GatewayViewOptions extends ShowOptions {
+  readonly group?: string;
+  readonly gateway?: number;
+  readonly host?: string;
+  readonly limit?: number;
+}
+
+/** Tables of gateway groups. */
+function addGatewayViews(show: Command, context: CliContext): void {
+  const add = (name: string, description: string): Command =>
+    view(show, name, `${description} (gateway)`)
+      .option('--group <name>', 'only of this group')
+      .action((options: GatewayViewOptions) => {
+        const { group, gateway, host } = options;
+        const isHosts = name === 'hosts';
+        const limit = isHosts ? (options.limit ?? (options.json === true ? undefined : TABLE_ROWS)) : undefined;
+        return endpointView(options, context, name, { group, gateway, host, limit });
+      });
+  add('groups', 'gateway groups of this machine');
+  add('gateways', 'members of its gateway groups');
+  add('forwarders', 'virtual MACs and who takes their frames');
+  add('tracks', 'what priority, weight and ability depend on');
+  add('hosts', 'hosts and their gateways')
+    .option('--gateway <number>', 'only with the virtual MAC of this gateway', wholeNumber(1, 255))
+    .option('--host <address>', 'only this one, by MAC or IP address', hostValue)
+    .option('--limit <count>', `at most so many (tables: ${TABLE_ROWS}, --json: all)`, countValue);
+}
+
+/** A table that only an LNS, a LAC or a gateway has. */
 async function endpointView(options: ShowOptions, context: CliContext, name: string, query: Query): Promise<void> {
   const client = new ControlClient(options, context);
-  if (options.json === true) return passJson(client, `/v1/${name}`, query, context);
-  const { role, rows } = await client.table<FlatRow>(`/v1/${name}`, query);
-  await print(context, endpointTable(role, name, rows, context.color));
+  try {
+    if (options.json === true) return await passJson(client, `/v1/${name}`, query, context);
+    const { role, rows } = await client.table<FlatRow>(`/v1/${name}`, query);
+    await print(context, endpointTable(role, name, rows, context.color));
+  } catch (error) {
+    throw isMissingRoute(error)
+      ? new DesignatorError('TD_UNAVAILABLE', `the process that answers has no table "${name}": it has another role`)
+      : error;
+  }
+}
+
+function isMissingRoute(error: unknown): boolean {
+  return error instanceof DesignatorError && error.message.startsWith('no such route');
 }
 
 function view(show: Command, name: string, description: string): Command {

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../config/durations.js';
 import { canonicalClient, canonicalCustomer } from '../ops/client-address.js';
+import { parseAddress, parseMac } from '../wire/address.js';
 
 /** Parses a whole number within limits. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -46,6 +47,12 @@ export function customerValue(text: string): string {
   } catch {
     throw new InvalidArgumentError('Write it as 192.0.2.1:1701, [2001:db8::1]:1701, or 02:00:00:00:00:07 of a LAC.');
   }
+}
+
+/** A host on a segment: a MAC address, an IP address, or `all`. */
+export function hostValue(text: string): string {
+  if (text === 'all' || parseMac(text) !== null || parseAddress(text) !== null) return text;
+  throw new InvalidArgumentError('Write a MAC address as 02:00:00:00:00:07, an IP address, or all.');
 }
 
 export function clientValue(text: string): string {

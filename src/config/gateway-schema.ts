@@ -139,6 +139,10 @@ export const gatewayGroupSchema = z.strictObject({
     .union([
       z.literal(false),
       z.strictObject({
+        by: z
+          .enum(['load', 'hosts'])
+          .default('load')
+          .describe('What is made even: the load that gateways report, or the number of hosts by weight.'),
         every: duration(1, 3600).default('10s').describe('Time between two looks at the balance.'),
         hosts: z.int().min(1).max(HOSTS_MAX).default(8).describe('Hosts that are moved at most each time.'),
         difference: percent

@@ -66,7 +66,12 @@ export interface GatewayGroupConfig {
   readonly redirectSeconds: number;
   readonly timeoutSeconds: number;
   readonly return: 'gradual' | 'stay' | 'at-once';
-  readonly rebalance: { readonly everySeconds: number; readonly hosts: number; readonly difference: number } | null;
+  readonly rebalance: {
+    readonly by: 'load' | 'hosts';
+    readonly everySeconds: number;
+    readonly hosts: number;
+    readonly difference: number;
+  } | null;
   readonly hosts: { readonly limit: number; readonly idleSeconds: number };
   readonly limits: { readonly perSource: number; readonly burst: number };
   readonly mac: 'local' | 'cisco';
@@ -156,6 +161,7 @@ export function compileGatewayGroup(input: GatewayGroupInput, folder: string): G
       rebalance === false
         ? null
         : {
+            by: rebalance.by,
             everySeconds: seconds(rebalance.every),
             hosts: rebalance.hosts,
             difference: shareOf(rebalance.difference),

@@ -1,5 +1,5 @@
 /**
- * The control API over an `Endpoint` (an LNS or a LAC): the same two servers as the designator's, the unix socket with
+ * The control API over an `Endpoint` (an LNS, a LAC or a gateway): the same two servers as the designator's, the unix socket with
  * tables and commands, and `control.http` with metrics and health, which changes nothing. Every answer of the socket
  * carries the role in `x-designator-role`, so that one `show` serves all roles.
  */
@@ -33,6 +33,9 @@ const FILTERS: Readonly<Record<keyof TableFilter, object>> = {
   session: { type: 'integer', minimum: 0, maximum: 0xffff },
   user: { type: 'string', maxLength: 253 },
   client: { type: 'string', maxLength: 80 },
+  group: { type: 'string', maxLength: 63 },
+  gateway: { type: 'integer', minimum: 1, maximum: 255 },
+  host: { type: 'string', maxLength: 45 },
 };
 const EVENT_QUERY = {
   type: 'object',

@@ -6,7 +6,7 @@
 import type { ConfigProblem } from '../config/compiled.js';
 import type { EventLog } from './events.js';
 
-export type EndpointRole = 'lns' | 'lac';
+export type EndpointRole = 'lns' | 'lac' | 'gateway';
 
 /** `show tunnels` of an LNS. */
 export interface LnsTunnelRow {
@@ -115,6 +115,93 @@ export interface EndpointWorkerRow {
   restarts: number;
 }
 
+/** `show gateways`: members of a group. */
+export interface GatewayRow {
+  group: string;
+  gateway: number;
+  /** The gateway that was asked. */
+  self: boolean;
+  /** `listen`, `backup`, `master`, `resigned`, `stopped`; `dead` when it is not heard. */
+  state: string;
+  master: boolean;
+  alive: boolean;
+  /** It has proven that its messages are of now. */
+  verified: boolean;
+  address: string | null;
+  priority: number;
+  weight: number;
+  /** It can forward; `reasons` says why not, and what costs it priority or weight. */
+  able: boolean;
+  reasons: string;
+  /** 0 … 1. */
+  load: number;
+  bitsPerSecond: number;
+  packetsPerSecond: number;
+  virtualMac: string;
+  /** Virtual MACs whose frames it takes, as numbers of their owners with commas. */
+  serves: string;
+  /** Hosts of these. */
+  hosts: number;
+  /** Seconds since it was last heard. */
+  ageSeconds: number;
+  term: number;
+  version: number;
+}
+
+/** `show forwarders`: virtual MACs of a group. */
+export interface GatewayForwarderRow {
+  group: string;
+  forwarder: number;
+  virtualMac: string;
+  /** `active`, `taken-over`, `draining`, `idle`. */
+  state: string;
+  /** Gateway that takes its frames; null: none. */
+  server: number | null;
+  givenOut: boolean;
+  weight: number;
+  load: number;
+  hosts: number;
+  /** The gateway that was asked has it, and is its server. */
+  held: boolean;
+  served: boolean;
+  /** Taken in here. */
+  bytes: number;
+  packets: number;
+  ageSeconds: number;
+}
+
+/** `show hosts`: hosts and their gateways. */
+export interface GatewayHostRow {
+  group: string;
+  host: string;
+  /** With commas. */
+  addresses: string;
+  /** Whose virtual MAC it was given. */
+  gateway: number;
+  /** Who takes its frames now; null: nobody. */
+  server: number | null;
+  virtualMac: string;
+  ageSeconds: number;
+  idleSeconds: number;
+}
+
+/** `show groups`: the gateway groups of a process. */
+export interface GatewayGroupRow {
+  group: string;
+  number: number;
+  interface: string;
+  gateway: number;
+  addresses: string;
+  state: string;
+  /** null: nobody. */
+  master: number | null;
+  members: number;
+  hosts: number;
+  term: number;
+  version: number;
+  sinceSeconds: number;
+}
+
 /** Narrows a table; a table ignores nothing: what it cannot narrow by is refused. */
 export interface TableFilter {
   readonly limit?: number;
@@ -122,6 +209,12 @@ export interface TableFilter {
   readonly session?: number;
   readonly user?: string;
   readonly client?: string;
+  /** Name of a gateway group. */
+  readonly group?: string;
+  /** Number of a gateway in its group. */
+  readonly gateway?: number;
+  /** MAC address of a host, or one of its IP addresses. */
+  readonly host?: string;
 }
 
 export interface EndpointTable {

@@ -30,6 +30,14 @@ export const EVENT_TYPES = {
   'pool-exhausted': 'no address was free for a subscriber (LNS)',
   switchover: 'sessions move to another server, have moved or could not; `what` says which',
   'peer-state': 'the peer with which a server shares its state came, went or has everything',
+  'gateway-state': 'this gateway became or ceased to be the master of its group, or is not to be elected for a while',
+  'gateway-master': 'another gateway answers for the shared addresses; `what` says how it came',
+  'gateway-member': 'a gateway of the group came, went, can forward again or cannot',
+  'gateway-forwarder': 'the frames of a virtual MAC go to another gateway; `what` says why',
+  'gateway-hosts': 'hosts of a gateway group were moved, or there is no room for more',
+  'gateway-trouble': 'something on the segment is not as it should be; `what` says which',
+  'gateway-tracking': 'something that a gateway tracks fails, or is well again',
+  'gateway-host': 'something of the machine under a gateway group fails, or is well again',
   lost: 'events are missing here; `count` says how many, `where` says where',
 } as const satisfies Readonly<Record<string, string>>;
 

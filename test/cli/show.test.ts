@@ -251,9 +251,11 @@ describe('wrong use: exit 64', () => {
     expect(run.stdout).toBe('');
   });
 
-  test('gateways belong to another role: exit 69', async () => {
-    const run = await show('gateways');
-    expect(run.status).toBe(69);
-    expect(run.error?.message).toMatch(/belongs to the gateway role/);
+  test('a table of another role: exit 69', async () => {
+    for (const args of ['gateways', 'gateways --json', 'pools']) {
+      const run = await show(args);
+      expect(run.status).toBe(69);
+      expect(run.error?.message).toMatch(/has no table "\w+": it has another role/);
+    }
   });
 });

@@ -86,7 +86,7 @@ test('every key says what it says', () => {
     losses: 4,
     capacity: 1e9,
     permanentSeconds: null,
-    rebalance: { everySeconds: 5, hosts: 3, difference: 0.1 },
+    rebalance: { by: 'load', everySeconds: 5, hosts: 3, difference: 0.1 },
     advertise: {
       intervalSeconds: 60,
       lifetimeSeconds: 1800,

@@ -1,0 +1,301 @@
+/**
+ * One group of this process: its engine between the port of the host and the clock. One turn a batch of frames, a timer or
+ * a command: what the engine wants done to virtual MACs is done first, then its frames leave in one call, in its order.
+ */
+import type { GatewayGroupConfig } from '../../config/gateway.js';
+import { changedKeys } from '../../config/gateway-diff.js';
+import { DesignatorError } from '../../errors.js';
+import { GatewayGroup } from '../../gateway/group.js';
+import { type Mac, macBytes, messagesMac, virtualMac } from '../../gateway/mac.js';
+import type { CommandResult, GatewayEvent, Tracking } from '../../gateway/types.js';
+import type {
+  GatewayPort,
+  GatewayPortOptions,
+  HostProblem,
+  HostTrouble,
+  LanFrames,
+  LinkState,
+} from '../../io/gateway-types.js';
+import type { Logger } from '../../ops/log.js';
+import type { AddressWords } from '../../wire/address.js';
+import { LIVE_KEYS, optionsOf, settingsOf } from './group-options.js';
+import { TrafficRates } from './load.js';
+import { TrackKeeper, type TrackState, type TrackWorld } from './tracking.js';
+
+/** Timers of the event loop are no finer. */
+const LEAST_MS = 1;
+const LONGEST_MS = 60_000;
+/** A turn makes output, which may be due at once again; beyond this the rest waits for the next turn. */
+const ROUNDS = 8;
+
+/** What the group needs of the host; a test may be it. */
+export interface RunnerWorld extends TrackWorld {
+  /** Errors: DesignatorError. */
+  openPort(options: GatewayPortOptions): Promise<GatewayPort>;
+  problems(device: string, addresses: readonly AddressWords[], forwarding: 'macvlan' | 'none'): HostProblem[];
+  addressesOf(index: number): Promise<readonly AddressWords[]>;
+  /** Monotonic seconds. */
+  now(): number;
+  random(length: number): Uint8Array;
+  /** Share of processor time, 0 … 1. */
+  processor(): number;
+  /** The bytes of a group's key. Errors: TD_CONFIG. */
+  keyOf(config: GatewayGroupConfig): Uint8Array;
+}
+
+export interface RunnerHooks {
+  readonly logger: Logger;
+  event(group: string, event: GatewayEvent): void;
+  tracked(group: string, state: TrackState, tracking: Tracking): void;
+  trouble(group: string, trouble: HostTrouble): void;
+  /** A bug, or a host that cannot be worked with: the process is to end. */
+  failed(error: unknown): void;
+}
+
+export class GroupRunner {
+  config: GatewayGroupConfig;
+  /** Since `start`. */
+  group!: GatewayGroup;
+  port!: GatewayPort;
+  turns = 0;
+  readonly #world: RunnerWorld;
+  readonly #hooks: RunnerHooks;
+  readonly #rates = new TrafficRates();
+  #tracks: TrackKeeper;
+  #timer: NodeJS.Timeout | null = null;
+  #started = false;
+  #stopped = false;
+  #load = 0;
+  /** Troubles of the host that last, by what they are of. */
+  readonly #troubles = new Map<HostTrouble['what'], string>();
+
+  constructor(config: GatewayGroupConfig, world: RunnerWorld, hooks: RunnerHooks) {
+    this.config = config;
+    this.#world = world;
+    this.#hooks = hooks;
+    this.#tracks = this.#newTracks();
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  /** Errors: TD_CONFIG no such interface, or no key; TD_CONFLICT; TD_NO_PERMISSION; TD_UNAVAILABLE what the host lacks. */
+  async start(): Promise<void> {
+    const { config } = this;
+    const world = this.#world;
+    const key = world.keyOf(config);
+    this.#refuseProblems(world.problems(config.device, config.addresses, 'macvlan'));
+    this.port = await world.openPort({
+      device: config.device,
+      group: config.group,
+      addresses: config.addresses,
+      messages: macBytes(messagesMac(config.group)),
+      virtualMac: macBytes(virtualMac(config.mac, config.group, 0)),
+      accept: config.accept,
+      forwarding: 'macvlan',
+      onFrames: (frames) => this.#guarded(() => this.#take(frames)),
+      onLink: (link) => this.#guarded(() => this.#linked(link)),
+      onTrouble: (trouble) => this.#troubled(trouble),
+    });
+    const { link } = this.port;
+    this.group = new GatewayGroup(
+      optionsOf(config, {
+        mac: link.mac,
+        ownAddress: await this.#ownAddress(link.index),
+        key,
+        random: (length) => world.random(length),
+      }),
+    );
+    const now = world.now();
+    this.group.setLink(link.up, now);
+    this.group.setTracking(this.#tracks.tracking(), now);
+    this.#tracks.start();
+    this.#started = true;
+    this.measure();
+    this.#settle(now);
+  }
+
+  /** Says good-bye, lets go of everything. */
+  async stop(): Promise<void> {
+    this.#tracks.stop();
+    if (this.#started && !this.#stopped) {
+      const now = this.#world.now();
+      this.group.stop(now);
+      this.#drain();
+    }
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    await this.port?.close();
+  }
+
+  get running(): boolean {
+    return this.#started && !this.#stopped;
+  }
+
+  /** What is wrong with the host at this group, or null. */
+  trouble(): string | null {
+    for (const text of this.#troubles.values()) return text;
+    return null;
+  }
+
+  tracks(): TrackState[] {
+    return this.#tracks.states();
+  }
+
+  /** Takes the counters of the virtual MACs and tells the engine the load; at a steady pace. */
+  measure(): void {
+    if (!this.running) return;
+    this.#guarded(() => {
+      const now = this.#world.now();
+      const load = this.#rates.look(this.port.traffic(), now, this.#world.processor(), this.config.capacity);
+      this.#load = load.share;
+      this.group.setLoad(load, now);
+      this.#settle(now);
+    });
+  }
+
+  /** Links, addresses or routes of the host have changed. */
+  hostChanged(): void {
+    this.#tracks.hostChanged();
+  }
+
+  /** Can this configuration be taken without beginning anew? */
+  canTake(next: GatewayGroupConfig): boolean {
+    return changedKeys(this.config, next).every(
+      (key) => LIVE_KEYS.has(key) || (key === 'hosts' && next.hosts.limit === this.config.hosts.limit),
+    );
+  }
+
+  /** `next`: of which `canTake` holds. */
+  take(next: GatewayGroupConfig): void {
+    const tracksChanged = changedKeys(this.config, next).includes('track');
+    this.config = next;
+    const now = this.#world.now();
+    this.group.configure(settingsOf(next), now);
+    if (tracksChanged) {
+      this.#tracks.stop();
+      this.#tracks = this.#newTracks();
+      this.group.setTracking(this.#tracks.tracking(), now);
+      this.#tracks.start();
+    }
+    this.#settle(now);
+  }
+
+  // ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  resign(): void {
+    this.#act((now) => this.group.resign(now));
+  }
+
+  move(host: Mac | null, to: number): CommandResult {
+    return this.#act((now) => this.group.move(host, to, now));
+  }
+
+  declareDead(number: number): CommandResult {
+    return this.#act((now) => this.group.declareDead(number, now));
+  }
+
+  // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #take(frames: LanFrames): void {
+    if (!this.running) return;
+    for (let index = 0; index < frames.count; index++)
+      this.group.receive(frames.frame(index), frames.now, frames.arrived(index));
+    this.#settle(frames.now);
+  }
+
+  #act<T>(act: (now: number) => T): T {
+    const now = this.#world.now();
+    const result = act(now);
+    this.#settle(now);
+    return result;
+  }
+
+  #settle(now: number): void {
+    this.turns++;
+    for (let round = 0; round < ROUNDS && this.group.nextTime <= now; round++) this.group.tick(now);
+    this.#drain();
+    this.#arm();
+  }
+
+  #drain(): void {
+    const { frames, actions, events } = this.group.output();
+    // A virtual MAC is held before a frame tells the switches where it is.
+    if (actions.length > 0) this.port.apply(actions);
+    if (frames.length > 0) this.port.send(frames);
+    for (const event of events) this.#hooks.event(this.name, event);
+  }
+
+  #arm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const next = this.group.nextTime;
+    if (this.#stopped || next === Number.POSITIVE_INFINITY) return;
+    const wait = Math.min(LONGEST_MS, Math.max(LEAST_MS, Math.ceil((next - this.#world.now()) * 1000)));
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#guarded(() => this.#settle(this.#world.now()));
+    }, wait);
+  }
+
+  #linked(link: LinkState): void {
+    if (!this.running) return;
+    const now = this.#world.now();
+    this.group.setLink(link.up, now);
+    this.#settle(now);
+  }
+
+  #troubled(trouble: HostTrouble): void {
+    if (trouble.ok) this.#troubles.delete(trouble.what);
+    else this.#troubles.set(trouble.what, trouble.text);
+    this.#hooks.trouble(this.name, trouble);
+  }
+
+  #guarded(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#hooks.failed(error);
+    }
+  }
+
+  // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #newTracks(): TrackKeeper {
+    const world: TrackWorld = { ...trackWorld(this.#world), load: () => this.#load };
+    return new TrackKeeper(this.config.track, world, (tracking, changed) => {
+      if (!this.running) return;
+      this.#hooks.tracked(this.name, changed, tracking);
+      this.#guarded(() => this.#act((now) => this.group.setTracking(tracking, now)));
+    });
+  }
+
+  #refuseProblems(problems: readonly HostProblem[]): void {
+    const { logger } = this.#hooks;
+    for (const { severity, text, remedy } of problems)
+      if (severity === 'warning') logger.warn({ group: this.name, remedy }, text);
+    const fatal = problems.find(({ severity }) => severity === 'fatal');
+    if (fatal === undefined) return;
+    const code = fatal.permission ? 'TD_NO_PERMISSION' : 'TD_UNAVAILABLE';
+    throw new DesignatorError(code, `group ${this.name}: ${fatal.text}: ${fatal.remedy}`, { group: this.name });
+  }
+
+  /** The address that breaks ties: the interface's first that is not a shared one, IPv4 before IPv6. */
+  async #ownAddress(index: number): Promise<AddressWords | null> {
+    const shared = new Set(this.config.addresses.map(String));
+    const own = (await this.#world.addressesOf(index)).filter((words) => !shared.has(String(words)));
+    return own.find((words) => words[0] === 0 && words[1] === 0 && words[2] === 0xffff) ?? own[0] ?? null;
+  }
+}
+
+function trackWorld(world: RunnerWorld): TrackWorld {
+  return {
+    interfaceUp: (device) => world.interfaceUp(device),
+    routesTo: (prefixes) => world.routesTo(prefixes),
+    run: (command, seconds) => world.run(command, seconds),
+    load: () => world.load(),
+    after: (seconds, act) => world.after(seconds, act),
+  };
+}
