@@ -25,8 +25,6 @@ export function register(program: Command, context: CliContext): void {
   const gateway = program
     .command('gateway')
     .description('one of many gateways behind one address, in the foreground; SIGHUP reloads, SIGTERM ends it')
-    // `-c` before a command of its own is the role's, behind it the command's.
-    .enablePositionalOptions()
     .option('-c, --config <file>', 'configuration file')
     .option('--check', 'name every error of the configuration file and end')
     .action((options: GatewayCommandOptions) => run(options, context));
@@ -35,19 +33,24 @@ export function register(program: Command, context: CliContext): void {
     withTarget(gateway.command(name).description(description))
       .option('--group <name>', 'of this group; needed when there are several')
       .option('--json', 'the answer as JSON');
+  // The role's own `-c` takes what is written behind a command as well.
+  const targetOf = (options: CommandOptions): CommandOptions => ({
+    ...options,
+    ...gateway.opts<GatewayCommandOptions>(),
+  });
   add('resign', 'let another gateway be the master').action((options: CommandOptions) =>
-    command('resign', {}, options, context, ({ group }) => `${group}: resigned`),
+    command('resign', {}, targetOf(options), context, ({ group }) => `${group}: resigned`),
   );
   add('move', 'give a host, or all hosts, to a gateway')
     .argument('<host>', 'MAC address, IP address, or all', hostValue)
     .argument('<gateway>', 'number of the gateway', number)
     .action((host: string, to: number, options: CommandOptions) =>
-      command('move', { host, gateway: to }, options, context, moved),
+      command('move', { host, gateway: to }, targetOf(options), context, moved),
     );
   add('redistribute', 'take a dead gateway for failed for good: others get its hosts now')
     .argument('<gateway>', 'number of the gateway', number)
     .action((dead: number, options: CommandOptions) =>
-      command('redistribute', { gateway: dead }, options, context, moved),
+      command('redistribute', { gateway: dead }, targetOf(options), context, moved),
     );
 }
 
@@ -62,11 +65,11 @@ const moved = ({ group, hosts = 0 }: Answer): string =>
 async function command(
   name: string,
   body: Readonly<Record<string, unknown>>,
-  { group, json, ...target }: CommandOptions,
+  { group, json, config, socket }: CommandOptions,
   context: CliContext,
   sentence: (answer: Answer) => string,
 ): Promise<void> {
-  const client = new ControlClient(target, context);
+  const client = new ControlClient({ config, socket }, context);
   const answer = await client.post<Answer>(`/v1/command/${name}`, group === undefined ? body : { ...body, group });
   if (json === true) return writeJson(context.stdout, answer);
   await write(context.stdout, `${sentence(answer)}\n`);

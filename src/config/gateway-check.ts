@@ -5,12 +5,15 @@ import type { ConfigProblem } from './compiled.js';
 import { seconds, valid } from './endpoint-parts.js';
 import type { GatewayGroupInput } from './gateway.js';
 import { CISCO_GROUP_ID_MAX } from './gateway-schema.js';
+import { SECRET_LENGTH } from './schema.js';
 import type { ConfigSource, Path } from './source.js';
 import { familyOf, parseSharedAddress } from './values.js';
 
 type Say = (severity: 'error' | 'warning', path: Path, message: string) => void;
 type Input = GatewayGroupInput;
 
+/** Bytes of a key that GLBP's MD5 has room for. */
+const GLBP_KEY_LIMIT = 55;
 const LINK_LOCAL = 0xfe80 >>> 6;
 /** Addresses that hosts make themselves have an interface identifier of 64 bits (RFC 4862 §5.5.3). */
 const AUTONOMOUS_LENGTH = 64;
@@ -47,12 +50,10 @@ export function checkGatewayRelations(
 
 /** The same for one group; paths are below it. */
 export function checkGatewayGroup(group: Input, say: Say): void {
-  const { key } = group;
-  if ((key.file === undefined) === (key.text === undefined)) say('error', ['key'], 'write either file or text');
+  checkKey(group, say);
   if (group.mac === 'cisco' && group.group > CISCO_GROUP_ID_MAX)
     say('error', ['group'], `with \`mac: cisco\` it is at most ${CISCO_GROUP_ID_MAX}`);
-  if (group.compatibility === 'glbp' && group.group > CISCO_GROUP_ID_MAX)
-    say('error', ['group'], `with \`compatibility: glbp\` it is at most ${CISCO_GROUP_ID_MAX}`);
+  if (group.compatibility === 'glbp') checkGlbp(group, say);
   if (seconds(group.timeout) <= seconds(group.redirect))
     say('error', ['timeout'], 'it must be longer than redirect: what is still given out must be served');
   if (group.algorithm === 'host' && group.rebalance !== false)
@@ -63,6 +64,27 @@ export function checkGatewayGroup(group: Input, say: Say): void {
     );
   checkTracks(group.track, say);
   checkAdvertise(group, say);
+}
+
+function checkKey({ key, compatibility, glbp }: Input, say: Say): void {
+  const isGlbp = compatibility === 'glbp';
+  if (key === undefined) {
+    if (!isGlbp || glbp.authentication !== 'none') say('error', ['key'], 'is missing');
+    return;
+  }
+  if ((key.file === undefined) === (key.text === undefined)) say('error', ['key'], 'write either file or text');
+  else if (!isGlbp && key.text !== undefined && key.text.length < SECRET_LENGTH.min)
+    say('error', ['key', 'text'], `it needs at least ${SECRET_LENGTH.min} characters`);
+  else if (isGlbp && glbp.authentication.startsWith('md5') && (key.text?.length ?? 0) > GLBP_KEY_LIMIT)
+    say('error', ['key', 'text'], `a key of GLBP has at most ${GLBP_KEY_LIMIT} characters`);
+}
+
+function checkGlbp({ group, addresses, glbp, replies }: Input, say: Say): void {
+  if (group > CISCO_GROUP_ID_MAX)
+    say('error', ['group'], `with \`compatibility: glbp\` it is at most ${CISCO_GROUP_ID_MAX}`);
+  if (addresses.length > 1) say('error', ['addresses', 1], 'GLBP has one shared address a group');
+  if (seconds(glbp.hold) <= seconds(glbp.hello)) say('error', ['glbp', 'hold'], 'it must be longer than hello');
+  if (replies === 'forwarder') say('error', ['replies'], 'GLBP has no message by which another gateway could answer');
 }
 
 function checkTracks(tracks: Input['track'], say: Say): void {

@@ -74,12 +74,13 @@ export const gatewayGroupSchema = z.strictObject({
         ),
       text: z
         .string()
-        .min(SECRET_LENGTH.min)
+        .min(1)
         .max(SECRET_LENGTH.max)
         .optional()
-        .describe('The key itself, 16 to 256 characters, instead of a file.'),
+        .describe('The key itself, 16 to 256 characters, instead of a file; with GLBP any that it has room for.'),
     })
-    .describe('Key of the messages between members (HMAC-SHA-256), the same at all.'),
+    .optional()
+    .describe('Key of the messages between members (HMAC-SHA-256), the same at all. Required, but for GLBP without.'),
   priority: z
     .int()
     .min(1)
@@ -181,6 +182,19 @@ export const gatewayGroupSchema = z.strictObject({
     .enum(['none', 'glbp'])
     .default('none')
     .describe('glbp: speak GLBP on UDP port 3222 with the other members instead of the own messages.'),
+  glbp: section({
+    authentication: z
+      .enum(['none', 'text', 'md5', 'md5-chain'])
+      .default('md5-chain')
+      .describe('How GLBP messages prove where they come from.'),
+    keyNumber: z.int().min(0).max(255).default(1).describe('Number of the key in its chain.'),
+    hello: duration(0.05, 60).default('3s').describe('Time between two hellos.'),
+    hold: duration(0.1, 180).default('10s').describe('Silence after which a gateway counts as dead.'),
+    learnTimers: z.boolean().default(true).describe('Take over the timers that the active gateway tells.'),
+    forwarderDelay: duration(0, 3600)
+      .default('30s')
+      .describe('How long an owner waits before it takes its virtual MAC back.'),
+  }).describe('With `compatibility: glbp`.'),
 });
 
 export const gatewaySchema = z.strictObject({

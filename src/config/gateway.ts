@@ -48,7 +48,8 @@ export interface GatewayGroupConfig {
   readonly device: string;
   readonly number: number;
   readonly addresses: readonly AddressWords[];
-  readonly key: Secret;
+  /** null: GLBP without authentication. */
+  readonly key: Secret | null;
   readonly priority: number;
   /** null: no pre-emption. */
   readonly preemptDelaySeconds: number | null;
@@ -78,7 +79,17 @@ export interface GatewayGroupConfig {
   readonly accept: boolean;
   readonly advertise: AdvertiseConfig | null;
   readonly track: readonly TrackConfig[];
-  readonly compatibility: 'none' | 'glbp';
+  /** null: the group speaks its own messages. */
+  readonly glbp: GlbpConfig | null;
+}
+
+export interface GlbpConfig {
+  readonly authentication: 'none' | 'text' | 'md5' | 'md5-chain';
+  readonly keyNumber: number;
+  readonly helloSeconds: number;
+  readonly holdSeconds: number;
+  readonly learnTimers: boolean;
+  readonly forwarderDelaySeconds: number;
 }
 
 export interface GatewayConfig {
@@ -141,7 +152,7 @@ export function compileGatewayGroup(input: GatewayGroupInput, folder: string): G
     device: input.interface,
     number: input.number,
     addresses: input.addresses.map((text) => valid(parseSharedAddress(text))),
-    key: key.text === undefined ? { file: resolve(folder, key.file as string) } : { text: key.text },
+    key: compileKey(key, folder),
     priority: input.priority,
     preemptDelaySeconds:
       typeof preempt === 'object' ? seconds(preempt.delay) : preempt ? DEFAULT_PREEMPT_SECONDS : null,
@@ -172,7 +183,24 @@ export function compileGatewayGroup(input: GatewayGroupInput, folder: string): G
     accept: input.accept,
     advertise: input.advertise === undefined ? null : compileAdvertise(input.advertise),
     track: input.track.map(compileTrack),
-    compatibility: input.compatibility,
+    glbp: input.compatibility === 'glbp' ? compileGlbp(input.glbp) : null,
+  };
+}
+
+function compileKey(key: GatewayGroupInput['key'], folder: string): Secret | null {
+  if (key === undefined) return null;
+  return key.text === undefined ? { file: resolve(folder, key.file as string) } : { text: key.text };
+}
+
+function compileGlbp(input: GatewayGroupInput['glbp']): GlbpConfig {
+  const { authentication, keyNumber, learnTimers } = input;
+  return {
+    authentication,
+    keyNumber,
+    learnTimers,
+    helloSeconds: seconds(input.hello),
+    holdSeconds: seconds(input.hold),
+    forwarderDelaySeconds: seconds(input.forwarderDelay),
   };
 }
 

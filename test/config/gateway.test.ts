@@ -60,7 +60,7 @@ test('the shortest file has the defaults that the design names', () => {
     accept: true,
     advertise: null,
     track: [],
-    compatibility: 'none',
+    glbp: null,
   });
 });
 
@@ -118,6 +118,12 @@ test('a key in a file may stand beside the configuration', () => {
 });
 
 test.each([
+  ['', 'groups.0.key: is missing'],
+  ['    key: { text: short }\n', 'groups.0.key.text: it needs at least 16 characters'],
+  [
+    '    compatibility: glbp\n    glbp: { authentication: none }\n',
+    'groups.0.addresses.1: GLBP has one shared address a group',
+  ],
   ['    key: {}\n', 'groups.0.key: write either file or text'],
   ['    key: { file: a, text: sixteen letters! }\n', 'groups.0.key: write either file or text'],
 ])('the key is one of two: %s', (text, expected) => {

@@ -5,7 +5,6 @@
 import type { GatewayGroupConfig } from '../../config/gateway.js';
 import { changedKeys } from '../../config/gateway-diff.js';
 import { DesignatorError } from '../../errors.js';
-import { GatewayGroup } from '../../gateway/group.js';
 import { type Mac, macBytes, messagesMac, virtualMac } from '../../gateway/mac.js';
 import type { CommandResult, GatewayEvent, Tracking } from '../../gateway/types.js';
 import type {
@@ -18,7 +17,7 @@ import type {
 } from '../../io/gateway-types.js';
 import type { Logger } from '../../ops/log.js';
 import type { AddressWords } from '../../wire/address.js';
-import { LIVE_KEYS, optionsOf, settingsOf } from './group-options.js';
+import { engineOf, type GroupEngine, LIVE_KEYS, schemeOf, settingsOf } from './group-options.js';
 import { TrafficRates } from './load.js';
 import { TrackKeeper, type TrackState, type TrackWorld } from './tracking.js';
 
@@ -55,7 +54,7 @@ export interface RunnerHooks {
 export class GroupRunner {
   config: GatewayGroupConfig;
   /** Since `start`. */
-  group!: GatewayGroup;
+  group!: GroupEngine;
   port!: GatewayPort;
   turns = 0;
   readonly #world: RunnerWorld;
@@ -91,7 +90,7 @@ export class GroupRunner {
       group: config.group,
       addresses: config.addresses,
       messages: macBytes(messagesMac(config.group)),
-      virtualMac: macBytes(virtualMac(config.mac, config.group, 0)),
+      virtualMac: macBytes(virtualMac(schemeOf(config), config.group, 0)),
       accept: config.accept,
       forwarding: 'macvlan',
       onFrames: (frames) => this.#guarded(() => this.#take(frames)),
@@ -99,15 +98,9 @@ export class GroupRunner {
       onTrouble: (trouble) => this.#troubled(trouble),
     });
     const { link } = this.port;
-    this.group = new GatewayGroup(
-      optionsOf(config, {
-        mac: link.mac,
-        ownAddress: await this.#ownAddress(link.index),
-        key,
-        random: (length) => world.random(length),
-      }),
-    );
+    const ownAddress = await this.#ownAddress(link.index);
     const now = world.now();
+    this.group = engineOf(config, { mac: link.mac, ownAddress, key, random: (length) => world.random(length) }, now);
     this.group.setLink(link.up, now);
     this.group.setTracking(this.#tracks.tracking(), now);
     this.#tracks.start();
@@ -282,11 +275,13 @@ export class GroupRunner {
     throw new DesignatorError(code, `group ${this.name}: ${fatal.text}: ${fatal.remedy}`, { group: this.name });
   }
 
-  /** The address that breaks ties: the interface's first that is not a shared one, IPv4 before IPv6. */
+  /** The address that breaks ties, not a shared one: of the family of the first shared address if there is one. */
   async #ownAddress(index: number): Promise<AddressWords | null> {
     const shared = new Set(this.config.addresses.map(String));
     const own = (await this.#world.addressesOf(index)).filter((words) => !shared.has(String(words)));
-    return own.find((words) => words[0] === 0 && words[1] === 0 && words[2] === 0xffff) ?? own[0] ?? null;
+    const isIpv4 = (words: AddressWords): boolean => words[0] === 0 && words[1] === 0 && words[2] === 0xffff;
+    const wanted = isIpv4(this.config.addresses[0]);
+    return own.find((words) => isIpv4(words) === wanted) ?? own[0] ?? null;
   }
 }
 

@@ -16,6 +16,8 @@ export interface RealWorld extends RunnerWorld {
   close(): void;
 }
 
+const GLBP_KEY = { min: 1, max: 251 } as const;
+
 /** `onChange`: links, addresses or routes of the host have changed. */
 export function realWorld(onChange: () => void): RealWorld {
   const addon = native();
@@ -29,7 +31,7 @@ export function realWorld(onChange: () => void): RealWorld {
     now: () => addon.monotonicSeconds(),
     random,
     processor: () => processor.share,
-    keyOf: ({ key }) => keyOf(key),
+    keyOf: ({ key, glbp }) => (key === null ? new Uint8Array() : keyOf(key, glbp === null ? undefined : GLBP_KEY)),
     interfaceUp: (device) => watch.interfaceUp(device),
     routesTo: (prefixes) => watch.routesTo(prefixes),
     run: runScript,
