@@ -12,6 +12,10 @@ const GRADES: Readonly<Record<string, number>> = {
   'tunnel-closed': 90,
   'session-closed': 90,
   'server-state': 36,
+  'gateway-state': 36,
+  'gateway-master': 36,
+  'gateway-forwarder': 33,
+  'gateway-trouble': 31,
   'shard-crashed': 31,
   lost: 31,
 };
@@ -45,6 +49,18 @@ function sentence(event: ApplianceEvent): string {
     case 'server-state': {
       const why = event.reason === null ? 'configuration' : event.reason;
       return `${event.server ?? '?'}: ${event.from} → ${event.to}, ${why}${event.detail === undefined ? '' : `: ${event.detail}`}`;
+    }
+    case 'gateway-state':
+    case 'gateway-master':
+    case 'gateway-member':
+    case 'gateway-forwarder':
+    case 'gateway-hosts':
+    case 'gateway-trouble':
+      return `${event.group ?? '?'}: ${event.detail}`;
+    case 'gateway-tracking':
+    case 'gateway-host': {
+      const name = event.tracked ?? event.what ?? '?';
+      return `${event.group ?? '?'}: ${name}: ${event.good === true ? 'well again' : event.detail}`;
     }
     case 'lost':
       return `${event.count} events are missing here (${event.where})`;

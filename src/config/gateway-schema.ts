@@ -91,7 +91,11 @@ export const gatewayGroupSchema = z.strictObject({
     .union([
       z.boolean(),
       z.strictObject({
-        delay: duration(0, 3600).default('5s').describe('How long the better one must have been there.'),
+        delay: duration(0, 3600)
+          .default('5s')
+          .describe(
+            'A better gateway takes the office from a living master when it has been there for so long; `preempt: false`: it does not.',
+          ),
       }),
     ])
     .default(true)
@@ -143,7 +147,9 @@ export const gatewayGroupSchema = z.strictObject({
         by: z
           .enum(['load', 'hosts'])
           .default('load')
-          .describe('What is made even: the load that gateways report, or the number of hosts by weight.'),
+          .describe(
+            'Hosts are moved until this is even: the load that gateways report, or the number of hosts by weight. Without `rebalance` nothing is moved.',
+          ),
         every: duration(1, 3600).default('10s').describe('Time between two looks at the balance.'),
         hosts: z.int().min(1).max(HOSTS_MAX).default(8).describe('Hosts that are moved at most each time.'),
         difference: percent
@@ -181,7 +187,7 @@ export const gatewayGroupSchema = z.strictObject({
   compatibility: z
     .enum(['none', 'glbp'])
     .default('none')
-    .describe('glbp: speak GLBP on UDP port 3222 with the other members instead of the own messages.'),
+    .describe('With glbp the members speak GLBP on UDP port 3222 instead of the own messages.'),
   glbp: section({
     authentication: z
       .enum(['none', 'text', 'md5', 'md5-chain'])

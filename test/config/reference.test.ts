@@ -2,6 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { ZodType } from 'zod';
+import { gatewaySchema } from '../../src/config/gateway-schema.js';
+import { parseGatewayConfig } from '../../src/config/gateway.js';
 import { parseConfig } from '../../src/config/load.js';
 import { lacSchema } from '../../src/config/lac-schema.js';
 import { parseLacConfig } from '../../src/config/lac.js';
@@ -22,6 +24,7 @@ const TABLES: readonly (readonly [name: string, schema: ZodType, prefix: string]
   ['radius', radiusSchema, 'radius'],
   ['switchover', offloadSchema, 'offload'],
   // Sections that have pages of their own.
+  ['gateway', gatewaySchema, ''],
   ['lac', lacSchema.omit({ radius: true }), ''],
   ['lns', lnsSchema.omit({ radius: true, takeOver: true, offload: true }), ''],
 ];
@@ -71,6 +74,11 @@ test('the sample of an LNS is valid, and so are its users', () => {
   );
   expect(parseLnsConfig('page', config)).toMatchObject({ problems: [] });
   expect(parseUsers('page', users)).toMatchObject({ problems: [] });
+});
+
+test('the sample of a gateway is valid', () => {
+  const [sample] = [...readFileSync(page('gateway'), 'utf8').matchAll(/```yaml\n(.*?)```/gs)].map(([, block]) => block);
+  expect(parseGatewayConfig('page', sample)).toMatchObject({ problems: [] });
 });
 
 test('the samples of a LAC are valid, alone and together', () => {

@@ -22,7 +22,7 @@ class Site {
     this.texts[index] = text(number, more, between);
     const gateway = new Gateway({
       config: parse(this.texts[index]).config as GatewayConfig,
-      logger: createLogger('fatal'),
+      logger: createLogger('error'),
       reread: () => parse(this.texts[index]),
       onFatal: (error) => this.failures.push(error),
       world: (onChange) => {
