@@ -22,7 +22,7 @@ test('bash offers commands, then their subcommands, then their options', async (
   const script = await scriptFor('bash');
   expect(offers(script, 'designator ')).toEqual(expect.arrayContaining(['show', 'server', 'capture', 'completion']));
   expect(offers(script, 'designator s')).toEqual(['show', 'server']);
-  expect(offers(script, 'designator show t')).toEqual(['tunnels', 'take-overs']);
+  expect(offers(script, 'designator show t')).toEqual(['tunnels', 'take-overs', 'tracks']);
   expect(offers(script, 'designator show tunnels --s')).toEqual(['--socket', '--server']);
   expect(offers(script, 'designator server drain lns1 --d')).toEqual(['--deadline']);
   // A server that is named like a command does not lead astray.

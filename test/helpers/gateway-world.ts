@@ -171,6 +171,9 @@ export class FakeHost implements GatewayWorld {
     return () => clearTimeout(timer);
   }
   measure(): void {}
+  hurry(): boolean {
+    return true;
+  }
   close(): void {
     this.closed = true;
   }

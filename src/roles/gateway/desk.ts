@@ -1,28 +1,17 @@
-/** What an operator sees of the gateway role: tables, figures and commands. */
-import { DesignatorError } from '../../errors.js';
-import { type Mac, macText, readMac } from '../../gateway/mac.js';
-import type { CommandResult, HostRow } from '../../gateway/types.js';
 import type {
   Endpoint,
   EndpointCommand,
   EndpointCounterRow,
   EndpointDropRow,
   EndpointTable,
-  GatewayForwarderRow,
-  GatewayGroupRow,
-  GatewayHostRow,
-  GatewayRow,
   MetricReading,
   ReloadResult,
-  TableFilter,
 } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
-import { formatWords, parseAddress, parseMac } from '../../wire/address.js';
 import { counterWords, isDrop } from './counter-words.js';
+import { groupCommands } from './commands.js';
 import type { Gateway } from './gateway.js';
-import type { GroupRunner } from './runner.js';
-
-const SLICE = 256;
+import { groupTables } from './tables.js';
 
 export class GatewayDesk implements Endpoint {
   readonly role = 'gateway';
@@ -37,72 +26,15 @@ export class GatewayDesk implements Endpoint {
   }
 
   get tables(): ReadonlyMap<string, EndpointTable> {
-    const each = (
-      description: string,
-      filters: EndpointTable['filters'],
-      rows: (runner: GroupRunner, now: number, filter: TableFilter) => Iterable<readonly object[]>,
-    ): EndpointTable => ({
-      description,
-      filters: ['group', ...filters],
-      rows: (filter) => this.#perGroup(filter, rows),
-    });
     return new Map<string, EndpointTable>([
-      ['groups', each('gateway groups', [], (runner, now) => [[groupRow(runner, now)]])],
-      ['gateways', each('members of the groups', [], (runner, now) => [gatewayRows(runner, now)])],
-      ['forwarders', each('virtual MACs', [], (runner, now) => [forwarderRows(runner, now)])],
-      ['hosts', each('hosts and their gateways', ['gateway', 'host'], hostRows)],
-      ['tracks', each('what is tracked', [], (runner) => [trackRows(runner)])],
+      ...groupTables(this.#gateway),
       ['drops', { description: 'what ended here, by reason', filters: [], rows: () => [this.#drops()] }],
       ['counters', { description: 'what happened', filters: [], rows: () => [this.#counters()] }],
     ]);
   }
 
   get commands(): ReadonlyMap<string, EndpointCommand> {
-    const group = { type: 'string', minLength: 1, maxLength: 63 } as const;
-    const gateway = { type: 'integer', minimum: 1, maximum: 255 } as const;
-    const body = (properties: Record<string, unknown>, required: string[]) => ({
-      type: 'object',
-      additionalProperties: false,
-      properties: { group, ...properties },
-      required,
-    });
-    return new Map<string, EndpointCommand>([
-      [
-        'resign',
-        {
-          description: 'give up the office of master',
-          body: body({}, []),
-          run: (written) => {
-            const runner = this.#runner(written);
-            runner.resign();
-            return { group: runner.name };
-          },
-        },
-      ],
-      [
-        'move',
-        {
-          description: 'give a host, or all hosts, to a gateway',
-          body: body({ host: { type: 'string', minLength: 1, maxLength: 45 }, gateway }, ['host', 'gateway']),
-          run: (written) => {
-            const runner = this.#runner(written);
-            const host = this.#host(runner, String(written.host));
-            return outcome(runner, runner.move(host, Number(written.gateway)));
-          },
-        },
-      ],
-      [
-        'redistribute',
-        {
-          description: 'take a dead gateway for failed for good: its hosts are given to others now',
-          body: body({ gateway }, ['gateway']),
-          run: (written) => {
-            const runner = this.#runner(written);
-            return outcome(runner, runner.declareDead(Number(written.gateway)));
-          },
-        },
-      ],
-    ]);
+    return groupCommands(this.#gateway);
   }
 
   reload(): Promise<ReloadResult> {
@@ -115,18 +47,6 @@ export class GatewayDesk implements Endpoint {
 
   unhealthy(): string | null {
     return this.#gateway.unhealthy();
-  }
-
-  // ── tables ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  *#perGroup(
-    filter: TableFilter,
-    rows: (runner: GroupRunner, now: number, filter: TableFilter) => Iterable<readonly object[]>,
-  ): Generator<readonly object[]> {
-    const now = this.#gateway.now();
-    for (const runner of this.#gateway.runners())
-      if (runner.running && (filter.group === undefined || filter.group === runner.name))
-        yield* rows(runner, now, filter);
   }
 
   #drops(): EndpointDropRow[] {
@@ -227,146 +147,4 @@ export class GatewayDesk implements Endpoint {
       ),
     ];
   }
-
-  // ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** The group that a command names, or the only one. Errors: TD_CONFLICT, TD_NOT_FOUND, TD_USAGE. */
-  #runner({ group }: Readonly<Record<string, unknown>>): GroupRunner {
-    const runners = this.#gateway.runners().filter(({ running }) => running);
-    if (!this.#gateway.started || runners.length === 0)
-      throw new DesignatorError('TD_CONFLICT', 'the gateway does not run yet, or not any more');
-    const names = runners.map(({ name }) => name).join(', ');
-    if (group === undefined) {
-      if (runners.length === 1) return runners[0];
-      throw new DesignatorError('TD_USAGE', `say which group: ${names}`);
-    }
-    const found = runners.find(({ name }) => name === group);
-    if (found === undefined) throw new DesignatorError('TD_NOT_FOUND', `no group "${group}"; there are ${names}`);
-    return found;
-  }
-
-  /** null: all. Errors: TD_NOT_FOUND, TD_USAGE. */
-  #host(runner: GroupRunner, written: string): Mac | null {
-    if (written === 'all') return null;
-    const mac = parseMac(written);
-    if (mac !== null) return readMac(mac);
-    const words = parseAddress(written);
-    if (words === null)
-      throw new DesignatorError('TD_USAGE', `"${written}" is no MAC address, IP address or "all"`, { host: written });
-    const row = runner.group.hosts(this.#gateway.now()).find((host) => hasAddress(host, formatWords(words)));
-    if (row === undefined) throw new DesignatorError('TD_NOT_FOUND', `no host has the address ${written}`);
-    return row.mac;
-  }
-}
-
-function outcome(runner: GroupRunner, result: CommandResult): object {
-  if (!result.ok) throw new DesignatorError('TD_CONFLICT', `group ${runner.name}: ${result.why}`);
-  return { group: runner.name, hosts: result.hosts };
-}
-
-const hasAddress = ({ addresses }: HostRow, text: string): boolean =>
-  addresses.some((words) => formatWords(words) === text);
-const orNull = (number: number): number | null => (number === 0 ? null : number);
-
-function groupRow(runner: GroupRunner, now: number): GatewayGroupRow {
-  const status = runner.group.status(now);
-  return {
-    group: status.name,
-    number: status.group,
-    interface: runner.config.device,
-    gateway: status.number,
-    addresses: status.addresses.map((words) => formatWords(words)).join(','),
-    state: status.state,
-    master: orNull(status.master),
-    members: runner.group.members(now).filter(({ alive }) => alive).length,
-    hosts: status.hosts,
-    term: status.term,
-    version: status.version,
-    sinceSeconds: Math.max(0, now - status.since),
-  };
-}
-
-function gatewayRows(runner: GroupRunner, now: number): GatewayRow[] {
-  const forwarders = runner.group.forwarders(now);
-  return runner.group.members(now).map((member) => {
-    const served = forwarders.filter(({ server }) => server === member.number);
-    const own = forwarders.find(({ number }) => number === member.number);
-    return {
-      group: runner.name,
-      gateway: member.number,
-      self: member.self,
-      state: member.alive ? member.state : 'dead',
-      master: member.master,
-      alive: member.alive,
-      verified: member.verified,
-      address: member.address === null ? null : formatWords(member.address),
-      priority: member.priority,
-      weight: member.weight,
-      able: member.able,
-      reasons: member.reasons.join('; '),
-      load: member.load,
-      bitsPerSecond: member.bitsPerSecond,
-      packetsPerSecond: member.packetsPerSecond,
-      virtualMac: macText(own?.mac ?? member.mac),
-      serves: served.map(({ number }) => number).join(','),
-      hosts: served.reduce((all, { hosts }) => all + hosts, 0),
-      ageSeconds: member.age,
-      term: member.term,
-      version: member.version,
-    };
-  });
-}
-
-function forwarderRows(runner: GroupRunner, now: number): GatewayForwarderRow[] {
-  return runner.group.forwarders(now).map((row) => ({
-    group: runner.name,
-    forwarder: row.number,
-    virtualMac: macText(row.mac),
-    state: row.state,
-    server: orNull(row.server),
-    givenOut: row.givenOut,
-    weight: row.weight,
-    load: row.load,
-    hosts: row.hosts,
-    held: row.held,
-    served: row.served,
-    bytes: row.bytes,
-    packets: row.packets,
-    ageSeconds: row.age,
-  }));
-}
-
-function* hostRows(runner: GroupRunner, now: number, filter: TableFilter): Generator<GatewayHostRow[]> {
-  const macs = new Map(runner.group.forwarders(now).map(({ number, mac }) => [number, macText(mac)]));
-  const mac = filter.host === undefined ? null : parseMac(filter.host);
-  const words = filter.host === undefined || mac !== null ? null : parseAddress(filter.host);
-  if (filter.host !== undefined && mac === null && words === null)
-    throw new DesignatorError('TD_USAGE', `"${filter.host}" is no MAC or IP address`, { host: filter.host });
-  const rows = runner.group.hosts(now, {
-    ...(mac === null ? {} : { mac: readMac(mac) }),
-    ...(filter.gateway === undefined ? {} : { forwarder: filter.gateway }),
-  });
-  const address = words === null ? null : formatWords(words);
-  let slice: GatewayHostRow[] = [];
-  for (const row of rows) {
-    if (address !== null && !hasAddress(row, address)) continue;
-    slice.push({
-      group: runner.name,
-      host: macText(row.mac),
-      addresses: row.addresses.map((entry) => formatWords(entry)).join(','),
-      gateway: row.forwarder,
-      server: orNull(row.server),
-      virtualMac: macs.get(row.forwarder) ?? '',
-      ageSeconds: row.age,
-      idleSeconds: row.idle,
-    });
-    if (slice.length < SLICE) continue;
-    yield slice;
-    slice = [];
-  }
-  yield slice;
-}
-
-function trackRows(runner: GroupRunner): object[] {
-  return runner.tracks().map(({ name, good, reason }) => ({ group: runner.name, tracked: name, good, reason }));
 }

@@ -21,9 +21,14 @@ import type { TrackState } from './tracking.js';
 /** Load and traffic are measured so often. */
 const MEASURE_MS = 1000;
 
+const NOT_URGENT =
+  'CAP_SYS_NICE is missing: when other programs keep the processor busy, late adverts look like a death';
+
 export interface GatewayWorld extends RunnerWorld {
   /** Reads how busy the processor was since the last time. */
   measure(): void;
+  /** Gets the processor before others; false: it may not. */
+  hurry(): boolean;
   close(): void;
 }
 
@@ -73,6 +78,7 @@ export class Gateway {
 
   /** Errors: of GroupRunner.start. After an error `stop` frees what was taken. */
   async start(): Promise<Record<string, unknown>> {
+    if (!this.#world.hurry()) this.#logger.warn({}, NOT_URGENT);
     this.#world.measure();
     for (const group of this.config.groups) await this.#open(group);
     this.#timer = setInterval(() => this.#measure(), MEASURE_MS);
@@ -144,12 +150,14 @@ export class Gateway {
       for (const name of opened) await this.#close(name);
       for (const name of [...removed, ...anew.map(({ name }) => name)]) {
         const former = old.get(name);
-        if (former !== undefined) await this.#open(former);
+        // The process cannot be what either file says: it ends, and is started again.
+        if (former !== undefined) await this.#open(former).catch((failure: unknown) => this.#failed(failure));
       }
       return failed([problemOf(next.file, error)]);
     }
     for (const group of live) this.#runners.get(group.name)?.take(group);
     this.config = next;
+    this.#logger.level = next.logLevel;
     this.events.emit('reload', { ok: true, changes: changes.join(', ') });
     return { ok: true, problems, changes };
   }

@@ -47,6 +47,8 @@ export interface RunnerHooks {
   event(group: string, event: GatewayEvent): void;
   tracked(group: string, state: TrackState, tracking: Tracking): void;
   trouble(group: string, trouble: HostTrouble): void;
+  /** After a turn in which virtual MACs or the state of the group changed. */
+  turned?(group: string): void;
   /** A bug, or a host that cannot be worked with: the process is to end. */
   failed(error: unknown): void;
 }
@@ -65,6 +67,7 @@ export class GroupRunner {
   #started = false;
   #stopped = false;
   #load = 0;
+  #unable: readonly string[] = [];
   /** Troubles of the host that last, by what they are of. */
   readonly #troubles = new Map<HostTrouble['what'], string>();
 
@@ -102,7 +105,7 @@ export class GroupRunner {
     const now = world.now();
     this.group = engineOf(config, { mac: link.mac, ownAddress, key, random: (length) => world.random(length) }, now);
     this.group.setLink(link.up, now);
-    this.group.setTracking(this.#tracks.tracking(), now);
+    this.group.setTracking(this.tracking(), now);
     this.#tracks.start();
     this.#started = true;
     this.measure();
@@ -135,6 +138,20 @@ export class GroupRunner {
 
   tracks(): TrackState[] {
     return this.#tracks.states();
+  }
+
+  /** Why the role itself cannot forward, besides what is tracked; none: it can. May come before the start. */
+  setAble(reasons: readonly string[]): void {
+    if (reasons.join('\n') === this.#unable.join('\n')) return;
+    this.#unable = [...reasons];
+    if (this.running) this.#guarded(() => this.#act((now) => this.group.setTracking(this.tracking(), now)));
+  }
+
+  /** What is tracked and what the role says of itself, together. */
+  tracking(): Tracking {
+    const tracked = this.#tracks.tracking();
+    const reasons = [...this.#unable, ...tracked.reasons];
+    return { ...tracked, able: tracked.able && this.#unable.length === 0, reasons };
   }
 
   /** Takes the counters of the virtual MACs and tells the engine the load; at a steady pace. */
@@ -170,7 +187,7 @@ export class GroupRunner {
     if (tracksChanged) {
       this.#tracks.stop();
       this.#tracks = this.#newTracks();
-      this.group.setTracking(this.#tracks.tracking(), now);
+      this.group.setTracking(this.tracking(), now);
       this.#tracks.start();
     }
     this.#settle(now);
@@ -219,6 +236,7 @@ export class GroupRunner {
     if (actions.length > 0) this.port.apply(actions);
     if (frames.length > 0) this.port.send(frames);
     for (const event of events) this.#hooks.event(this.name, event);
+    if (actions.length > 0 || events.length > 0) this.#hooks.turned?.(this.name);
   }
 
   #arm(): void {
@@ -258,10 +276,10 @@ export class GroupRunner {
 
   #newTracks(): TrackKeeper {
     const world: TrackWorld = { ...trackWorld(this.#world), load: () => this.#load };
-    return new TrackKeeper(this.config.track, world, (tracking, changed) => {
+    return new TrackKeeper(this.config.track, world, (_tracking, changed) => {
       if (!this.running) return;
-      this.#hooks.tracked(this.name, changed, tracking);
-      this.#guarded(() => this.#act((now) => this.group.setTracking(tracking, now)));
+      this.#hooks.tracked(this.name, changed, this.tracking());
+      this.#guarded(() => this.#act((now) => this.group.setTracking(this.tracking(), now)));
     });
   }
 

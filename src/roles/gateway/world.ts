@@ -4,22 +4,18 @@ import { native } from '../../io/native.js';
 import { gatewayProblems } from '../../io/gateway-checks.js';
 import { openGatewayPort } from '../../io/gateway-port.js';
 import { HostWatch } from '../../io/host-watch.js';
+import { keepHeapsQuiet, makeUrgent } from '../../workers/urgency.js';
 import { randomSource } from '../endpoint/random.js';
 import { keyOf } from '../secret.js';
 import { ProcessorLoad } from './load.js';
-import type { RunnerWorld } from './runner.js';
+import type { GatewayWorld } from './gateway.js';
 import { runScript } from './tracking.js';
 
-export interface RealWorld extends RunnerWorld {
-  /** Reads how busy the processor was since the last time. */
-  measure(): void;
-  close(): void;
-}
-
+const THIS_THREAD = 0;
 const GLBP_KEY = { min: 1, max: 251 } as const;
 
 /** `onChange`: links, addresses or routes of the host have changed. */
-export function realWorld(onChange: () => void): RealWorld {
+export function realWorld(onChange: () => void): GatewayWorld {
   const addon = native();
   const watch = new HostWatch(addon, onChange);
   const processor = new ProcessorLoad();
@@ -41,6 +37,10 @@ export function realWorld(onChange: () => void): RealWorld {
       return () => clearTimeout(timer);
     },
     measure: () => processor.look(text('/proc/stat')),
+    hurry: () => {
+      keepHeapsQuiet();
+      return makeUrgent(THIS_THREAD);
+    },
     close: () => watch.close(),
   };
 }
