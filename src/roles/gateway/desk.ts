@@ -1,3 +1,4 @@
+/** What an operator sees of the gateway role: tables, figures and commands. */
 import type {
   Endpoint,
   EndpointCommand,
