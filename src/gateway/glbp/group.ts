@@ -371,10 +371,12 @@ export class GlbpGroup {
   }
 
   /** Gives up the office; goes on as a forwarder and may be elected again after a while. */
-  resign(now: number): void {
-    if (this.#stopped || !this.#link) return;
+  resign(now: number): CommandResult {
+    if (this.#stopped || !this.#link) return { ok: false, why: 'not running' };
+    if (this.#election.state !== GLBP_STATE.active) return { ok: false, why: 'this gateway is not the active one' };
     this.#election.resign(now);
     this.#settle(now);
+    return { ok: true, hosts: 0 };
   }
 
   /** Says good-bye: office and virtual MACs go to others at once. Nothing is sent after the frames of this turn. */

@@ -24,7 +24,7 @@ export function groupCommands(host: GroupsHost): Map<string, EndpointCommand> {
         body: body({}, []),
         run: (written) => {
           const runner = runnerOf(host, written);
-          runner.resign();
+          outcome(runner, runner.resign());
           return { group: runner.name };
         },
       },

@@ -195,8 +195,8 @@ export class GroupRunner {
 
   // ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  resign(): void {
-    this.#act((now) => this.group.resign(now));
+  resign(): CommandResult {
+    return this.#act((now) => this.group.resign(now));
   }
 
   move(host: Mac | null, to: number): CommandResult {

@@ -48,7 +48,9 @@ const text = (number: number, more = '', between = '') => `groups:
     number: ${number}
     addresses: [10.7.0.254]
     key: { text: sixteen letters! }
-${more}${between}`;
+${more}${between}${LOG}`;
+const LOG = 'log: { level: error }\n';
+const two = (other: string): string => text(1).replace(LOG, '') + other + LOG;
 const parse = (content: string) => parseGatewayConfig('/etc/gateway.yaml', content);
 
 let site: Site;
@@ -265,11 +267,12 @@ test('a reload adds and removes groups; one that cannot be had leaves everything
   const gateway = await site.add(1);
   await pass();
   const other = text(1)
+    .replace(LOG, '')
     .replace('groups:\n', '')
     .replace('lan', 'guests')
     .replace('group: 7', 'group: 8')
     .replace('eth0', 'eth2');
-  site.texts[0] = text(1) + other;
+  site.texts[0] = two(other);
   expect((await gateway.reload()).changes).toEqual(['group guests added']);
   await pass();
   expect(rows(gateway, 'groups')).toMatchObject([
@@ -278,7 +281,7 @@ test('a reload adds and removes groups; one that cannot be had leaves everything
   ]);
   expect(() => run(gateway, 'resign')).toThrow(/say which group: lan, guests/);
   site.segment.refuse = new DesignatorError('TD_CONFIG', 'there is no interface eth3');
-  site.texts[0] = text(1) + other.replace('eth2', 'eth3');
+  site.texts[0] = two(other.replace('eth2', 'eth3'));
   expect(await gateway.reload()).toMatchObject({ ok: false, problems: [{ message: 'there is no interface eth3' }] });
   await pass();
   expect(rows(gateway, 'groups')).toMatchObject([{ state: 'master' }, { interface: 'eth2', state: 'master' }]);
@@ -295,7 +298,6 @@ test('metrics have fixed labels and say what the tables say', async () => {
   const read = (gateway: Gateway) => new Map(gateway.endpoint.metrics().map(({ name, value }) => [name, value]));
   const [one, two] = site.gateways.map(read);
   expect([one.get('gateway_masters'), two.get('gateway_masters')].sort()).toEqual([0, 1]);
-  expect(one).toMatchObject(new Map());
   expect(Object.fromEntries(one)).toMatchObject({
     ready: 1,
     healthy: 1,
