@@ -70,8 +70,11 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
     const neighbours = await scene.neighbours();
     for (const [index, { mac }] of scene.hosts.entries())
       expect(neighbours[index]?.mac).toBe(hosts[0].find(({ host }) => host === mac)?.virtualMac);
+    // The first packet may have met the master, who stands in until the switch knows better; the next ones do not.
+    const before = await scene.forwarded();
+    for (let host = 0; host < 6; host++) expect(await reach(host)).toContain('1 received');
     const forwarded = await scene.forwarded();
-    for (const packets of forwarded) expect(packets).toBeGreaterThan(0);
+    expect(forwarded.map((packets, index) => packets - before[index] >= 2)).toEqual([true, true, true]);
     const rows = await table<GatewayRow>(gateways[0], 'gateways');
     expect(rows).toMatchObject([
       { gateway: 1, self: true, state: 'backup', priority: 101, serves: '1', hosts: 2, address: '10.7.0.1' },
