@@ -165,7 +165,7 @@ export class Forwarders {
   /** The owner will not come back soon: its hosts go to others now. Null: it is here, or unknown. */
   declareDead(number: number, now: number, around: Surroundings): ForwarderChange | null {
     const row = this.#rows.get(number);
-    if (row === undefined || around.present.has(number) || row.permanent) return null;
+    if (row === undefined || around.present.has(number) || row.permanent || row.server === 0) return null;
     return this.#fail(row, now, around);
   }
 
@@ -184,7 +184,7 @@ export class Forwarders {
     let next = Number.POSITIVE_INFINITY;
     for (const row of this.#rows.values()) {
       if (row.vacatingSince !== null) next = Math.min(next, now + VACATE_LOOK);
-      if (row.awaySince === null) continue;
+      if (row.awaySince === null || row.server === 0) continue;
       const until = this.#damped.get(row.number);
       if (until !== undefined) {
         // Its owner is back: nothing else happens to it until then.
@@ -203,6 +203,7 @@ export class Forwarders {
   #ownerAway(row: Row, now: number, around: Surroundings, changes: ForwarderChange[]): void {
     const { number } = row;
     this.#damped.delete(number);
+    if (row.server === 0) return;
     if (row.vacatingSince !== null) {
       row.vacatingSince = null;
       row.givenOut = !row.permanent;
@@ -223,7 +224,10 @@ export class Forwarders {
       changes.push({ kind: 'draining', number });
     }
     if (away >= this.#settings.timeout) {
-      this.#rows.delete(number);
+      // The row stays, so that the others hear of it and let the virtual MAC go as well.
+      row.server = 0;
+      row.givenOut = false;
+      row.since = now;
       changes.push({ kind: 'forgotten', number });
     }
   }

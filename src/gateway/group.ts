@@ -59,6 +59,7 @@ export class GatewayGroup {
     'messages.version': 0,
     'messages.other-group': 0,
     'messages.forged': 0,
+    'messages.flood': 0,
     'messages.foreignSettings': 0,
     'messages.notForUs': 0,
     'messages.refused': 0,
@@ -80,7 +81,7 @@ export class GatewayGroup {
     const at = Math.min(arrived, now);
     if (((frame[12] << 8) | frame[13]) !== GATEWAY_ETHERTYPE) return this.#parts.desk.receive(frame, now, at);
     if (frame[ETHERNET_HEADER] === TEACH) return;
-    const opened = this.#parts.seal.open(frame);
+    const opened = this.#parts.seal.open(frame, now, (header) => this.#parts.members.expects(header));
     if (typeof opened !== 'string') return this.#message(opened, now, at);
     this.#counters[`messages.${opened}`]++;
     if (opened === 'forged')
@@ -228,7 +229,7 @@ export class GatewayGroup {
       if (this.#parts.courier.adverts > 0) this.#lastAdvert = now;
       const { scheme, group, number, mac } = this.#parts.options;
       const source = this.#parts.holdings.serves(number) ? virtualMac(scheme, group, number) : readMac(mac);
-      const messages = election.state === 'stopped' ? [] : this.#parts.hosts.messages(now);
+      const messages = this.#parts.hosts.messages(now);
       frames.push(...this.#parts.courier.take(now, source, messages, () => this.#parts.voice.advert(now, election)));
     }
     return { frames, actions: this.#parts.holdings.actions(), events: this.#parts.log.take() };

@@ -118,6 +118,12 @@ export class Members {
     return peer;
   }
 
+  /** Does a header look as if it were of a proven member, and new? */
+  expects({ sender, incarnation, sequence }: GatewayHeader): boolean {
+    const peer = this.#peers.get(sender);
+    return peer !== undefined && peer.incarnation === incarnation && sequence > peer.sequence;
+  }
+
   /** Must others soon hear that we heard them? */
   get wanted(): boolean {
     return this.#wanted;

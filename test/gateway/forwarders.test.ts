@@ -155,7 +155,13 @@ describe('an owner is gone', () => {
     expect(never.forwarders.serverOf(2)).toBe(1);
     expect(never.forwarders.nextTime(600)).toBe(14_400);
     expect(never.at(14_400, 1, 3)).toEqual(['forgotten 2']);
-    expect(never.forwarders.get(2)).toBeUndefined();
+    expect(never.forwarders.serverOf(2)).toBe(0);
+    expect(never.forwarders.nextTime(14_400)).toBe(Number.POSITIVE_INFINITY);
+    expect(never.at(14_401, 1, 3)).toEqual([]);
+    const other = new Forwarders(SETTINGS);
+    other.adopt(never.forwarders.entries(14_401, 50), 0);
+    expect(other.serverOf(2)).toBe(0);
+    expect(never.at(15_000, 1, 2, 3)).toEqual(['2 by 2']);
   });
 });
 
