@@ -67,6 +67,7 @@ const needs = [
   { package: 'tshark', found: () => command('tshark'), why: 'reads captures in tests', in: lab },
   { package: 'iputils-ping', found: () => command('ping'), why: 'tests look through tunnels', in: lab },
   { package: 'iputils-arping', found: () => command('arping'), why: 'tests ask by ARP', in: lab },
+  { package: 'ndisc6', found: () => command('ndisc6'), why: 'tests ask by Neighbour Discovery', in: lab },
   { package: 'procps', found: () => command('sysctl'), why: 'settings of test namespaces', in: lab },
   { package: 'xl2tpd', found: () => command('xl2tpd'), why: 'L2TP clients and servers', in: lab },
   { package: 'ppp', found: () => command('pppd'), why: 'PPP inside the tunnels', in: lab },

@@ -22,6 +22,8 @@ export const PACKAGES = {
   clang: 'clang',
   setpriv: 'util-linux',
   arping: 'iputils-arping',
+  ndisc6: 'ndisc6',
+  rdisc6: 'ndisc6',
   keepalived: 'keepalived',
   ucarp: 'ucarp',
 } as const;
