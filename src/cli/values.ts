@@ -1,8 +1,7 @@
 /** Values of options, checked while the command line is read; what is wrong ends with exit 64. */
 import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../config/durations.js';
-import { canonicalClient, canonicalCustomer } from '../ops/client-address.js';
-import { parseAddress, parseMac } from '../wire/address.js';
+import { canonicalClient, canonicalCustomer, isStationName } from '../ops/client-address.js';
 
 /** Parses a whole number within limits. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
@@ -51,7 +50,7 @@ export function customerValue(text: string): string {
 
 /** A host on a segment: a MAC address, an IP address, or `all`. */
 export function hostValue(text: string): string {
-  if (text === 'all' || parseMac(text) !== null || parseAddress(text) !== null) return text;
+  if (text === 'all' || isStationName(text)) return text;
   throw new InvalidArgumentError('Write a MAC address as 02:00:00:00:00:07, an IP address, or all.');
 }
 

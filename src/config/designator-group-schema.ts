@@ -18,6 +18,7 @@ const group = gatewayGroupSchema
     accept: true,
     advertise: true,
     compatibility: true,
+    glbp: true,
     rebalance: true,
   })
   .extend({

@@ -1,7 +1,7 @@
 /** `IP:PORT` as the commands and the API take it, `[v6]:port` for IPv6 (DESIGN §8, "Words of the contract"). */
 import ipaddr from 'ipaddr.js';
 import { DesignatorError } from '../errors.js';
-import { formatMac, parseMac } from '../wire/address.js';
+import { formatMac, parseAddress, parseMac } from '../wire/address.js';
 
 /**
  * The canonical text of a client: an IPv4-mapped address becomes IPv4, IPv6 is written as RFC 5952 says, so that it can
@@ -27,6 +27,11 @@ export function canonicalClient(text: string): string {
 export function canonicalCustomer(text: string): string {
   const mac = parseMac(text);
   return mac === null ? canonicalClient(text) : formatMac(mac);
+}
+
+/** A station on a segment, as an operator names it: a MAC or an IP address. */
+export function isStationName(text: string): boolean {
+  return parseMac(text) !== null || parseAddress(text) !== null;
 }
 
 /** The two parts of a canonical client, for tables: no brackets around IPv6. */
