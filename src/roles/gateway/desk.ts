@@ -9,7 +9,7 @@ import type {
   ReloadResult,
 } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
-import { counterWords, isDrop } from './counter-words.js';
+import { counterName, counterWords, isDrop } from './counter-words.js';
 import { groupCommands } from './commands.js';
 import type { Gateway } from './gateway.js';
 import { groupTables } from './tables.js';
@@ -68,7 +68,7 @@ export class GatewayDesk implements Endpoint {
     const add = (name: string, count: number): void => void totals.set(name, (totals.get(name) ?? 0) + count);
     for (const runner of this.#gateway.runners()) {
       if (!runner.running) continue;
-      for (const [name, count] of Object.entries(runner.group.counters())) add(name, count);
+      for (const [name, count] of Object.entries(runner.group.counters())) add(counterName(name), count);
       for (const [name, count] of Object.entries(runner.port.statistics())) add(`port-${name}`, count);
     }
     return [...totals];

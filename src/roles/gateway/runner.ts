@@ -96,6 +96,7 @@ export class GroupRunner {
       virtualMac: macBytes(virtualMac(schemeOf(config), config.group, 0)),
       accept: config.accept,
       forwarding: 'macvlan',
+      glbp: config.glbp !== null,
       onFrames: (frames) => this.#guarded(() => this.#take(frames)),
       onLink: (link) => this.#guarded(() => this.#linked(link)),
       onTrouble: (trouble) => this.#troubled(trouble),

@@ -4,6 +4,8 @@ import { type GatewayConfig, parseGatewayConfig } from '../../../src/config/gate
 import { DesignatorError } from '../../../src/errors.js';
 import { createLogger } from '../../../src/ops/log.js';
 import type { ApplianceEvent } from '../../../src/ops/events.js';
+import { IGNORED } from '../../../src/gateway/answers/heard.js';
+import { KNOWN_COUNTERS } from '../../../src/roles/gateway/counter-words.js';
 import { Gateway } from '../../../src/roles/gateway/gateway.js';
 import { FakeHost, FakeSegment } from '../../helpers/gateway-world.js';
 
@@ -288,6 +290,24 @@ test('a reload adds and removes groups; one that cannot be had leaves everything
   site.texts[0] = text(1);
   expect((await gateway.reload()).changes).toEqual(['group guests removed']);
   expect(rows(gateway, 'groups')).toHaveLength(1);
+});
+
+test('every counter has its words; what ended here and what was done are apart', async () => {
+  const gateway = await site.add(1);
+  await site.add(2);
+  await pass();
+  await ask(7);
+  // A frame that means nothing to the group is counted by its reason.
+  site.hosts[0].port.hear(request(7).subarray(0, 20));
+  const [drops, counters] = ['drops', 'counters'].map((table) => rows(gateway, table));
+  const names = [...drops.map(({ reason }) => reason), ...counters.map(({ counter }) => counter)] as string[];
+  expect(names.filter((name) => !KNOWN_COUNTERS.has(name))).toEqual([]);
+  expect(new Set(names).size).toBe(names.length);
+  expect(drops).toContainEqual({ reason: 'ignored-arp-form', packets: 1, description: IGNORED['arp-form'] });
+  expect(counters.map(({ counter }) => counter)).toEqual(
+    expect.arrayContaining(['asked', 'hosts-hosts-added', 'port-sent']),
+  );
+  expect(drops.map(({ reason }) => reason)).toEqual(expect.arrayContaining(['messages-forged', 'limited-per-source']));
 });
 
 test('metrics have fixed labels and say what the tables say', async () => {
