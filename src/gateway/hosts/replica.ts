@@ -39,6 +39,8 @@ const RECENT_BYTES = 1000;
 const PENDING_LIMIT = 4096;
 const RECENT_LIMIT = 256;
 const VERSION_LIMIT = 0xffffffff;
+/** More terms than there ever are; but a member that is out of its mind may claim the last one. */
+const COUNTER_LIMIT = 0xffffff;
 /** Changes that may be under way to a member that is otherwise in step. */
 const UNDER_WAY = 256;
 /** An entry is younger than another when it is so many seconds younger: messages take time. */
@@ -274,7 +276,7 @@ export class Replica {
 
   /** A term of its own, above all that were heard of. */
   #begin(): void {
-    this.#highest = Math.max(this.#highest, this.#term >>> 8) + 1;
+    this.#highest = Math.min(COUNTER_LIMIT, Math.max(this.#highest, this.#term >>> 8) + 1);
     this.#term = this.#highest * 256 + this.#number;
     this.#version = 0;
     this.#recent = [];

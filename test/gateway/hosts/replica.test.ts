@@ -322,6 +322,17 @@ describe('what does not fit', () => {
       ),
     ]);
 
+  test('a member that claims the last of all terms breaks nothing', () => {
+    const net = new Net(3, 35);
+    net.elect(1);
+    net.member(1).heard(3, { term: 0xffffffff, version: 0xffffffff, digest: [0, 0], count: 0 }, 0);
+    net.member(1).heard(3, { term: 0xffffffff, version: 0xffffffff, digest: [0, 0], count: 0 }, 0);
+    ask(net.member(1), 10, 0);
+    net.run(0.5);
+    expect(net.member(1).position().term).toBe(0xffffff01);
+    expect(tableOf(net.member(2))).toBe(tableOf(net.member(1)));
+  });
+
   test('malformed bodies are counted', () => {
     const net = new Net(2, 31);
     net.elect(1);
