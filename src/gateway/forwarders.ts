@@ -162,6 +162,11 @@ export class Forwarders {
     return changes;
   }
 
+  /** This member takes the office: what the master before had begun is gone on with. */
+  resume(around: Surroundings): void {
+    for (const { number, permanent } of this.#rows.values()) if (permanent) around.redistribute(number);
+  }
+
   /** The owner will not come back soon: its hosts go to others now. Null: it is here, or unknown. */
   declareDead(number: number, now: number, around: Surroundings): ForwarderChange | null {
     const row = this.#rows.get(number);

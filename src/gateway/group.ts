@@ -427,7 +427,10 @@ export class GatewayGroup {
     }
     if (took) this.#showHosts(now);
     if (election.state !== 'stopped') this.#parts.hosts.follow(election.master, now);
-    if (took && election.state === 'master') this.#parts.desk.open(now);
+    if (took && election.state === 'master') {
+      this.#parts.forwarders.resume(this.#parts.roster.surroundings(now));
+      this.#parts.desk.open(now);
+    }
   }
 
   #step(step: ElectionStep, now: number): void {

@@ -138,7 +138,9 @@ export class Members {
       if (now >= this.#deadAt(peer) && now >= this.#grace) {
         this.#down(peer, this.#isSilent(peer, now) ? 'silent' : 'unreachable', now);
       } else if (now >= this.#probeAt(peer)) {
-        peer.probes++;
+        // A sign that another member tells of may be old already: one question stands for all that were due before now.
+        do peer.probes++;
+        while (now >= this.#probeAt(peer));
         this.counters.probes++;
         asked.push(peer);
       }
