@@ -44,9 +44,9 @@ export class Hosts {
   readonly #counters = {
     asked: 0,
     askedKnown: 0,
-    hostsAdded: 0,
-    hostsForgotten: 0,
-    hostsReplaced: 0,
+    added: 0,
+    forgotten: 0,
+    replaced: 0,
     answeredUnstored: 0,
   };
 
@@ -116,7 +116,7 @@ export class Hosts {
     }
     const forwarder = used || this.#selection.take(host, now) || this.#views.anyServed();
     if (forwarder === null) return null;
-    this.#counters.hostsAdded++;
+    this.#counters.added++;
     const addresses = about.address === null ? [] : [about.address];
     this.#replica.put({ mac: host, forwarder, home: 0, confirmed: false, gone: false, addresses, age: 0 }, now);
     return forwarder;
@@ -333,7 +333,7 @@ export class Hosts {
       }
       return false;
     }
-    this.#counters.hostsReplaced++;
+    this.#counters.replaced++;
     this.#forget(given.mac, now);
     return true;
   }
@@ -343,7 +343,7 @@ export class Hosts {
       for (let i = 0; i < FORGOTTEN_AT_ONCE; i++) {
         const oldest = this.#table.oldest(confirmed);
         if (oldest === undefined || now - oldest.seen < this.#settings.hostIdle) break;
-        this.#counters.hostsForgotten++;
+        this.#counters.forgotten++;
         this.#forget(oldest.mac, now);
       }
     }

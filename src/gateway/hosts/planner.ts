@@ -11,8 +11,8 @@ import type { Views } from './views.js';
 /** Seconds that rebalancing leaves a host alone that it moved; twice as long each further time, up to REST_MAX. */
 const REST = 600;
 const REST_MAX = 14_400;
-/** When the hosts that have left a forwarder are told again because traffic still comes for it: seconds between. */
-const STRAGGLERS = [2, 10, 60];
+/** Hosts that have left a forwarder are told again because traffic still comes for it: seconds to the next time, and the last. */
+const STRAGGLERS = [2, 10, Number.POSITIVE_INFINITY];
 
 interface Source {
   readonly table: HostTable;
@@ -115,7 +115,7 @@ export class Planner {
 
   straggling(number: number, now: number): void {
     const state = this.#straggling.get(number) ?? { rounds: 0, next: Number.NEGATIVE_INFINITY };
-    if (state.rounds >= STRAGGLERS.length || now < state.next || this.#queue.leaving(number) > 0) return;
+    if (now < state.next || this.#queue.leaving(number) > 0) return;
     let told = 0;
     for (const entry of this.#table.values()) {
       if (entry.previous !== number || entry.forwarder === number) continue;

@@ -68,9 +68,9 @@ export class Replica {
     tablePartsReceived: 0,
     tablePartsStale: 0,
     tablePartsUnexpected: 0,
-    hostsOffered: 0,
-    hostsMerged: 0,
-    hostMessagesMalformed: 0,
+    offered: 0,
+    merged: 0,
+    messagesMalformed: 0,
     pendingDropped: 0,
     tableOverflow: 0,
   };
@@ -188,7 +188,7 @@ export class Replica {
   receive(from: number, body: Uint8Array, now: number): void {
     const message = readHostsBody(body);
     if (message === null) {
-      this.counters.hostMessagesMalformed++;
+      this.counters.messagesMalformed++;
       return;
     }
     switch (message.kind) {
@@ -228,7 +228,7 @@ export class Replica {
     this.#asked.clear();
     if (this.#offers.length > 0) {
       for (const body of offersOf(this.#offers, this.#bodyLimit)) messages.push({ to: this.#master, body });
-      this.counters.hostsOffered += this.#offers.length;
+      this.counters.offered += this.#offers.length;
       this.#offers.length = 0;
     }
     if (now >= this.#requestAt) {
@@ -432,7 +432,7 @@ export class Replica {
       const mine = this.#table.get(record.mac);
       if (mine !== undefined && (mine.forwarder === record.forwarder || now - record.age <= mine.since + YOUNGER))
         continue;
-      if (this.put(record, now) !== null) this.counters.hostsMerged++;
+      if (this.put(record, now) !== null) this.counters.merged++;
     }
   }
 

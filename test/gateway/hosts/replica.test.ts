@@ -240,7 +240,7 @@ describe('after a partition', () => {
     expect(net.member(2).size).toBe(140);
     expect(net.member(4).forwarderOf(macOf(5))).toBe(to5);
     expect(net.member(4).forwarderOf(macOf(6))).toBe(to6);
-    expect(net.member(1).counters().hostsMerged).toBe(21);
+    expect(net.member(1).counters().merged).toBe(21);
   });
 
   test('any history of masters and partitions ends in one table', () => {
@@ -338,7 +338,7 @@ describe('what does not fit', () => {
     net.elect(1);
     for (const body of [new Uint8Array(0), Uint8Array.of(1), Uint8Array.of(200, 1, 2)])
       net.member(2).receive(1, body, 0);
-    expect(net.member(2).counters().hostMessagesMalformed).toBe(3);
+    expect(net.member(2).counters().messagesMalformed).toBe(3);
   });
 
   test('changes of a member that is not the master are refused, as are offers to one that is not', () => {
