@@ -7,6 +7,7 @@ import { DesignatorError } from '../errors.js';
 import type { TunnelRow } from '../ops/appliance.js';
 import { AccessScene } from './access-scene.js';
 import { forwardTable, loadForwardBench } from './forward-cost.js';
+import { GatewayScene } from './gateway-scene.js';
 import { GUEST_SERVER, GUEST_VIP, GuestPair } from './guest-pair.js';
 import { LabAppliance } from './lab/appliance.js';
 import type { Environment } from './lab/command.js';
@@ -108,6 +109,7 @@ class Demo {
     await this.#kill();
     await this.#end();
     await this.#access();
+    await this.#gateways();
     await this.#cost();
     if (this.options.keep) await this.#keep();
   }
@@ -327,6 +329,31 @@ class Demo {
       check(again === 5, `${again} of 5 echo replies afterwards`);
       table = await scene.lac.command('show', 'tunnels');
       return `SIGKILL for the LNS: its peer has the session, PPP and address unchanged, ${replies} of ${PINGS} pings meanwhile`;
+    });
+    this.#say.block(table);
+  }
+
+  async #gateways(): Promise<void> {
+    let scene: GatewayScene | null = null;
+    let table = '';
+    await this.#say.step('designator gateway', async () => {
+      scene = await GatewayScene.start(this.lab, this.options.self);
+      const shares = await scene.shares();
+      check(
+        shares.every((hosts) => hosts === 2),
+        `the hosts know ${shares.join(', ')}`,
+      );
+      table = await scene.table();
+      return `three gateways answer ARP for one address with a virtual MAC of their own each: ${shares.join(' + ')} hosts`;
+    });
+    this.#say.block(table);
+    await this.#say.step('the master of the gateways dies', async () => {
+      if (scene === null) throw new Error('there are no gateways');
+      const { hosts, ms, recovered } = await scene.kill(1);
+      check(recovered, 'a host is still without a gateway');
+      table = await scene.table();
+      await scene.stop();
+      return `the master's machine dies: another one answers and serves its hosts, ${hosts} lost a ping, the last for ${ms} ms`;
     });
     this.#say.block(table);
   }
