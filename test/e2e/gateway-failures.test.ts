@@ -36,8 +36,12 @@ describeLab('gateways that fail', ['tcpdump', 'arping'], (open) => {
     pings = await scene.pinging();
   });
 
-  /** Everybody lives and serves its own. */
+  /** Everybody lives and serves its own, whatever the test before has come to. */
   beforeEach(async () => {
+    for (const { number } of scene.lan.gateways) {
+      await scene.lan.revive(scene.lan.gateway(number));
+      if (!scene.members.living.includes(number)) await scene.members.member(number).start();
+    }
     await scene.members.settled(ALL);
     await waitFor('the first gateway to be master', async () => (await scene.members.settled(ALL)) === 1);
     await scene.members.untilServed(1, OWN);
@@ -71,7 +75,6 @@ describeLab('gateways that fail', ['tcpdump', 'arping'], (open) => {
     expect(await scene.members.daemon(1).stop()).toBe(0);
     expect(await scene.members.settled([2, 3])).toBe(2);
     expect(lost(await outages(event))).toBeLessThanOrEqual(2);
-    await scene.members.member(1).start();
   });
 
   test('the link of a gateway falls and returns: its hosts go on elsewhere, and come back', async () => {
@@ -96,7 +99,6 @@ describeLab('gateways that fail', ['tcpdump', 'arping'], (open) => {
     await outages(event);
     const rows = await scene.members.rows(2);
     expect(rows.map(({ able }) => able)).toEqual([false, true, true]);
-    await one.namespace.ip('link set eth1 up');
   });
 
   test('a stopped master (SIGSTOP) is followed by another, and does not answer as one when it goes on', async () => {
@@ -127,9 +129,10 @@ describeLab('gateways that fail', ['tcpdump', 'arping'], (open) => {
     }
     const after = await scene.members.rows(1);
     await namespace.nft('delete table bridge lossy\n');
-    expect(after.map(({ gateway, alive, master, term }) => [gateway, alive, master, term])).toEqual(
-      before.map(({ gateway, alive, master, term }) => [gateway, alive, master, term]),
-    );
+    const picture = (rows: typeof before): unknown[] =>
+      rows.map(({ gateway, alive, master }) => [gateway, alive, master]);
+    expect(picture(after)).toEqual(picture(before));
+    expect(after[0].term).toBe(before[0].term);
     expect((await scene.members.servers(1)).get(3)).toBe(3);
   });
 
@@ -176,10 +179,5 @@ describeLab('gateways that fail', ['tcpdump', 'arping'], (open) => {
     expect(await scene.members.settled([2])).toBe(2);
     await scene.members.untilServed(2, { 1: 2, 2: 2, 3: 2 });
     await outages(event);
-    for (const number of [1, 3]) {
-      await scene.lan.revive(scene.lan.gateway(number));
-      await scene.members.member(number).start();
-    }
-    await scene.members.settled(ALL);
   });
 });

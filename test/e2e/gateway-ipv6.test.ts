@@ -14,7 +14,7 @@ describeLab('gateways of IPv6 hosts', [], (open) => {
       gateways: 2,
       hosts: 4,
       ipv6: true,
-      group: { algorithm: 'round-robin', advertise: { prefixes: ['fd07:1::/64'], interval: '4s' } },
+      group: { algorithm: 'round-robin', advertise: { prefixes: [{ prefix: 'fd07:1::/64' }], interval: '4s' } },
     });
     pings = await scene.pinging(20, TARGET6);
   });

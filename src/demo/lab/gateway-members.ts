@@ -58,10 +58,12 @@ export class GatewayMembers {
       );
   }
 
-  /** All members run, know each other, and one of them is master. */
+  /** All members run and know each other, and the first one, which begins before the others, is master. */
   static async start(lan: GatewayLan, options: MemberOptions): Promise<GatewayMembers> {
     const members = new GatewayMembers(lan, options);
-    await Promise.all(members.members.map((member) => member.start()));
+    const [first, ...others] = members.members;
+    await first.start();
+    await Promise.all(others.map((member) => member.start()));
     await members.settled();
     return members;
   }

@@ -2,6 +2,7 @@
  * One group of this process: its engine between the port of the host and the clock. One turn a batch of frames, a timer or
  * a command: what the engine wants done to virtual MACs is done first, then its frames leave in one call, in its order.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayGroupConfig } from '../../config/gateway.js';
 import { changedKeys } from '../../config/gateway-diff.js';
 import { DesignatorError } from '../../errors.js';
@@ -22,6 +23,8 @@ import { TrafficRates } from './load.js';
 import { TrackKeeper, type TrackState, type TrackWorld } from './tracking.js';
 
 /** Timers of the event loop are no finer. */
+/** After the good-bye: heirs hold the virtual MACs within milliseconds, on a busy machine within tens. */
+const LINGER_MS = 200;
 const LEAST_MS = 1;
 const LONGEST_MS = 60_000;
 /** A turn makes output, which may be due at once again; beyond this the rest waits for the next turn. */
@@ -113,17 +116,21 @@ export class GroupRunner {
     this.#settle(now);
   }
 
-  /** Says good-bye, lets go of everything. */
+  /**
+   * Says good-bye, lets go of everything. Switches bring the hosts' frames here until the heirs have spoken, so that the
+   * kernel goes on forwarding them for a moment.
+   */
   async stop(): Promise<void> {
     this.#tracks.stop();
-    if (this.#started && !this.#stopped) {
-      const now = this.#world.now();
-      this.group.stop(now);
-      this.#drain();
+    const leaves = this.running;
+    if (leaves) {
+      this.group.stop(this.#world.now());
+      this.#drain(false);
     }
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    if (leaves) await sleep(LINGER_MS);
     await this.port?.close();
   }
 
@@ -231,10 +238,11 @@ export class GroupRunner {
     this.#arm();
   }
 
-  #drain(): void {
+  /** `hold`: what is to be held and let go of is; else it stays as it is. */
+  #drain(hold = true): void {
     const { frames, actions, events } = this.group.output();
     // A virtual MAC is held before a frame tells the switches where it is.
-    if (actions.length > 0) this.port.apply(actions);
+    if (hold && actions.length > 0) this.port.apply(actions);
     if (frames.length > 0) this.port.send(frames);
     for (const event of events) this.#hooks.event(this.name, event);
     if (actions.length > 0 || events.length > 0) this.#hooks.turned?.(this.name);
