@@ -1,27 +1,34 @@
 /**
  * What a role watches of its host by rtnetlink: whether interfaces have a carrier, which routes there are, which
- * addresses an interface has; and a call soon after any of it has changed. Every question is asked anew, so nothing that
- * was missed is wrong for longer than until the next one.
+ * addresses an interface has; and a call soon after any of it has changed.
+ *
+ * A question to rtnetlink waits for the kernel's one lock of all networks, which somebody who makes and removes interfaces may
+ * hold for tens of milliseconds. So what is asked again and again is answered from what the kernel has told, and asked
+ * anew only after a change: an interface by the message itself, routes by a dump. A lost message is a change of everything.
  */
 import type { NativeAddon, NetlinkSocket } from './native.js';
 import { NetlinkQuery } from './host-query.js';
 import {
   AF_UNSPEC,
+  type LinkMessage,
   NETLINK_ROUTE,
+  RTM_DELLINK,
   RTM_GETADDR,
   RTM_GETLINK,
   RTM_GETROUTE,
+  RTM_NEWLINK,
   ROUTE_UNICAST,
   readAddress,
   readLink,
+  readMessages,
   readRoute,
   TABLE_MAIN,
   type Words,
 } from './netlink.js';
 import { attribute, join, NetlinkAsker, NetlinkRefusal } from './netlink-request.js';
 
-/** Links, addresses and routes of both families (linux/rtnetlink.h, RTMGRP_*). */
-const GROUPS = 0x1 + 0x10 + 0x40 + 0x100 + 0x400;
+/** Links, addresses, routes of both families, next hops (linux/rtnetlink.h, RTMGRP_*). */
+const GROUPS = 0x1 + 0x10 + 0x40 + 0x100 + 0x400 + 0x8000_0000;
 /** Changes come in swarms; a look after the first and one after the last are enough. */
 const COALESCE_MS = 20;
 const LINK_LENGTH = 16; // struct ifinfomsg
@@ -39,6 +46,14 @@ export class HostWatch {
   readonly #monitor: NetlinkSocket;
   readonly #query: NetlinkQuery;
   readonly #onChange: () => void;
+  /** Interfaces that were asked for, by name. */
+  readonly #up = new Map<string, boolean>();
+  /** Index of every interface that the kernel has told of, by name. */
+  readonly #indexes = new Map<string, number>();
+  /** Prefixes that were asked for since the last change of a link, an address or a route. */
+  readonly #routes = new Map<string, boolean>();
+  /** Counts changes, so that a dump from before one is not kept. */
+  #change = 0;
   /** Dumps are one at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | null = null;
@@ -53,18 +68,25 @@ export class HostWatch {
 
   /** Is the interface there, up, and with a carrier? */
   interfaceUp(device: string): boolean {
-    const name = attribute(IFLA_IFNAME, Buffer.from(`${device}\0`));
-    try {
-      const body = this.#asker.ask(this.#links, device, RTM_GETLINK, 0, join([new Uint8Array(LINK_LENGTH), name]));
-      return body !== null && (readLink(body)?.up ?? false);
-    } catch (error) {
-      if (error instanceof NetlinkRefusal) return false;
-      throw error;
-    }
+    const known = this.#up.get(device) ?? this.#ask(device);
+    this.#up.set(device, known);
+    return known;
   }
 
   /** Which of the prefixes the main table has a route to that leads somewhere. Errors: TD_UNAVAILABLE. */
-  routesTo(prefixes: readonly RoutePrefix[]): Promise<boolean[]> {
+  async routesTo(prefixes: readonly RoutePrefix[]): Promise<boolean[]> {
+    const missing = prefixes.filter((prefix) => !this.#routes.has(keyOf(prefix)));
+    if (missing.length > 0) {
+      const change = this.#change;
+      const found = await this.#dumpRoutes(missing);
+      // What was read while something changed is good for this answer, and not for later ones.
+      if (change !== this.#change) return this.#dumpRoutes(prefixes);
+      missing.forEach((prefix, index) => void this.#routes.set(keyOf(prefix), found[index]));
+    }
+    return prefixes.map((prefix) => this.#routes.get(keyOf(prefix)) ?? false);
+  }
+
+  #dumpRoutes(prefixes: readonly RoutePrefix[]): Promise<boolean[]> {
     return this.#alone(async () => {
       const found = prefixes.map(() => false);
       await this.#query.dump(
@@ -118,19 +140,53 @@ export class HostWatch {
     return next;
   }
 
+  #ask(device: string): boolean {
+    const name = attribute(IFLA_IFNAME, Buffer.from(`${device}\0`));
+    try {
+      const body = this.#asker.ask(this.#links, device, RTM_GETLINK, 0, join([new Uint8Array(LINK_LENGTH), name]));
+      return body !== null && (readLink(body)?.up ?? false);
+    } catch (error) {
+      if (error instanceof NetlinkRefusal) return false;
+      throw error;
+    }
+  }
+
   #changed(): void {
-    // What the messages say is asked again, so that a lost one (ENOBUFS) matters no more than one that came.
     for (;;) {
+      let datagram: Uint8Array | null;
       try {
-        if (this.#monitor.receive() === null) break;
+        datagram = this.#monitor.receive();
       } catch {
-        // Lost messages are a change as well.
+        // Messages are lost (ENOBUFS): nothing that is known is sure.
+        this.#up.clear();
+        continue;
+      }
+      if (datagram === null) break;
+      for (const { type, body } of readMessages(datagram)) {
+        const link = type === RTM_NEWLINK || type === RTM_DELLINK ? readLink(body) : null;
+        // A port that leaves a bridge is told as the end of a link of another family.
+        if (link !== null && body.getUint8(0) !== AF_UNSPEC) this.#up.delete(link.name);
+        else if (link !== null) this.#hearLink(link, type === RTM_NEWLINK);
       }
     }
+    this.#change++;
+    this.#routes.clear();
     if (this.#timer !== null || this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.#onChange();
     }, COALESCE_MS);
   }
+
+  #hearLink({ index, name, up }: LinkMessage, isThere: boolean): void {
+    // An interface that was given another name is told under the new one alone.
+    for (const [device, known] of this.#indexes) if (known === index && device !== name) this.#up.delete(device);
+    this.#indexes.set(name, index);
+    if (!isThere) this.#indexes.delete(name);
+    if (this.#up.has(name)) this.#up.set(name, isThere && up);
+  }
+}
+
+function keyOf({ words, length }: RoutePrefix): string {
+  return `${words.join()}/${length}`;
 }

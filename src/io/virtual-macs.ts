@@ -8,6 +8,7 @@
 import { writeFileSync } from 'node:fs';
 import type { AddressWords } from '../wire/address.js';
 import { IPV4_MAPPED, isIpv4 } from '../wire/address.js';
+import { deviceCounts } from './device-counts.js';
 import type { VirtualMacAction, VirtualMacTraffic } from './gateway-types.js';
 import type { NativeAddon } from './native.js';
 import { NetlinkRefusal } from './netlink-request.js';
@@ -106,6 +107,7 @@ export class VirtualMacs {
 
   traffic(): Map<number, VirtualMacTraffic> {
     const found = new Map<number, VirtualMacTraffic>();
+    const counts = deviceCounts();
     for (const number of this.#wanted.keys()) {
       const device = this.#devices.get(number);
       const past = this.#past.get(number) ?? NOTHING;
@@ -113,7 +115,7 @@ export class VirtualMacs {
         found.set(number, past);
         continue;
       }
-      device.last = this.#links.taken(device.index) ?? device.last;
+      device.last = counts.get(device.name) ?? this.#links.taken(device.index) ?? device.last;
       found.set(number, sum(device.before, device.last));
     }
     return found;

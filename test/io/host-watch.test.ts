@@ -4,7 +4,7 @@ import { HostWatch } from '../../src/io/host-watch.js';
 import type { NativeAddon, NetlinkSocket } from '../../src/io/native.js';
 import { address, attribute, done, hop, link, message, number, refusal, route } from '../helpers/netlink-builder.js';
 
-const [NEWLINK, GETLINK, NEWADDR, GETADDR, NEWROUTE, GETROUTE] = [16, 18, 20, 22, 24, 26];
+const [NEWLINK, DELLINK, GETLINK, NEWADDR, GETADDR, NEWROUTE, GETROUTE] = [16, 17, 18, 20, 22, 24, 26];
 const ENODEV = 19;
 const DEFAULT = { words: [0, 0, 0xffff, 0], length: 96 };
 const TEN = { words: [0, 0, 0xffff, 0x0a000000], length: 104 };
@@ -18,6 +18,7 @@ class Kernel {
   monitors: FakeSocket[] = [];
   open = 0;
   dumps = 0;
+  asked = 0;
   /** The next dump is refused with this. */
   errno = 0;
 
@@ -25,6 +26,7 @@ class Kernel {
     const view = new DataView(request.buffer, request.byteOffset, request.byteLength);
     const [type, sequence] = [view.getUint16(4, true), view.getUint32(8, true)];
     if (type === GETLINK) {
+      this.asked++;
       const name = Buffer.from(request.subarray(16 + 16 + 4))
         .toString()
         .replace(/\0.*/s, '');
@@ -43,8 +45,8 @@ class Kernel {
   }
 
   /** What a monitor hears. */
-  tell(body: Uint8Array | Error): void {
-    for (const monitor of this.monitors) monitor.hear(body instanceof Error ? body : message(NEWLINK, body, 0, 0));
+  tell(body: Uint8Array | Error, type = NEWLINK): void {
+    for (const monitor of this.monitors) monitor.hear(body instanceof Error ? body : message(type, body, 0, 0));
   }
 }
 
@@ -93,7 +95,48 @@ afterEach(() => vi.useRealTimers());
 test('an interface is up when it is there, up, and has a carrier', () => {
   kernel.links.set('eth1', link(3, 'eth1'));
   kernel.links.set('eth2', link(4, 'eth2', { up: false }));
-  expect(['eth1', 'eth2', 'eth3'].map((device) => watch.interfaceUp(device))).toEqual([true, false, false]);
+  const states = () => ['eth1', 'eth2', 'eth3'].map((device) => watch.interfaceUp(device));
+  expect(states()).toEqual([true, false, false]);
+  // From here on the kernel tells, and is not asked.
+  expect([states(), kernel.asked]).toEqual([[true, false, false], 3]);
+  kernel.tell(link(3, 'eth1', { up: false }));
+  kernel.tell(link(4, 'eth2'));
+  kernel.tell(link(5, 'eth3'));
+  expect([states(), kernel.asked]).toEqual([[false, true, true], 3]);
+  kernel.tell(link(5, 'eth3'), DELLINK);
+  expect([states(), kernel.asked]).toEqual([[false, true, false], 3]);
+});
+
+test('an interface with another name, one that left a bridge and lost messages are asked for again', () => {
+  kernel.links.set('eth1', link(3, 'eth1'));
+  expect(watch.interfaceUp('eth1')).toBe(true);
+  kernel.tell(link(3, 'eth1'));
+  kernel.links.delete('eth1');
+  kernel.tell(link(3, 'wan'));
+  expect(watch.interfaceUp('eth1')).toBe(false);
+  kernel.links.set('eth1', link(3, 'eth1'));
+  kernel.tell(new Error('ENOBUFS'));
+  expect(watch.interfaceUp('eth1')).toBe(true);
+  const left = link(3, 'eth1');
+  left[0] = 7; // AF_BRIDGE
+  const { asked } = kernel;
+  kernel.tell(left, DELLINK);
+  expect([watch.interfaceUp('eth1'), kernel.asked]).toEqual([true, asked + 1]);
+});
+
+test('routes are read again only after a change, and not kept when something changes meanwhile', async () => {
+  expect(await watch.routesTo([DEFAULT])).toEqual([false]);
+  expect(await watch.routesTo([DEFAULT])).toEqual([false]);
+  expect(kernel.dumps).toBe(1);
+  kernel.routes = [route({ length: 0, attributes: [number(4, 3)] })];
+  kernel.tell(link(3, 'eth1'));
+  const asked = watch.routesTo([DEFAULT]);
+  kernel.tell(link(3, 'eth1'));
+  expect(await asked).toEqual([true]);
+  const { dumps } = kernel;
+  expect(await watch.routesTo([DEFAULT])).toEqual([true]);
+  expect(await watch.routesTo([DEFAULT])).toEqual([true]);
+  expect(kernel.dumps).toBe(dumps + 1);
 });
 
 test('a route counts by its exact prefix, in the main table, when it leads somewhere', async () => {
@@ -110,6 +153,7 @@ test('a route counts by its exact prefix, in the main table, when it leads somew
     route({ length: 8, destination: [10, 0, 0, 0], attributes: [attribute(9, hop(3, []))] }),
     route({ family: 10, length: 0, attributes: out }),
   ];
+  kernel.tell(link(3, 'eth1'));
   expect(await watch.routesTo([DEFAULT, TEN, DEFAULT6])).toEqual([false, true, true]);
 });
 
