@@ -105,6 +105,8 @@ export class MoveQueue {
   readonly #fast: Queue;
   /** Hosts that come back gradually. */
   readonly #slow: Queue;
+  /** Hosts to be told where they are, without a move. */
+  readonly #again: Queue;
   readonly #leaving = new Int32Array(256);
   /** Hosts to be told once more, in the order of their times. */
   #repeats: { host: Mac; at: number }[] = [];
@@ -113,6 +115,7 @@ export class MoveQueue {
   constructor(options: { movesPerSecond: number; returnsPerSecond: number }) {
     this.#fast = new Queue(options.movesPerSecond);
     this.#slow = new Queue(options.returnsPerSecond);
+    this.#again = new Queue(options.movesPerSecond);
   }
 
   get size(): number {
@@ -146,6 +149,7 @@ export class MoveQueue {
   clear(): void {
     this.#fast.clear();
     this.#slow.clear();
+    this.#again.clear();
     this.#leaving.fill(0);
     this.#repeats = [];
     this.#repeated = 0;
@@ -155,6 +159,16 @@ export class MoveQueue {
     const next = [...this.#fast.next(now), ...this.#slow.next(now)];
     for (const planned of next) this.#leaving[planned.from]--;
     return next;
+  }
+
+  /** The host is to be told where it is. */
+  tellAgain(host: Mac): void {
+    this.#again.add({ host, from: 0, to: 0, reason: 'straggler' });
+  }
+
+  /** Hosts that are to be told where they are now, as many as the pace allows. */
+  again(now: number): Mac[] {
+    return this.#again.next(now).map(({ host }) => host);
   }
 
   /** The host was told; it will be told once more. */
@@ -178,6 +192,6 @@ export class MoveQueue {
 
   get nextTime(): number {
     const repeat = this.#repeats[this.#repeated]?.at ?? Number.POSITIVE_INFINITY;
-    return Math.min(this.#fast.due, this.#slow.due, repeat);
+    return Math.min(this.#fast.due, this.#slow.due, this.#again.due, repeat);
   }
 }

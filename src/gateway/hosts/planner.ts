@@ -35,7 +35,6 @@ export class Planner {
   /** Runs of moves that an event will end: by the forwarder that they take hosts from, or, for returns, bring them to. */
   readonly #runs = new Map<string, { reason: MoveReason; forwarder: number; left: number; moved: number }>();
   readonly #straggling = new Map<number, { rounds: number; next: number }>();
-  readonly #again: Mac[] = [];
   readonly #counters = {
     movesRedistribute: 0,
     movesVacate: 0,
@@ -70,7 +69,6 @@ export class Planner {
     this.#queue.clear();
     this.#runs.clear();
     this.#straggling.clear();
-    this.#again.length = 0;
   }
 
   factorOf(number: number): number {
@@ -91,7 +89,7 @@ export class Planner {
     const entry = host === null ? undefined : this.#table.get(host);
     const entries = host === null ? [...this.#table.values()] : entry === undefined ? [] : [entry];
     const hosts = entries.filter(({ forwarder }) => forwarder !== to);
-    if (host !== null && hosts.length === 0) this.#again.push(host);
+    if (host !== null && hosts.length === 0) this.#queue.tellAgain(host);
     return this.#plan(hosts, { to, reason: 'command', forwarder: to }, now);
   }
 
@@ -115,15 +113,14 @@ export class Planner {
 
   straggling(number: number, now: number): void {
     const state = this.#straggling.get(number) ?? { rounds: 0, next: Number.NEGATIVE_INFINITY };
-    if (now < state.next || this.#queue.leaving(number) > 0) return;
-    let told = 0;
-    for (const entry of this.#table.values()) {
-      if (entry.previous !== number || entry.forwarder === number) continue;
-      this.#again.push(entry.mac);
-      told++;
-    }
-    if (told === 0) return;
-    this.#counters.stragglersTold += told;
+    if (now < state.next || this.#queue.leaving(number) > 0 || this.#table.countOf(number) > 0) return;
+    const hosts = [...this.#table.values()].filter((entry) => entry.forwarder !== number);
+    const moved = hosts.filter((entry) => entry.previous === number);
+    // Who moved them may have been another master, or they were told in a part of the network that was cut off: then
+    // any host may be one, and to be told where it is does no harm to the others.
+    const told = state.rounds === 0 && moved.length > 0 ? moved : hosts;
+    for (const { mac } of told) this.#queue.tellAgain(mac);
+    this.#counters.stragglersTold += told.length;
     this.#straggling.set(number, { rounds: state.rounds + 1, next: now + STRAGGLERS[state.rounds] });
   }
 
@@ -158,7 +155,7 @@ export class Planner {
       if (move !== null) moves.push(move);
     }
     this.#tellAgain(this.#queue.repeats(now), 'repeat', moves);
-    this.#tellAgain(this.#again.splice(0), 'straggler', moves);
+    this.#tellAgain(this.#queue.again(now), 'straggler', moves);
     return moves;
   }
 
@@ -184,7 +181,6 @@ export class Planner {
   }
 
   get nextTime(): number {
-    if (this.#again.length > 0) return Number.NEGATIVE_INFINITY;
     return Math.min(this.#queue.nextTime, this.#rebalancer.nextTime);
   }
 

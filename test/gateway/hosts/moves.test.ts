@@ -190,7 +190,7 @@ describe('commands and stragglers', () => {
     expect(hosts.moves(1)).toEqual([]);
   });
 
-  test('traffic for a forwarder without hosts: those that have not asked since are told again, three times', () => {
+  test('traffic for a forwarder without hosts: those that have not asked since are told again, then everybody, twice', () => {
     const hosts = master();
     ask(hosts, 30);
     hosts.setForwarders(without(2, views(100, 100, 100)), 10);
@@ -198,14 +198,33 @@ describe('commands and stragglers', () => {
     run(hosts, 10, 20);
     const moved = hosts.rows(20).filter(({ home }) => home === 2);
     for (const { mac } of moved.slice(0, 4)) hosts.choose(mac, { address: null, turn: true }, 20);
-    let told = 0;
-    for (let now = 21; now < 600; now++) {
+    const told: number[] = [];
+    for (let now = 21; now < 600; now += 0.5) {
       hosts.straggling(2, now);
-      told += hosts
-        .moves(now)
-        .filter(({ reason, from, to }) => reason === 'straggler' && from === 2 && to !== 2).length;
+      for (const { reason, host, to } of hosts.moves(now)) {
+        if (reason !== 'straggler') continue;
+        told.push(host);
+        expect(to).toBe(hosts.forwarderOf(host));
+      }
     }
-    expect(told).toBe(3 * 6);
+    expect(new Set(told.slice(0, 6))).toEqual(new Set(moved.slice(4).map(({ mac }) => mac)));
+    expect(new Set(told.slice(6, 36)).size).toBe(30);
+    expect(told).toHaveLength(66);
+  });
+
+  test('a successor, which does not know who was moved, tells everybody at the pace of moves', () => {
+    const hosts = master({ movesPerSecond: 40 });
+    ask(hosts, 90);
+    hosts.setForwarders([...views(100, 100, 100), { number: 4, server: 1, givenOut: false, weight: 100, load: 0 }], 10);
+    hosts.straggling(4, 10);
+    const told = run(hosts, 10, 20);
+    expect(new Set(told.map(({ move }) => move.host)).size).toBe(90);
+    expect(told[89].at - 10).toBeGreaterThan(2);
+    expect(counts(hosts)).toEqual([30, 30, 30]);
+    // Hosts that have it by right, because it is only given out no more, are no stragglers.
+    hosts.setForwarders(without(2, views(100, 100, 100)), 30);
+    hosts.straggling(2, 30);
+    expect(run(hosts, 30, 40)).toEqual([]);
   });
 });
 
