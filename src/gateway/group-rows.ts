@@ -71,7 +71,7 @@ export function forwarderRows(parts: GroupParts, now: number): ForwarderRow[] {
         state: forwarders.stateOf(row),
         server: row.server,
         givenOut: row.givenOut,
-        weight: roster.weightOf(row.number),
+        weight: Math.round(roster.weightOf(row.number) * hosts.factorOf(row.number)),
         load: roster.loadOf(row.server),
         hosts: hosts.countOf(row.number),
         held: holdings.holds(row.number),

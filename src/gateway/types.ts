@@ -238,6 +238,7 @@ export interface ForwarderRow {
   /** 0: nobody. */
   readonly server: number;
   readonly givenOut: boolean;
+  /** What counts for new hosts now: rebalancing takes some off while its gateway is busier than most. */
   readonly weight: number;
   readonly load: number;
   readonly hosts: number;

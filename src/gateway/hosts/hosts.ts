@@ -263,6 +263,11 @@ export class Hosts {
     return this.#table.countOf(number);
   }
 
+  /** Part (0.25 … 1) of a forwarder's weight that counts for new hosts now: less while its gateway is busier than most. */
+  factorOf(number: number): number {
+    return this.#planner.factorOf(number);
+  }
+
   counters(): Record<string, number> {
     return { ...this.#counters, ...this.#replica.counters, ...this.#planner.counters() };
   }
