@@ -4,6 +4,7 @@
  */
 import type { ConfigProblem } from '../config/compiled.js';
 import type { CaptureFormat } from './capture.js';
+import type { Endpoint } from './endpoint.js';
 import type { EventLog } from './events.js';
 import type { TopAnswer, TopQuery } from './top.js';
 
@@ -237,6 +238,8 @@ export interface Appliance {
   firewall(): FirewallRow[];
   counters(): CounterRow[];
   takeOvers(): TakeOverRow[];
+  /** Tables and commands of the gateway groups that it is a member of; absent or null: of none. */
+  groups?(): Pick<Endpoint, 'tables' | 'commands'> | null;
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */

@@ -16,6 +16,7 @@ import type { CaptureFormat } from './capture.js';
 import { sendCapture } from './capture-route.js';
 import { canonicalClient } from './client-address.js';
 import { jsonArray, tunnelSlices } from './json-stream.js';
+import { addParts } from './endpoint-api.js';
 import { type EventQuery, sendEvents } from './event-route.js';
 import type { Logger } from './log.js';
 import { Metrics } from './metrics.js';
@@ -141,6 +142,8 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
     done();
   });
 
+  const groups = appliance.groups?.() ?? null;
+  if (groups !== null) addParts(app, groups, options.logger);
   addHealthRoutes(app, options, metrics);
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   await app.ready();

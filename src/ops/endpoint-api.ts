@@ -73,18 +73,7 @@ export async function endpointApp(options: EndpointApiOptions, metrics: Endpoint
     tables: [...endpoint.tables].map(([name, { description }]) => ({ name, description })),
     commands: [...endpoint.commands].map(([name, { description, body }]) => ({ name, description, body })),
   }));
-  for (const [name, table] of endpoint.tables) addTable(app, name, table);
-  for (const [name, command] of endpoint.commands) {
-    app.post<{ Body: Record<string, unknown> }>(
-      `/v1/command/${name}`,
-      { schema: { body: command.body } },
-      async (request) => {
-        const answer = await command.run(request.body);
-        logger.info({ command: name, ...request.body }, 'command');
-        return answer;
-      },
-    );
-  }
+  addParts(app, endpoint, logger);
   app.post('/v1/reload', async () => {
     const result = await endpoint.reload();
     if (result.ok) return result;
@@ -113,6 +102,26 @@ export async function endpointPages(options: EndpointApiOptions, metrics: Endpoi
   return app;
 }
 
+/** Tables as `GET /v1/<name>`, commands as `POST /v1/command/<name>`. */
+export function addParts(
+  app: FastifyInstance,
+  { tables, commands }: Pick<Endpoint, 'tables' | 'commands'>,
+  logger: Logger,
+): void {
+  for (const [name, table] of tables) addTable(app, name, table);
+  for (const [name, command] of commands) {
+    app.post<{ Body: Record<string, unknown> }>(
+      `/v1/command/${name}`,
+      { schema: { hide: true, body: command.body } },
+      async (request) => {
+        const answer = await command.run(request.body);
+        logger.info({ command: name, ...request.body }, 'command');
+        return answer;
+      },
+    );
+  }
+}
+
 function addTable(app: FastifyInstance, name: string, table: EndpointTable): void {
   const known = ['limit', ...table.filters] as (keyof TableFilter)[];
   const querystring = {
@@ -120,7 +129,7 @@ function addTable(app: FastifyInstance, name: string, table: EndpointTable): voi
     additionalProperties: false,
     properties: Object.fromEntries(known.map((filter) => [filter, FILTERS[filter]])),
   };
-  app.get<{ Querystring: TableFilter }>(`/v1/${name}`, { schema: { querystring } }, (request, reply) => {
+  app.get<{ Querystring: TableFilter }>(`/v1/${name}`, { schema: { hide: true, querystring } }, (request, reply) => {
     const { client, ...rest } = request.query;
     const filter = client === undefined ? rest : { ...rest, client: canonicalCustomer(client) };
     const slices = atMost(table.rows(filter), filter.limit ?? LIMIT_MAX);

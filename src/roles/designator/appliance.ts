@@ -29,8 +29,11 @@ import type {
   WorkerRow,
 } from '../../ops/appliance.js';
 import type { CaptureFormat } from '../../ops/capture.js';
+import type { Endpoint } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
 import type { TopAnswer, TopQuery } from '../../ops/top.js';
+import { groupCommands } from '../gateway/commands.js';
+import { groupTables } from '../gateway/tables.js';
 import type { DesignatorProcess } from './designator.js';
 import { explain } from './explain.js';
 import { RateBoard } from './rate-board.js';
@@ -73,7 +76,7 @@ export class DesignatorAppliance implements Appliance {
       if (shard.heartbeatAgeSeconds > UNHEALTHY_SECONDS)
         return `shard ${shard.shard} has made no turn for ${shard.heartbeatAgeSeconds} s`;
     }
-    return this.process.ready() ? null : 'not ready';
+    return this.process.groups?.trouble() ?? (this.process.ready() ? null : 'not ready');
   }
 
   vips(): VipRow[] {
@@ -94,6 +97,11 @@ export class DesignatorAppliance implements Appliance {
 
   tunnelSlices(filter: TunnelFilter): Iterable<readonly TunnelRow[]> {
     return this.process.rows.tunnelSlices(filter);
+  }
+
+  groups(): Pick<Endpoint, 'tables' | 'commands'> | null {
+    const { groups } = this.process;
+    return groups === null ? null : { tables: groupTables(groups), commands: groupCommands(groups) };
   }
 
   workers(): WorkerRow[] {

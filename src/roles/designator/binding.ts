@@ -104,6 +104,7 @@ export class Binding {
       },
       slowStartSeconds: config.health.slowStart,
       policy: firewall.policy,
+      answeredByGroup: (config.gateway?.outside ?? null) !== null,
       timeouts: config.timeouts,
     };
   }

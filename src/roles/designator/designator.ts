@@ -33,8 +33,9 @@ import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
 import { ErrorSender } from './error-sender.js';
 import { FloatingKeeper } from './floating-keeper.js';
+import { type GatewayGroups, openGroups } from './gateway-groups.js';
 import { FollowForecast } from './follow-forecast.js';
-import { filterInput } from './filter-input.js';
+import { filterInput, tellFilterLost } from './filter-input.js';
 import { HealthKeeper } from './health-keeper.js';
 import { NeighbourKeeper } from './neighbour-keeper.js';
 import { LoadKeeper } from './load-keeper.js';
@@ -74,6 +75,7 @@ export class DesignatorProcess {
   readonly #errors = new ErrorSender((err) => this.#o.logger.warn({ err }, 'no ICMP errors of our own'));
   readonly load: LoadKeeper;
   readonly takeOvers: TakeOverKeeper;
+  readonly groups: GatewayGroups | null;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly captures: CaptureDesk;
@@ -167,19 +169,14 @@ export class DesignatorProcess {
       now,
     });
     this.health.waitFor = (server) => this.takeOvers.waitFor(server);
+    this.groups = openGroups(options.config, memory, options.logger, this.events.log, options.onFatal);
     this.#network = new HostNetwork({
       outside: options.config.outside,
       inside: options.config.inside,
       logger: options.logger,
     });
     this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()), {
-      onLost: (error) =>
-        error === null
-          ? options.logger.warn({}, 'somebody removed the nftables table of the designator; it is back')
-          : options.logger.error(
-              { err: error },
-              'somebody removed the nftables table of the designator, and it cannot be written',
-            ),
+      onLost: (error) => tellFilterLost(options.logger, error),
     });
     this.#neighbours = new NeighbourKeeper(memory, { resolve: (port, words) => this.#resolve(port, words) });
     this.#floating = new FloatingKeeper(
@@ -234,6 +231,7 @@ export class DesignatorProcess {
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     this.health.start();
     await this.#settle();
+    await this.groups?.start();
     this.#announceVips();
     this.#ready = true;
   }
@@ -241,15 +239,9 @@ export class DesignatorProcess {
   #startFailure: ((error: Error) => void) | null = null;
 
   async #settle(): Promise<void> {
-    const until = performance.now() + SETTLE_MS;
-    while (!this.#neighbours.settled() && performance.now() < until)
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    if (!this.#neighbours.settled()) {
-      this.#o.logger.warn(
-        {},
-        'some servers or gateways do not answer ARP or ND yet; their packets are dropped until they do',
-      );
-    }
+    if (await this.#neighbours.settle(SETTLE_MS)) return;
+    const text = 'some servers or gateways do not answer ARP or ND yet; their packets are dropped until they do';
+    this.#o.logger.warn({}, text);
   }
 
   ready(): boolean {
@@ -275,6 +267,7 @@ export class DesignatorProcess {
 
   async #stop(stays: boolean): Promise<void> {
     if (this.#ticker !== null) clearInterval(this.#ticker);
+    await this.groups?.stop();
     this.health.stop();
     this.load.stop();
     this.takeOvers.stop();
@@ -407,10 +400,17 @@ export class DesignatorProcess {
     this.#pool.message(0, { type: 'transmit', frames: announcements(this.config, mac) });
   }
 
+  #lookAtGroups(): void {
+    const serves = (): boolean => this.binding.servers.some(({ index }) => this.designator.cells.eligible(index));
+    this.groups?.look(this.#pool.status(), serves());
+  }
+
   #tick(): void {
     this.commands.tick();
     this.load.tick();
+    this.#lookAtGroups();
     if (++this.#ticks % 5 !== 0) return;
+    this.groups?.measure();
     this.policy.tick();
     this.#neighbours.tick();
     for (const sentence of this.datapath.tick()) {

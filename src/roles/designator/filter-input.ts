@@ -2,6 +2,7 @@
 import type { CompiledConfig } from '../../config/compiled.js';
 import { ruleInputs } from '../../flow/rule-list.js';
 import type { HostFilterInput } from '../../io/host-filter.js';
+import type { Logger } from '../../ops/log.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import type { Binding } from './binding.js';
 
@@ -30,4 +31,11 @@ export function filterInput(
     }),
     denyByDefault: config.firewall.default === 'deny',
   };
+}
+
+/** `error`: the table could not be written again; null: it is back. */
+export function tellFilterLost(logger: Logger, error: Error | null): void {
+  const lost = 'somebody removed the nftables table of the designator';
+  if (error === null) logger.warn({}, `${lost}; it is back`);
+  else logger.error({ err: error }, `${lost}, and it cannot be written`);
 }

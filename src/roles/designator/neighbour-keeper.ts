@@ -39,6 +39,13 @@ export class NeighbourKeeper {
     this.#lock = new SpinLock(memory);
   }
 
+  /** Waits until all next hops are known, at most so long. False: some are not. */
+  async settle(waitMs: number): Promise<boolean> {
+    const until = performance.now() + waitMs;
+    while (!this.settled() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+    return this.settled();
+  }
+
   /** New routes or servers: every server gets its next hop. Returns names of servers without a route. */
   setRoutes(snapshot: RouteSnapshot, servers: readonly BoundServer[]): string[] {
     this.#routes = new RouteTable(snapshot);

@@ -13,8 +13,9 @@ export interface OwnFrame {
   readonly frame: Uint8Array;
 }
 
-/** One for each VIP, from the outside interface's address. */
+/** One for each VIP, from the outside interface's address; none where a gateway group answers for them. */
 export function announcements(config: CompiledConfig, mac: Uint8Array): OwnFrame[] {
+  if ((config.gateway?.outside ?? null) !== null) return [];
   return config.vips.map((vip) => {
     const frame = new Uint8Array(ANNOUNCEMENT_LENGTH);
     const length = announce(new DataView(frame.buffer), 0, ...vip.words, mac);

@@ -133,6 +133,7 @@ export class XdpDatapath implements Datapath {
       (config.vips.some(({ clampMss }) => (clampMss ?? 0) > 0) ? XDP_FLAG.clamp : 0) |
       (denies ? XDP_FLAG.denyList : 0) |
       (byDefault ? XDP_FLAG.denyByDefault : 0) |
+      ((config.gateway?.outside ?? null) === null ? 0 : XDP_FLAG.answeredByGroup) |
       (ownResolution[0] ? XDP_FLAG.hearOutside : 0) |
       (ownResolution[1] ? XDP_FLAG.hearInside : 0)
     );

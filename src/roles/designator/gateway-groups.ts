@@ -1,0 +1,228 @@
+/**
+ * The groups that this designator is a member of: outside, where it shares the VIPs, and inside, where it shares the
+ * address that servers have as their gateway (documents 001 and 004). The engines are those of `designator gateway`; the
+ * frames that they attract are the data plane's, which learns from here for which virtual MACs it takes them.
+ */
+import type { CompiledConfig } from '../../config/compiled.js';
+import type { DesignatorGroups } from '../../config/designator-group.js';
+import type { GatewayGroupConfig } from '../../config/gateway.js';
+import { GroupWords } from '../../flow/group-words.js';
+import type { TableMemory } from '../../flow/layout.js';
+import { macBytes, macText, virtualMac } from '../../gateway/mac.js';
+import type { ForwarderRow, GatewayEvent } from '../../gateway/types.js';
+import type { GatewayPort, GatewayPortOptions, VirtualMacAction } from '../../io/gateway-types.js';
+import type { EventLog } from '../../ops/events.js';
+import type { Logger } from '../../ops/log.js';
+import type { ShardStatus } from '../../workers/pool.js';
+import { EVENT_OF, isBad } from '../gateway/event-words.js';
+import type { GatewayWorld } from '../gateway/gateway.js';
+import { schemeOf } from '../gateway/group-options.js';
+import { GroupRunner, type RunnerHooks } from '../gateway/runner.js';
+import { realWorld } from '../gateway/world.js';
+
+export type GroupSide = 'outside' | 'inside';
+/** A shard that has made no turn for so long forwards nothing. */
+const HEARTBEAT_SECONDS = 1;
+const SIDES: readonly GroupSide[] = ['outside', 'inside'];
+
+export interface GatewayGroupsParts {
+  readonly groups: DesignatorGroups;
+  /** Names of the interfaces. */
+  readonly devices: Readonly<Record<GroupSide, string>>;
+  readonly memory: TableMemory;
+  readonly logger: Logger;
+  readonly events: EventLog;
+  /** Makes the host; `onChange` is called when its links, addresses or routes have changed. */
+  readonly world: (onChange: () => void) => GatewayWorld;
+  /** The process cannot go on. */
+  readonly onFatal: (error: Error) => void;
+}
+
+interface Member {
+  readonly side: GroupSide;
+  readonly config: GatewayGroupConfig;
+  readonly words: GroupWords;
+  readonly runner: GroupRunner;
+  /** What `setPeers` and `setAble` were told last. */
+  peers: string;
+  reasons: string;
+}
+
+export class GatewayGroups {
+  readonly #parts: GatewayGroupsParts;
+  readonly #world: GatewayWorld;
+  readonly #members: Member[] = [];
+
+  constructor(parts: GatewayGroupsParts) {
+    this.#parts = parts;
+    this.#world = parts.world(() => {
+      for (const { runner } of this.#members) runner.hostChanged();
+    });
+    for (const side of SIDES) {
+      const words = new GroupWords(parts.memory, side);
+      const config = parts.groups[side];
+      if (config === null) continue;
+      const runner = new GroupRunner(config, this.#worldOf(words), this.#hooks());
+      this.#members.push({ side, config, words, runner, peers: '', reasons: 'it is starting' });
+    }
+  }
+
+  now(): number {
+    return this.#world.now();
+  }
+
+  runners(): readonly GroupRunner[] {
+    return this.#members.map(({ runner }) => runner);
+  }
+
+  /** Errors: of GroupRunner.start. After an error `stop` frees what was taken. */
+  async start(): Promise<void> {
+    if (!this.#world.hurry())
+      this.#parts.logger.warn({}, 'CAP_SYS_NICE is missing: on a busy machine late adverts look like a death');
+    this.#world.measure();
+    for (const member of this.#members) {
+      const { config, words, runner } = member;
+      words.begin(macBytes(virtualMac(schemeOf(config), config.group, 0)));
+      // Until `look` has been called: nobody knows yet whether packets are forwarded here.
+      runner.setAble([member.reasons]);
+      await runner.start();
+    }
+  }
+
+  /**
+   * Can this designator forward? `serves`: some server takes tunnels. One that cannot is given no clients and no servers,
+   * and the others take its virtual MACs.
+   */
+  look(shards: readonly ShardStatus[], serves: boolean): void {
+    const hung = shards.find(({ heartbeatAgeSeconds: age, state }) => state !== 'running' || age > HEARTBEAT_SECONDS);
+    const trouble = hung === undefined ? null : `shard ${hung.shard} does not run`;
+    for (const member of this.#members) {
+      const other = this.#parts.devices[member.side === 'outside' ? 'inside' : 'outside'];
+      const reasons = [
+        ...(trouble === null ? [] : [trouble]),
+        ...(this.#world.interfaceUp(other) ? [] : [`${other} is down`]),
+        ...(serves || member.side === 'inside' ? [] : ['no server takes tunnels']),
+      ];
+      const told = reasons.join('; ');
+      if (told === member.reasons) continue;
+      member.reasons = told;
+      member.runner.setAble(reasons);
+    }
+  }
+
+  /** Once a second. */
+  measure(): void {
+    this.#world.measure();
+    for (const { runner } of this.#members) runner.measure();
+  }
+
+  /** What is wrong with the host, or null. */
+  trouble(): string | null {
+    for (const { side, runner } of this.#members) {
+      const trouble = runner.trouble();
+      if (trouble !== null) return `gateway group ${side}: ${trouble}`;
+    }
+    return null;
+  }
+
+  /** Hands offices and clients to others. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#members.map(({ runner }) => runner.stop()));
+    for (const { words } of this.#members) words.clear();
+    this.#world.close();
+  }
+
+  /** The data plane takes the frames; the host has no device for a virtual MAC. */
+  #worldOf(words: GroupWords): GatewayWorld {
+    const world = this.#world;
+    return {
+      ...world,
+      problems: (device, addresses) => world.problems(device, addresses, 'none'),
+      openPort: async (options: GatewayPortOptions): Promise<GatewayPort> => {
+        const port = await world.openPort({ ...options, forwarding: 'none' });
+        return {
+          get link() {
+            return port.link;
+          },
+          send: (frames) => port.send(frames),
+          apply: (actions: readonly VirtualMacAction[]) => {
+            for (const { kind, number } of actions) words.hold(number, kind === 'hold');
+            port.apply(actions);
+          },
+          traffic: () => port.traffic(),
+          statistics: () => port.statistics(),
+          setAddresses: (addresses, accept) => port.setAddresses(addresses, accept),
+          close: () => port.close(),
+        };
+      },
+    };
+  }
+
+  #hooks(): RunnerHooks {
+    const { logger, onFatal } = this.#parts;
+    return {
+      logger,
+      event: (group, event) => this.#told(group, event),
+      tracked: (group, { name, good, reason }, { able }) => {
+        const facts = { group, tracked: name, good: good === true, detail: reason, able };
+        this.#parts.events.emit('gateway-tracking', facts);
+        logger[good === true ? 'info' : 'warn'](facts, 'tracked');
+      },
+      trouble: (group, { what, ok, text }) => logger[ok ? 'info' : 'error']({ group, what }, text),
+      failed: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
+      turned: (name) => this.#turned(name),
+    };
+  }
+
+  #told(group: string, event: GatewayEvent): void {
+    const facts = {
+      group,
+      what: event.kind,
+      gateway: event.number === 0 ? null : event.number,
+      host: event.mac === null ? null : macText(event.mac),
+      detail: event.text,
+    };
+    this.#parts.events.emit(EVENT_OF[event.kind], facts);
+    this.#parts.logger[isBad(event.kind) ? 'warn' : 'info'](facts, 'gateway group');
+  }
+
+  /** Who else may have a tunnel that is not known here. */
+  #turned(name: string): void {
+    const member = this.#members.find(({ config }) => config.name === name);
+    if (member === undefined || !member.runner.running) return;
+    const { own, peers } = relayPlaces(member.runner.group.forwarders(this.now()), member.config.number);
+    const told = `${own}:${peers.join()}`;
+    if (told === member.peers) return;
+    member.peers = told;
+    member.words.setPeers(own, peers);
+  }
+}
+
+/** Null: the configuration has no groups. */
+export function openGroups(
+  { gateway, outside, inside }: CompiledConfig,
+  memory: TableMemory,
+  logger: Logger,
+  events: EventLog,
+  onFatal: (error: Error) => void,
+): GatewayGroups | null {
+  // What a process before this one held it holds no longer.
+  for (const side of SIDES) new GroupWords(memory, side).clear();
+  if (gateway == null) return null;
+  const devices = { outside: outside.name, inside: inside.name };
+  return new GatewayGroups({ groups: gateway, devices, memory, logger, events, onFatal, world: realWorld });
+}
+
+/** `own`: a forwarder that this gateway serves, 0 none; `peers`: one forwarder of each other gateway that serves any. */
+export function relayPlaces(
+  forwarders: readonly ForwarderRow[],
+  number: number,
+): { readonly own: number; readonly peers: readonly number[] } {
+  const served = forwarders.filter(({ server }) => server !== 0);
+  const of = new Map<number, number>();
+  for (const forwarder of served)
+    if (forwarder.number === forwarder.server || !of.has(forwarder.server)) of.set(forwarder.server, forwarder.number);
+  const own = of.get(number) ?? 0;
+  of.delete(number);
+  return { own, peers: [...of.values()].sort((a, b) => a - b) };
+}
