@@ -25,8 +25,9 @@ const AGAIN = 1;
 const PUBLISHED = 1 / 4;
 /** An address takes the place of another of the same host at most once in so many seconds. */
 const DISPLACED = 10;
-/** Hosts forgotten in one turn at most. */
+/** Hosts forgotten in one turn at most, and seconds until the next such turn. */
 const FORGOTTEN_AT_ONCE = 256;
+const FORGOTTEN_EVERY = 0.05;
 /** Seconds between two events about a table that is full. */
 const FULL_EVENTS = 60;
 
@@ -41,6 +42,7 @@ export class Hosts {
   #selection: Selection;
   #events: HostEvent[] = [];
   #fullSaid = Number.NEGATIVE_INFINITY;
+  #forgetFrom = Number.NEGATIVE_INFINITY;
   readonly #counters = {
     asked: 0,
     askedKnown: 0,
@@ -88,8 +90,9 @@ export class Hosts {
   follow(master: number, now: number): void {
     const wasMaster = this.#replica.isMaster;
     this.#replica.follow(master, now);
-    if (!this.#replica.isMaster) this.#planner.clear();
-    else if (!wasMaster)
+    const { isMaster } = this.#replica;
+    if (wasMaster && !isMaster) this.#planner.clear();
+    if (isMaster && !wasMaster)
       for (const { number, server } of this.#views.values()) {
         // Returns that the master before had begun.
         if (number === server) this.#planner.returned(number, now);
@@ -344,14 +347,16 @@ export class Hosts {
   }
 
   #forgetIdle(now: number): void {
+    let left = FORGOTTEN_AT_ONCE;
     for (const confirmed of [false, true]) {
-      for (let i = 0; i < FORGOTTEN_AT_ONCE; i++) {
+      for (; left > 0; left--) {
         const oldest = this.#table.oldest(confirmed);
         if (oldest === undefined || now - oldest.seen < this.#settings.hostIdle) break;
         this.#counters.forgotten++;
         this.#forget(oldest.mac, now);
       }
     }
+    if (left === 0) this.#forgetFrom = now + FORGOTTEN_EVERY;
   }
 
   #forget(host: Mac, now: number): void {
@@ -362,6 +367,6 @@ export class Hosts {
   #nextForgotten(): number {
     const once = this.#table.oldest(false)?.seen ?? Number.POSITIVE_INFINITY;
     const often = this.#table.oldest(true)?.seen ?? Number.POSITIVE_INFINITY;
-    return Math.min(once, often) + this.#settings.hostIdle;
+    return Math.max(Math.min(once, often) + this.#settings.hostIdle, this.#forgetFrom);
   }
 }

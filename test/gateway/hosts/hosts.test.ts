@@ -173,6 +173,18 @@ describe('the table', () => {
     expect(hosts.position().digest).toEqual([0, 0]);
   });
 
+  test('many hosts that fall silent at once are forgotten by and by, without a turn that is due for ever', () => {
+    const hosts = master({ hostIdle: 100 });
+    ask(hosts, 3000, 0);
+    hosts.messages(0);
+    hosts.tick(100);
+    expect(hosts.size).toBe(3000 - 256);
+    hosts.messages(100);
+    expect(hosts.nextTime).toBeGreaterThan(100);
+    run(hosts, 100, 101);
+    expect(hosts.size).toBe(0);
+  });
+
   test('rows say who serves a host and since when; filters count', () => {
     const hosts = master();
     ask(hosts, 6, 2);
