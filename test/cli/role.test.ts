@@ -108,7 +108,7 @@ describe('show at an LNS', () => {
 
   test('a table that the role has not is no crash', async () => {
     await during(role(), async () => {
-      expect((await show('pools')).status).toBe(64);
+      expect((await show('pools')).status).toBe(69);
       expect((await show('tunnels --vip access')).status).toBe(64);
     });
   });

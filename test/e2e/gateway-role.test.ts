@@ -33,7 +33,7 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
   const start = (gateway: LanGateway, name = `g${gateway.number}`) =>
     startEndpoint(lab, gateway.namespace, { role: 'gateway', self: SELF, name, config: configOf(gateway.number) });
   const table = async <T>(gateway: LabEndpoint, name: string): Promise<T[]> =>
-    JSON.parse(await gateway.command('show', name, '--json'));
+    gateway.control<T[]>('GET', `/v1/${name}`);
   const until = async (what: string, gateway: LabEndpoint, number: number, state: string): Promise<void> => {
     await waitFor(
       what,
@@ -86,6 +86,7 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
     ]);
     expect(await gateways[1].command('show', 'gateways')).toMatch(/lan +2 \(this\) +backup +102/);
     expect(await gateways[1].command('show', 'forwarders')).toMatch(/02:54:44:00:07:03 +active +3 +yes/);
+    expect(JSON.parse(await gateways[1].command('show', 'hosts', '--json'))).toHaveLength(6);
     // The gateway itself answers for the address.
     expect(await scene.hosts[0].namespace.run('ping', ['-n', '-c', '1', '-W', '2', SHARED])).toContain('1 received');
   });

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayGroupConfig } from '../../config/gateway.js';
 import { changedKeys } from '../../config/gateway-diff.js';
 import { DesignatorError } from '../../errors.js';
-import { type Mac, macBytes, messagesMac, virtualMac } from '../../gateway/mac.js';
+import { type Mac, macBytes, macText, messagesMac, readMac, virtualMac } from '../../gateway/mac.js';
 import type { CommandResult, GatewayEvent, Tracking } from '../../gateway/types.js';
 import type {
   GatewayPort,
@@ -18,7 +18,7 @@ import type {
 } from '../../io/gateway-types.js';
 import type { Logger } from '../../ops/log.js';
 import type { AddressWords } from '../../wire/address.js';
-import { engineOf, type GroupEngine, LIVE_KEYS, schemeOf, settingsOf } from './group-options.js';
+import { type EngineHost, engineOf, type GroupEngine, LIVE_KEYS, schemeOf, settingsOf } from './group-options.js';
 import { TrafficRates } from './load.js';
 import { TrackKeeper, type TrackState, type TrackWorld } from './tracking.js';
 
@@ -69,6 +69,9 @@ export class GroupRunner {
   #timer: NodeJS.Timeout | null = null;
   #started = false;
   #stopped = false;
+  #engineHost: Omit<EngineHost, 'mac'> | null = null;
+  /** Of the interface, as the engine has it. */
+  #mac = '';
   #load = 0;
   #unable: readonly string[] = [];
   /** Troubles of the host that last, by what they are of. */
@@ -104,15 +107,23 @@ export class GroupRunner {
       onLink: (link) => this.#guarded(() => this.#linked(link)),
       onTrouble: (trouble) => this.#troubled(trouble),
     });
-    const { link } = this.port;
-    const ownAddress = await this.#ownAddress(link.index);
-    const now = world.now();
-    this.group = engineOf(config, { mac: link.mac, ownAddress, key, random: (length) => world.random(length) }, now);
-    this.group.setLink(link.up, now);
-    this.group.setTracking(this.tracking(), now);
-    this.#tracks.start();
+    const { index } = this.port.link;
+    const ownAddress = await this.#ownAddress(index);
+    this.#engineHost = { ownAddress, key, random: (length) => world.random(length) };
+    this.#begin();
     this.#started = true;
+    this.#tracks.start();
     this.measure();
+  }
+
+  /** A new engine, for the interface as it is now. */
+  #begin(): void {
+    const { mac, up } = this.port.link;
+    const now = this.#world.now();
+    this.#mac = macText(readMac(mac));
+    this.group = engineOf(this.config, { ...(this.#engineHost as EngineHost), mac }, now);
+    this.group.setLink(up, now);
+    this.group.setTracking(this.tracking(), now);
     this.#settle(now);
   }
 
@@ -262,9 +273,9 @@ export class GroupRunner {
 
   #linked(link: LinkState): void {
     if (!this.running) return;
-    const now = this.#world.now();
-    this.group.setLink(link.up, now);
-    this.#settle(now);
+    // An interface that went away and came back may be another one: whoever has another MAC is another station.
+    if (link.present && macText(readMac(link.mac)) !== this.#mac) return this.#begin();
+    this.#act((now) => this.group.setLink(link.up, now));
   }
 
   #troubled(trouble: HostTrouble): void {

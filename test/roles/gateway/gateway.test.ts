@@ -304,9 +304,7 @@ test('every counter has its words; what ended here and what was done are apart',
   expect(names.filter((name) => !KNOWN_COUNTERS.has(name))).toEqual([]);
   expect(new Set(names).size).toBe(names.length);
   expect(drops).toContainEqual({ reason: 'ignored-arp-form', packets: 1, description: IGNORED['arp-form'] });
-  expect(counters.map(({ counter }) => counter)).toEqual(
-    expect.arrayContaining(['asked', 'hosts-added', 'port-sent']),
-  );
+  expect(counters.map(({ counter }) => counter)).toEqual(expect.arrayContaining(['asked', 'hosts-added', 'port-sent']));
   expect(drops.map(({ reason }) => reason)).toEqual(expect.arrayContaining(['messages-forged', 'limited-per-source']));
 });
 
