@@ -29,7 +29,7 @@ export class GatewayStation implements Station {
   /** Virtual MACs that its kernel takes frames for. */
   readonly held = new Map<Mac, { number: number; serve: boolean }>();
   readonly events: GatewayEvent[] = [];
-  /** Frames that the engine sent, by turn; kept only when asked for. */
+  /** Of its port. */
   readonly mac: Mac;
   #starts = 0;
 
@@ -71,9 +71,9 @@ export class GatewayStation implements Station {
     return this.running ? this.engine.nextTime : Number.POSITIVE_INFINITY;
   }
 
-  receive(frame: Uint8Array, now: number): void {
+  receive(frame: Uint8Array, now: number, arrived: number): void {
     if (!this.running) return;
-    this.engine.receive(frame, now);
+    this.engine.receive(frame, now, arrived);
     this.flush();
   }
 

@@ -10,8 +10,8 @@ import { randomOf } from './seeded-random.js';
 export interface Station {
   /** Whether its interface takes frames for this group or foreign unicast address. */
   accepts(destination: Mac): boolean;
-  /** The bytes are valid during the call only. */
-  receive(frame: Uint8Array, now: number): void;
+  /** The bytes are valid during the call only. `arrived`: when the interface got the frame, if that was earlier. */
+  receive(frame: Uint8Array, now: number, arrived: number): void;
   tick(now: number): void;
   /** When `tick` wants to be called; Infinity: never. */
   readonly nextTime: number;
@@ -95,7 +95,7 @@ export class Port {
   up = true;
   switch = 0;
   /** Frames and wake-ups wait while the station is stopped. */
-  readonly #waiting: Uint8Array[] = [];
+  readonly #waiting: { frame: Uint8Array; at: number }[] = [];
   #stopped = false;
   #wakeAt = Number.POSITIVE_INFINITY;
   /** Frames lost because the backlog of a stopped station was full. */
@@ -128,7 +128,7 @@ export class Port {
   /** SIGCONT: what queued up comes at once, the overdue timer after it. */
   resume(): void {
     this.#stopped = false;
-    for (const frame of this.#waiting.splice(0)) this.station.receive(frame, this.segment.now);
+    for (const { frame, at } of this.#waiting.splice(0)) this.station.receive(frame, this.segment.now, at);
     this.station.tick(this.segment.now);
     this.schedule();
   }
@@ -141,11 +141,11 @@ export class Port {
     if (!this.up) return;
     const copy = frame.slice();
     if (this.#stopped) {
-      if (this.#waiting.length < BACKLOG) this.#waiting.push(copy);
+      if (this.#waiting.length < BACKLOG) this.#waiting.push({ frame: copy, at: now });
       else this.overrun++;
       return;
     }
-    this.station.receive(copy, now);
+    this.station.receive(copy, now, now);
     copy.fill(0xa5);
     this.schedule();
   }
