@@ -337,6 +337,7 @@ export class OutageWatch {
   doubled = 0;
   looks = 0;
   readonly #since = new Map<Mac, number>();
+  #disturbedAt = 0;
   #on = true;
 
   constructor(
@@ -354,6 +355,11 @@ export class OutageWatch {
   stop(): this {
     this.#on = false;
     return this;
+  }
+
+  /** New trouble: what is out of service already has the whole time again. */
+  disturbed(): void {
+    this.#disturbedAt = this.farm.now;
   }
 
   #look(now: number): void {
@@ -377,8 +383,9 @@ export class OutageWatch {
         this.#since.delete(host.mac);
         continue;
       }
-      const since = this.#since.get(host.mac) ?? now;
-      this.#since.set(host.mac, since);
+      const known = this.#since.get(host.mac) ?? now;
+      this.#since.set(host.mac, known);
+      const since = Math.max(known, this.#disturbedAt);
       if (now - since > this.longest) {
         this.longest = now - since;
         this.longestMac = gatewayMac;
