@@ -97,8 +97,8 @@ describe('messages that are not what they seem', () => {
     const message = intruder.messages.at(-1) as Uint8Array;
     for (let version = 0; version < 256; version++) {
       const other = message.slice();
-      if (other[14] === version) continue;
-      other[14] = version;
+      if (other[16] === version) continue;
+      other[16] = version;
       intruder.port.send(other);
     }
     farm.run(0.5);
