@@ -6,8 +6,8 @@ import { GatewayGroup } from '../../src/gateway/group.js';
 import { forwarderOf, type Mac, macText, readMac, virtualMac } from '../../src/gateway/mac.js';
 import { type GatewayEvent, GROUP_DEFAULTS, type GroupOptions, type Tracking } from '../../src/gateway/types.js';
 import { type AddressWords, parseAddress } from '../../src/wire/address.js';
-import { type HostOptions, ModelHost } from './gateway-host.js';
-import { readNeighbour, sameAddress } from './gateway-neighbours.js';
+import { type HostOptions, ModelHost, TOLD } from './gateway-host.js';
+import { isV4, readNeighbour, sameAddress } from './gateway-neighbours.js';
 import { type LinkFaults, type Port, Segment, type SegmentOptions, type Station } from './gateway-segment.js';
 import { randomOf } from './seeded-random.js';
 
@@ -312,14 +312,21 @@ export interface SeenReply {
 /** Watches the replies for an address: who sent them, and how many each host got. Chains to an earlier watcher. */
 export function watchReplies(farm: GatewayFarm, address: AddressWords = SHARED): SeenReply[] {
   const seen: SeenReply[] = [];
+  /** Gratuitous requests to a host: the reply behind one is no answer. */
+  const told = new Map<Mac, { mac: Mac; at: number }>();
   const { segment } = farm;
   const earlier = segment.onFrame;
   segment.onFrame = (frame, from, at) => {
     earlier?.(frame, from, at);
     const heard = readNeighbour(frame);
-    if (heard?.kind !== 'tell' || !heard.reply || !sameAddress(heard.address, address)) return;
-    if (sameAddress(heard.target, heard.address) && heard.override && frame[12] === 8 && frame[13] === 6) return;
-    seen.push({ at, from, to: readMac(frame), mac: heard.mac, source: readMac(frame, 6) });
+    if (heard?.kind !== 'tell' || !sameAddress(heard.address, address)) return;
+    if (isV4(address) && heard.override) told.set(readMac(frame), { mac: heard.mac, at });
+    if (!heard.reply || (isV4(address) && heard.override)) return;
+    const to = readMac(frame);
+    const before = told.get(to);
+    told.delete(to);
+    if (before !== undefined && before.mac === heard.mac && at - before.at < TOLD) return;
+    seen.push({ at, from, to, mac: heard.mac, source: readMac(frame, 6) });
   };
   return seen;
 }

@@ -21,6 +21,8 @@ const DELAY_FIRST_PROBE = 5;
 const BASE_REACHABLE = 30;
 const LOCK_TIME = 1;
 const TRIES = 3;
+/** Seconds within which a gratuitous request and the reply behind it are one telling. */
+export const TOLD = 0.005;
 
 export type CacheState = 'none' | 'incomplete' | 'reachable' | 'stale' | 'delay' | 'probe' | 'failed';
 export type AskKind = 'broadcast' | 'unicast' | 'probe';
@@ -63,6 +65,8 @@ export class ModelHost implements Station {
   #timer: number;
   #tries = 0;
   #updated = Number.NEGATIVE_INFINITY;
+  /** The MAC of a gratuitous request that came just now: the reply behind it answers nothing. */
+  #told: { mac: Mac; at: number } | null = null;
 
   constructor(
     readonly segment: Segment,
@@ -182,8 +186,12 @@ export class ModelHost implements Station {
     }
     if (!sameAddress(heard.address, options.gateway) || heard.mac === 0) return;
     const v4 = isV4(options.gateway);
-    const answer = v4 ? heard.reply && toUs && !heard.override : heard.reply && toUs;
-    if (answer) this.#count(heard.mac, now);
+    if (v4 && heard.override) this.#told = { mac: heard.mac, at: now };
+    else if (heard.reply && toUs) {
+      const told = this.#told;
+      this.#told = null;
+      if (told === null || told.mac !== heard.mac || now - told.at > TOLD) this.#count(heard.mac, now);
+    }
     if (this.state === 'none' || this.state === 'failed') return;
     if (v4) {
       const override = heard.override || now - this.#updated > LOCK_TIME;
