@@ -278,6 +278,7 @@ export function unwell(farm: GatewayFarm): string[] {
   let unknown = 0;
   let others = 0;
   for (const host of farm.hosts) {
+    if (host.state === 'none') continue;
     if (host.gatewayMac === null) {
       lost++;
       continue;

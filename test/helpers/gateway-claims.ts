@@ -111,8 +111,12 @@ export function failsAndIsReplaced(
   const hosts = scene.hosts.filter((host) => host.gatewayMac === failed.vmac());
   expect(hosts.length, 'hosts of the gateway that fails').toBeGreaterThan(0);
   failed.die();
-  expect(farm.serversOf(hosts[0])).toEqual([]);
-  const took = farm.segment.runUntil(() => hosts.every((host) => farm.serversOf(host).length === 1), 1);
+  const replaced = (): boolean => {
+    const server = farm.living.find(({ held }) => held.get(failed.vmac())?.serve === true);
+    return server !== undefined && hosts.every((host) => farm.serversOf(host)[0] === server);
+  };
+  expect(replaced()).toBe(false);
+  const took = farm.segment.runUntil(replaced, 1);
   expect(took).toBeLessThanOrEqual(TAKE_OVER);
   for (const host of hosts) expect(host).toMatchObject({ gatewayMac: failed.vmac(), moves: 0 });
   const [by] = farm.serversOf(hosts[0]);

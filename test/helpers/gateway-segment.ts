@@ -39,6 +39,8 @@ export interface SegmentOptions {
 const AGEING = 300;
 /** Frames that wait for a stopped station: a socket's buffer. */
 const BACKLOG = 2000;
+/** Calls of `tick` of one station at one time. */
+const TURNS = 10;
 
 export const isGroup = (mac: Mac): boolean => (Math.floor(mac / 0x10000000000) & 1) !== 0;
 
@@ -159,10 +161,11 @@ export class Port {
       if (this.#wakeAt !== time) return;
       this.#wakeAt = Number.POSITIVE_INFINITY;
       if (this.#stopped) return;
-      if (this.station.nextTime <= now) this.station.tick(now);
       // A station that wants to be called at once, for ever, would stop the clock.
-      if (this.station.nextTime <= now)
-        throw new Error(`station ${this.index} asks for ${this.station.nextTime} at ${now}`);
+      for (let turns = 0; this.station.nextTime <= now; turns++) {
+        if (turns === TURNS) throw new Error(`station ${this.index} asks for ${this.station.nextTime} at ${now}`);
+        this.station.tick(now);
+      }
       this.schedule();
     });
   }
