@@ -48,6 +48,7 @@ export interface HostOptions {
 }
 
 export class ModelHost implements Station {
+  readonly mac: Mac;
   readonly port: Port;
   state: CacheState = 'none';
   /** Where it sends its packets; null: nowhere yet. */
@@ -62,6 +63,7 @@ export class ModelHost implements Station {
   /** Times at which it gave up asking. */
   readonly failures: number[] = [];
   busy: boolean;
+  readonly #groups: readonly Mac[];
   #timer: number;
   #tries = 0;
   #updated = Number.NEGATIVE_INFINITY;
@@ -72,27 +74,24 @@ export class ModelHost implements Station {
     readonly segment: Segment,
     readonly options: HostOptions,
   ) {
+    this.mac = options.mac;
+    const solicited: AddressWords = [0, 0, 0, (0xff000000 | (options.address[3] & 0xffffff)) >>> 0];
+    this.#groups = isV4(options.address) ? [] : [groupMacOf([0, 0, 0, 1]), groupMacOf(solicited)];
     this.busy = options.busy ?? true;
     this.#timer = this.busy ? (options.startAt ?? segment.now) : Number.POSITIVE_INFINITY;
     this.port = segment.attach(this);
   }
 
-  get mac(): Mac {
-    return this.options.mac;
+  accepts(destination: Mac, frame: Uint8Array | null): boolean {
+    if (destination === this.mac) return true;
+    if (destination === BROADCAST) return frame === null || this.#concerned(frame);
+    return this.#groups.includes(destination);
   }
 
-  accepts(destination: Mac): boolean {
-    if (destination === this.options.mac) return true;
-    return destination >= 0x333300000000 && destination <= 0x3333ffffffff && this.#groups(destination);
-  }
-
-  #groups(destination: Mac): boolean {
-    const { address } = this.options;
-    if (isV4(address)) return false;
-    return (
-      destination === groupMacOf([0, 0, 0, 1]) ||
-      destination === groupMacOf([0, 0, 0, (0xff000000 | (address[3] & 0xffffff)) >>> 0])
-    );
+  /** Is the host or its gateway in this broadcast? */
+  #concerned(frame: Uint8Array): boolean {
+    if (frame[12] !== 0x08 || frame[13] !== 0x06 || frame.length < 42) return false;
+    return wordAt(frame, 38) === this.options.address[3] || wordAt(frame, 28) === this.options.gateway[3];
   }
 
   get nextTime(): number {
@@ -230,3 +229,6 @@ export class ModelHost implements Station {
     else if (this.busy) this.use(now);
   }
 }
+
+const wordAt = (frame: Uint8Array, at: number): number =>
+  ((frame[at] << 24) | (frame[at + 1] << 16) | (frame[at + 2] << 8) | frame[at + 3]) >>> 0;

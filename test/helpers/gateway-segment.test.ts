@@ -20,7 +20,7 @@ class Box implements Station {
     this.port = segment.attach(this);
   }
   accepts(destination: Mac): boolean {
-    return destination === this.mac || destination >= 0x333300000000;
+    return destination === this.mac || destination >= 0x333300000000; // all groups, and broadcast
   }
   receive(frame: Uint8Array, at: number): void {
     this.got.push({ at, frame: frame.slice() });

@@ -8,8 +8,11 @@ import { randomOf } from './seeded-random.js';
 
 /** Whatever hangs at a port. It sends with `Port.send`. */
 export interface Station {
-  /** Whether its interface takes frames for this group or foreign unicast address. */
-  accepts(destination: Mac): boolean;
+  /**
+   * Whether its interface takes this frame, which a switch brings to all. A station may refuse here what it would only
+   * throw away: that is much cheaper with thousands of them.
+   */
+  accepts(destination: Mac, frame: Uint8Array | null): boolean;
   /** The bytes are valid during the call only. `arrived`: when the interface got the frame, if that was earlier. */
   receive(frame: Uint8Array, now: number, arrived: number): void;
   tick(now: number): void;
@@ -191,6 +194,8 @@ export class Segment {
   readonly #switches: Map<number, Learnt>[];
   readonly #trunksDown = new Set<number>();
   readonly #cuts = new Set<number>();
+  /** Ports by multicast group. */
+  readonly #takers = new Map<Mac, readonly Port[]>();
 
   constructor(options: SegmentOptions = {}) {
     this.random = randomOf(options.seed ?? 1);
@@ -201,6 +206,7 @@ export class Segment {
   attach(station: Station, faults: Partial<LinkFaults> = {}): Port {
     const port = new Port(this, this.ports.length, station, { ...this.#faults, ...faults });
     this.ports.push(port);
+    this.#takers.clear();
     port.schedule();
     return port;
   }
@@ -305,7 +311,7 @@ export class Segment {
     this.onFrame?.(frame, from, now);
     const source = readMac(frame, 6);
     if (!isGroup(source)) this.#learn(from, source, now);
-    for (const port of this.route(from, readMac(frame), now)) {
+    for (const port of this.route(from, readMac(frame), now, frame)) {
       if (this.#cuts.has(from.index * 65536 + port.index)) continue;
       if (port.faults.lossIn > 0 && this.random() < port.faults.lossIn) continue;
       this.at(now + this.#delay(port), (at) => port.arrive(frame, at));
@@ -328,16 +334,16 @@ export class Segment {
   }
 
   /** The ports to which a frame of `from` for this address goes: where it was learnt, else everywhere it is taken. */
-  route(from: Port, destination: Mac, now = this.now): Port[] {
+  route(from: Port, destination: Mac, now = this.now, frame: Uint8Array | null = null): Port[] {
     const learnt = isGroup(destination) ? undefined : this.#lookUp(from.switch, destination, now);
     if (learnt?.port) return learnt.port === from ? [] : [learnt.port];
     if (learnt !== undefined) {
       const there = this.#lookUp(learnt.trunk, destination, now);
       if (there?.port) return [there.port];
       if (there !== undefined) return [];
-      return this.#flood(from, destination).filter((port) => port.switch === learnt.trunk);
+      return this.#flood(from, destination, frame).filter((port) => port.switch === learnt.trunk);
     }
-    const flooded = this.#flood(from, destination);
+    const flooded = this.#flood(from, destination, frame);
     if (isGroup(destination)) return flooded;
     // A switch behind a trunk may know better than to flood.
     return flooded.filter((port) => {
@@ -352,10 +358,23 @@ export class Segment {
     return learnt !== undefined && now - learnt.at < AGEING ? learnt : undefined;
   }
 
-  #flood(from: Port, destination: Mac): Port[] {
-    return this.ports.filter(
-      (port) =>
-        port !== from && this.connected(from, port) && (destination === BROADCAST || port.station.accepts(destination)),
-    );
+  #flood(from: Port, destination: Mac, frame: Uint8Array | null): Port[] {
+    const taken: Port[] = [];
+    // Who takes a multicast group does not hang on the frame.
+    const multicast = isGroup(destination) && destination !== BROADCAST;
+    for (const port of multicast ? this.#takersOf(destination) : this.ports) {
+      if (port === from || !(multicast || port.station.accepts(destination, frame))) continue;
+      if (this.connected(from, port)) taken.push(port);
+    }
+    return taken;
+  }
+
+  #takersOf(group: Mac): readonly Port[] {
+    let takers = this.#takers.get(group);
+    if (takers === undefined) {
+      takers = this.ports.filter((port) => port.station.accepts(group, null));
+      this.#takers.set(group, takers);
+    }
+    return takers;
   }
 }
