@@ -343,7 +343,9 @@ export class OutageWatch {
   /** Looks at which more than one gateway would have forwarded one packet. */
   doubled = 0;
   looks = 0;
-  readonly #since = new Map<Mac, number>();
+  /** By switch and MAC: since when nobody serves it, and one host that uses it. */
+  readonly #since = new Map<number, number>();
+  readonly #used = new Map<number, ModelHost>();
   #disturbedAt = 0;
   #on = true;
 
@@ -370,34 +372,29 @@ export class OutageWatch {
   }
 
   #look(now: number): void {
-    const { farm } = this;
-    const asked = new Map<string, number>();
     this.looks++;
-    for (const host of farm.hosts) {
+    this.#used.clear();
+    for (const host of this.farm.hosts) {
       const { gatewayMac, port } = host;
-      if (gatewayMac === null || !port.up) {
-        this.#since.delete(host.mac);
-        continue;
-      }
-      const key = `${port.switch} ${gatewayMac}`;
-      let servers = asked.get(key);
-      if (servers === undefined) {
-        servers = farm.serversOf(host).length;
-        asked.set(key, servers);
-        if (servers > 1) this.doubled++;
-      }
-      if (servers > 0) {
-        this.#since.delete(host.mac);
-        continue;
-      }
-      const known = this.#since.get(host.mac) ?? now;
-      this.#since.set(host.mac, known);
-      const since = Math.max(known, this.#disturbedAt);
-      if (now - since > this.longest) {
-        this.longest = now - since;
-        this.longestMac = gatewayMac;
-        this.longestAt = since;
-      }
+      if (gatewayMac !== null && port.up) this.#used.set(port.switch * 2 ** 48 + gatewayMac, host);
     }
+    for (const key of this.#since.keys()) if (!this.#used.has(key)) this.#since.delete(key);
+    // What one host of a switch finds for a MAC, all of them find.
+    for (const [key, host] of this.#used) {
+      const servers = this.farm.serversOf(host).length;
+      if (servers > 1) this.doubled++;
+      if (servers > 0) this.#since.delete(key);
+      else this.#out(key, host.gatewayMac as Mac, now);
+    }
+  }
+
+  #out(key: number, mac: Mac, now: number): void {
+    const known = this.#since.get(key) ?? now;
+    this.#since.set(key, known);
+    const since = Math.max(known, this.#disturbedAt);
+    if (now - since <= this.longest) return;
+    this.longest = now - since;
+    this.longestMac = mac;
+    this.longestAt = since;
   }
 }

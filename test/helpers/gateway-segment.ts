@@ -194,7 +194,7 @@ export class Segment {
   readonly #switches: Map<number, Learnt>[];
   readonly #trunksDown = new Set<number>();
   readonly #cuts = new Set<number>();
-  /** Ports by multicast group. */
+  /** Ports by the address that they take, but for broadcast. */
   readonly #takers = new Map<Mac, readonly Port[]>();
 
   constructor(options: SegmentOptions = {}) {
@@ -360,20 +360,20 @@ export class Segment {
 
   #flood(from: Port, destination: Mac, frame: Uint8Array | null): Port[] {
     const taken: Port[] = [];
-    // Who takes a multicast group does not hang on the frame.
-    const multicast = isGroup(destination) && destination !== BROADCAST;
-    for (const port of multicast ? this.#takersOf(destination) : this.ports) {
-      if (port === from || !(multicast || port.station.accepts(destination, frame))) continue;
+    // Only who takes a broadcast hangs on the frame.
+    const known = destination !== BROADCAST;
+    for (const port of known ? this.#takersOf(destination) : this.ports) {
+      if (port === from || !(known || port.station.accepts(destination, frame))) continue;
       if (this.connected(from, port)) taken.push(port);
     }
     return taken;
   }
 
-  #takersOf(group: Mac): readonly Port[] {
-    let takers = this.#takers.get(group);
+  #takersOf(destination: Mac): readonly Port[] {
+    let takers = this.#takers.get(destination);
     if (takers === undefined) {
-      takers = this.ports.filter((port) => port.station.accepts(group, null));
-      this.#takers.set(group, takers);
+      takers = this.ports.filter((port) => port.station.accepts(destination, null));
+      this.#takers.set(destination, takers);
     }
     return takers;
   }
