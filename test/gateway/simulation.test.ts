@@ -25,7 +25,7 @@ function simulate(
   for (let i = 0; i < 3; i++) refreshStrays(farm);
   // With losses a change may be under way at any moment: it arrives with the next adverts.
   farm.segment.runUntil(() => farm.tables() === 1, 1, 0.02);
-  const wrong = [...broken, ...unwell(farm)];
+  const wrong = [...broken, ...unwell(farm, chaosOptions.lossy ? 40 : 0)];
   if (wrong.length > 0) expect({ seed: chaosOptions.seed, wrong, log: chaos.log }).toEqual('all promises kept');
   return { farm, chaos };
 }

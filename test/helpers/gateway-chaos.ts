@@ -265,8 +265,11 @@ export class Chaos {
   }
 }
 
-/** What must hold when all is well again, as sentences about what does not. */
-export function unwell(farm: GatewayFarm): string[] {
+/**
+ * What must hold when all is well again, as sentences about what does not. `strays`: hosts that may use another gateway
+ * than the table says, since what they were told in the last seconds may have been lost.
+ */
+export function unwell(farm: GatewayFarm, strays = 0): string[] {
   const wrong: string[] = [];
   if (farm.masters.length !== 1) wrong.push(`${farm.masters.length} masters`);
   if (farm.living.length !== farm.gateways.length) wrong.push('gateways that do not run');
@@ -288,7 +291,7 @@ export function unwell(farm: GatewayFarm): string[] {
   }
   if (lost > 0) wrong.push(`${lost} hosts without a gateway`);
   if (others > 0) wrong.push(`${others} hosts whose packets no gateway or two would forward`);
-  if (unknown > 0) wrong.push(`${unknown} hosts that use another gateway than the table says`);
+  if (unknown > strays) wrong.push(`${unknown} hosts that use another gateway than the table says`);
   return wrong;
 }
 
