@@ -21,6 +21,7 @@ import {
   readHostsBody,
 } from '../../wire/gateway-hosts.js';
 import type { Mac } from '../mac.js';
+import { EarlyChanges } from './early-changes.js';
 import { type HostEntry, type HostTable, recordOf } from './host-table.js';
 import { type Answer, answerOf, offersOf } from './parts.js';
 import type { HostMessage } from './types.js';
@@ -36,7 +37,6 @@ const HEARD = 3;
 /** The changes of so many seconds, and so many bytes at most, are said again in adverts. */
 const RECENT = 0.35;
 const RECENT_BYTES = 1000;
-const PENDING_LIMIT = 4096;
 const RECENT_LIMIT = 256;
 const VERSION_LIMIT = 0xffffffff;
 /** More terms than there ever are; but a member that is out of its mind may claim the last one. */
@@ -45,6 +45,8 @@ const COUNTER_LIMIT = 0xffffff;
 const UNDER_WAY = 256;
 /** An entry is younger than another when it is so many seconds younger: messages take time. */
 const YOUNGER = 0.05;
+/** A host is offered to a master so many times: offers may be lost. */
+const OFFERS = 3;
 const EMPTY = new Uint8Array(0);
 
 interface Change {
@@ -85,13 +87,13 @@ export class Replica {
   #master = 0;
   #unsent: Change[] = [];
   #recent: Change[] = [];
-  /** Changes that came before those that they follow, by version, of one term. */
-  #pending = new Map<number, HostRecord>();
-  #pendingTerm = 0;
+  readonly #early = new EarlyChanges();
   readonly #heard = new Map<number, { position: Position; at: number }>();
   /** Members that asked for what differs in this turn, and the digests of what they have. */
   readonly #asked = new Map<number, Uint32Array>();
   readonly #offers: HostRecord[] = [];
+  /** How often each host was offered to this master. */
+  readonly #offered = new Map<Mac, number>();
   /** When the next table request is due; Infinity: nothing lacks. */
   #requestAt = Number.POSITIVE_INFINITY;
   #retry = RETRY;
@@ -130,14 +132,14 @@ export class Replica {
       this.#unsent = [];
       this.#recent = [];
       this.#offers.length = 0;
+      this.#offered.clear();
       const heard = this.#heard.get(master);
       if (heard !== undefined && now - heard.at <= HEARD) this.#compare(heard.position, now);
       return;
     }
     const old = this.position();
     // What came early is better known than not, even if something before it is lost.
-    for (const version of [...this.#pending.keys()].sort((a, b) => a - b)) this.#apply(this.#pending.get(version), now);
-    this.#pending.clear();
+    for (const record of this.#early.takeAll()) this.#apply(record, now);
     this.#begin();
     this.#pullFrom(this.#mostAdvanced(old, before, now), now);
   }
@@ -324,38 +326,30 @@ export class Replica {
       } else this.#keep(base.term, version, records[i]);
     }
     this.#drain(now);
-    if (this.#pending.size > 0) this.#lack(now + REORDERING);
+    if (this.#early.size > 0) this.#lack(now + REORDERING);
   }
 
   #keep(term: number, version: number, record: HostRecord): void {
-    if (term !== this.#pendingTerm) {
-      this.#pending.clear();
-      this.#pendingTerm = term;
-    }
-    if (this.#pending.has(version)) this.counters.changesRepeated++;
-    else if (this.#pending.size >= PENDING_LIMIT) this.counters.pendingDropped++;
-    else {
-      this.counters.changesEarly++;
-      this.#pending.set(version, record);
-    }
+    const kept = this.#early.keep(term, version, record);
+    if (kept === 'known') this.counters.changesRepeated++;
+    else if (kept === 'full') this.counters.pendingDropped++;
+    else this.counters.changesEarly++;
   }
 
   /** Applies what came early and is due now, and drops what is no news any more. */
   #drain(now: number): void {
-    if (this.#pending.size === 0) return;
-    if (this.#pendingTerm < this.#term) this.#pending.clear();
-    if (this.#pendingTerm !== this.#term) return;
-    for (const version of this.#pending.keys()) if (version <= this.#version) this.#pending.delete(version);
-    for (let record = this.#pending.get(this.#version + 1); record !== undefined; ) {
+    if (this.#early.size === 0) return;
+    this.#early.reached(this.#term, this.#version);
+    for (;;) {
+      const record = this.#early.take(this.#term, this.#version + 1);
+      if (record === undefined) break;
       this.#apply(record, now);
-      this.#pending.delete(++this.#version);
-      record = this.#pending.get(this.#version + 1);
+      this.#version++;
     }
-    if (this.#pending.size === 0) this.#requestAt = Number.POSITIVE_INFINITY;
+    if (this.#early.size === 0) this.#requestAt = Number.POSITIVE_INFINITY;
   }
 
-  #apply(record: HostRecord | undefined, now: number): void {
-    if (record === undefined) return;
+  #apply(record: HostRecord, now: number): void {
     this.counters.changesApplied++;
     if (record.gone) {
       this.#table.remove(record.mac);
@@ -377,6 +371,7 @@ export class Replica {
     this.#version = position.version;
     this.#requestAt = Number.POSITIVE_INFINITY;
     this.#retry = RETRY;
+    this.#offered.clear();
     this.#drain(now);
   }
 
@@ -453,10 +448,12 @@ export class Replica {
       if (mine.mac < first || mine.mac > final) continue;
       const record = theirs.get(mine.mac);
       const younger = record === undefined || now - record.age < mine.since - YOUNGER;
-      if (crossing && younger && record?.forwarder !== mine.forwarder) this.#offers.push(recordOf(mine, now));
-      if (record === undefined) this.#table.remove(mine.mac);
+      // What is offered is kept until the master has it: it may be the only one of its kind.
+      if (crossing && younger && record?.forwarder !== mine.forwarder && this.#offer(mine, now))
+        theirs.delete(mine.mac);
+      else if (record === undefined) this.#table.remove(mine.mac);
     }
-    for (const record of part.records) {
+    for (const record of theirs.values()) {
       if (record.gone) continue;
       if (this.#table.put(record, now, now - record.age) === null) this.counters.tableOverflow++;
       this.#received++;
@@ -466,6 +463,15 @@ export class Replica {
       this.#received = 0;
       this.#stand(position, now);
     } else if (part.last) this.#requestAt = part.more ? now : now + RETRY / 2;
+  }
+
+  /** False: the master was offered the host often enough and does not want it. */
+  #offer(entry: HostEntry, now: number): boolean {
+    const times = this.#offered.get(entry.mac) ?? 0;
+    if (times >= OFFERS) return false;
+    this.#offered.set(entry.mac, times + 1);
+    this.#offers.push(recordOf(entry, now));
+    return true;
   }
 
   #coveredBy(buckets: Uint8Array): HostEntry[] {

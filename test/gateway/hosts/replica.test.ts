@@ -162,6 +162,25 @@ describe('a successor', () => {
     expect(forwardersOf(net, 3)).toEqual(last);
   });
 
+  test('that knows nothing takes nothing away: others keep what they know until it has it', () => {
+    const net = new Net(3, 16);
+    net.hears = (from, to) => from !== 3 && to !== 3;
+    net.elect(1, [1, 2]);
+    ask(net.member(1), 100, net.now);
+    net.run(0.3);
+    // 3 is heard, but does not hear yet what it is told.
+    net.hears = (from, to) =>
+      from !== 1 && to !== 1 && (to !== 3 || net.member(3).counters().tableRequestsAnswered === 0);
+    net.elect(3, [2, 3]);
+    net.run(0.4);
+    expect(net.member(2).counters().tablePartsReceived).toBe(1);
+    expect(net.member(2).size).toBe(100);
+    net.hears = (from, to) => from !== 1 && to !== 1;
+    net.run(1);
+    expect([net.member(2).size, net.member(3).size]).toEqual([100, 100]);
+    expect(net.member(2).position()).toEqual(net.member(3).position());
+  });
+
   test('does not wait for a member that does not answer', () => {
     const net = new Net(3, 13);
     net.elect(1);
