@@ -1,5 +1,5 @@
 /** The gateway role as an operator has it: three gateways of a LAN, their tables and commands, reload, tracking, the end. */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { type LabEndpoint, startEndpoint } from '../../src/demo/lab/endpoint.js';
@@ -149,6 +149,43 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
     gateways[0].write(configOf(1));
     await gateways[0].command('reload');
     await until('the former best to be master', gateways[1], 3, 'master');
+  });
+
+  test('a route and a script are tracked: priority and weight follow them at once', async () => {
+    const { namespace } = scene.gateway(1);
+    const flag = join(lab.folder, 'well');
+    writeFileSync(flag, '');
+    const track = [
+      { route: '10.9.0.0/24', priority: 50 },
+      { name: 'flag', script: ['/usr/bin/test', '-e', flag], interval: '100ms', weight: 30 },
+    ];
+    gateways[0].write(configOf(1, { track }));
+    expect(await gateways[0].command('reload')).toBe('applied: group lan: track\n');
+    const tracked = async (): Promise<unknown> => {
+      const [tracks, [self]] = [
+        await table<{ good: boolean }>(gateways[0], 'tracks'),
+        await table<GatewayRow>(gateways[0], 'gateways'),
+      ];
+      return [...tracks.map(({ good }) => good), self.priority, self.weight];
+    };
+    const come = (what: string, expected: unknown) =>
+      waitFor(
+        what,
+        async () => JSON.stringify(await tracked()) === JSON.stringify(expected),
+        5000,
+        async () => JSON.stringify(await tracked()),
+      );
+    await come('a route to be missing', [false, true, 51, 100]);
+    await namespace.ip('route add 10.9.0.0/24 via 10.6.0.100');
+    await come('the route to be seen', [true, true, 101, 100]);
+    rmSync(flag);
+    await come('the script to fail', [true, false, 101, 70]);
+    // The kernel says nothing of routes that go with their interface.
+    await namespace.ip('link set eth1 down');
+    await come('the route to be gone with its interface', [false, false, 51, 70]);
+    await namespace.ip('link set eth1 up');
+    gateways[0].write(configOf(1));
+    await gateways[0].command('reload');
   });
 
   test('resign hands the office over', async () => {

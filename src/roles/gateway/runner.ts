@@ -30,6 +30,9 @@ const LONGEST_MS = 60_000;
 /** A turn makes output, which may be due at once again; beyond this the rest waits for the next turn. */
 const ROUNDS = 8;
 
+/** A device takes about a millisecond to make, and as long as somebody else changes the kernel's networks. */
+const PREPARED_AT_ONCE = 2;
+
 /** What the group needs of the host; a test may be it. */
 export interface RunnerWorld extends TrackWorld {
   /** Errors: DesignatorError. */
@@ -70,6 +73,8 @@ export class GroupRunner {
   #started = false;
   #stopped = false;
   #engineHost: Omit<EngineHost, 'mac'> | null = null;
+  /** Virtual MACs whose devices were made in advance. */
+  readonly #prepared = new Set<number>();
   /** Of the interface, as the engine has it. */
   #mac = '';
   #load = 0;
@@ -182,7 +187,17 @@ export class GroupRunner {
       this.#load = load.share;
       this.group.setLoad(load, now);
       this.#settle(now);
+      this.#prepare(now);
     });
+  }
+
+  /** Has the devices of other members' virtual MACs made before they are needed: at a take-over they only go up. */
+  #prepare(now: number): void {
+    const missing = this.group.forwarders(now).filter(({ number, held }) => !held && !this.#prepared.has(number));
+    for (const { number, mac } of missing.slice(0, PREPARED_AT_ONCE)) {
+      this.#prepared.add(number);
+      this.port.apply([{ kind: 'let-go', number, mac: macBytes(mac) }]);
+    }
   }
 
   /** Links, addresses or routes of the host have changed. */

@@ -66,6 +66,23 @@ test('a virtual MAC is held before the frames that tell the switches of it', asy
   expect(turned).toBeGreaterThan(0);
 });
 
+test('devices of other members’ virtual MACs are made before they are needed, two a look, those that are held left alone', async () => {
+  await runner.start();
+  await pass();
+  const rows = runner.group.forwarders(host.now());
+  runner.group.forwarders = () => [
+    ...rows,
+    ...[5, 6, 7].map((number) => ({ ...rows[0], number, held: false, mac: rows[0].mac + number })),
+  ];
+  const made = () => host.port.log.filter((line) => line.startsWith('let-go'));
+  runner.measure();
+  expect(made()).toEqual(['let-go 5', 'let-go 6']);
+  runner.measure();
+  runner.measure();
+  expect(made()).toEqual(['let-go 5', 'let-go 6', 'let-go 7']);
+  expect(host.port.held).toContain(1);
+});
+
 test('what the role says of itself counts beside what is tracked, also before the start', async () => {
   runner.setAble(['the shards do not run']);
   await runner.start();
