@@ -15,6 +15,7 @@ const ADAPTERS = [
   'l2tpns',
   'identities',
   'take-over',
+  'gateway-designators',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**

@@ -11,6 +11,7 @@ import type { ScriptedClient, ScriptedServer, Stream } from '../helpers/l2tp-pee
 import { describeLab, scriptedClient, scriptedServer, startAppliance } from '../helpers/lab.js';
 
 const VIP = '192.128.10.100';
+const VIP_6 = '2001:db8:10::100';
 const SHARED = '10.10.1.254';
 const CLIENTS = ['192.128.10.11', '192.128.10.12', '192.128.10.13', '192.128.10.14'];
 const SERVERS = ['10.10.1.1', '10.10.1.2'];
@@ -39,6 +40,13 @@ function config(number: number): Record<string, unknown> {
         algorithm: 'maglev',
         servers: SERVERS.map((address, index) => ({ name: `lns${index + 1}`, address })),
       },
+      {
+        name: 'six',
+        address: VIP_6,
+        protocols: ['l2tp'],
+        algorithm: 'maglev',
+        servers: [{ name: 'six1', address: '2001:db8:1::1' }],
+      },
     ],
     gateway: {
       outside: { ...each, group: 7, priority: 100 + number },
@@ -47,7 +55,7 @@ function config(number: number): Record<string, unknown> {
   };
 }
 
-describeLab('two designators', [], (open) => {
+describeLab('two designators', ['ping'], (open) => {
   let lab: Lab;
   let wan: Bridge;
   let lan: Bridge;
@@ -74,7 +82,7 @@ describeLab('two designators', [], (open) => {
     [wan, lan] = [await lab.bridge('wan'), await lab.bridge('lan')];
     for (const number of [1, 2]) {
       const box = await lab.namespace(`d${number}`);
-      await lab.plug(wan, box, 'wan0', [`192.128.10.${number}/24`], { checksums: false });
+      await lab.plug(wan, box, 'wan0', [`192.128.10.${number}/24`, `2001:db8:10::${number}/64`], { checksums: false });
       await lab.plug(lan, box, 'lan0', [`10.10.1.25${number}/24`], { checksums: false });
       await box.sysctl('net.ipv4.ip_forward', 1);
       boxes.push(box);
@@ -87,7 +95,7 @@ describeLab('two designators', [], (open) => {
     }
     for (const [index, address] of CLIENTS.entries()) {
       const space = await lab.namespace(`c${index + 1}`);
-      await lab.plug(wan, space, 'eth0', [`${address}/24`]);
+      await lab.plug(wan, space, 'eth0', [`${address}/24`, `2001:db8:10::1${index + 1}/64`]);
       clientSpaces.push(space);
       clients.push(await scriptedClient(space, address, VIP));
     }
@@ -129,7 +137,9 @@ describeLab('two designators', [], (open) => {
       }),
     );
     const rows = (await hosts(designators[1])).filter(({ group }) => group === 'outside');
-    const of = new Map(rows.map((row) => [row.addresses, row.gateway]));
+    const of = new Map(
+      rows.flatMap((row) => row.addresses.split(',').map((address) => [address, row.gateway] as const)),
+    );
     expect(CLIENTS.map((address) => of.get(address)).sort()).toEqual([1, 1, 2, 2]);
     for (const [n, designator] of designators.entries()) {
       const at = new Set((await designator.established()).map(({ client }) => client.split(':')[0]));
@@ -138,6 +148,13 @@ describeLab('two designators', [], (open) => {
     for (const [index, space] of clientSpaces.entries()) {
       const mac = `02:54:44:00:07:0${of.get(CLIENTS[index])}`;
       expect(await space.run('ip', ['neigh', 'show', VIP])).toContain(mac);
+    }
+  });
+
+  test('an IPv6 VIP is shared as well: its echo comes from the designator that the advertisement named', async () => {
+    for (const space of clientSpaces) {
+      expect(await space.run('ping', ['-n', '-c', '2', '-i', '0.1', '-W', '2', VIP_6])).toContain('2 received');
+      expect(await space.run('ip', ['neigh', 'show', VIP_6])).toMatch(/lladdr 02:54:44:00:07:0[12] router/);
     }
   });
 
@@ -163,10 +180,11 @@ describeLab('two designators', [], (open) => {
       (await of.control<ExplainRow>('GET', `/v1/explain?vip=access&client=${client}:1701&tunnel=${tunnel}`)).server;
     const [dead, heir] = designators;
     const rows = (await hosts(dead)).filter(({ group, gateway }) => group === 'outside' && gateway === 1);
-    const orphans = CLIENTS.filter((address) => rows.some(({ addresses }) => addresses === address));
+    const orphans = CLIENTS.filter((address) => rows.some(({ addresses }) => addresses.split(',').includes(address)));
     const wouldBe = await Promise.all(orphans.map((address) => explained(dead, address, 9)));
     expect(await Promise.all(orphans.map((address) => explained(heir, address, 9)))).toEqual(wouldBe);
 
+    expect(orphans).toHaveLength(2);
     const others = clients.filter((_, n) => !orphans.includes(CLIENTS[n]));
     let died = 0;
     const running = (async (): Promise<void> => {

@@ -216,7 +216,7 @@ export class GlbpForwarders {
     return next;
   }
 
-  /** `rank`: 0 the active gateway, 1 the standby one, 2 any other, who lets those before it go first. */
+  /** `rank`: 0 the active gateway, 1 the standby one, 2 and more any other, who lets those before it go first. */
   tick(able: boolean, rank: number, now: number): void {
     for (const forwarder of this.#all.values()) {
       const { owned, active, until } = forwarder;

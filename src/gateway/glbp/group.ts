@@ -255,7 +255,9 @@ export class GlbpGroup {
 
   get #rank(): number {
     const { state } = this.#election;
-    return state === GLBP_STATE.active ? 0 : state === GLBP_STATE.standby ? 1 : 2;
+    if (state === GLBP_STATE.active) return 0;
+    // No two of the others begin at once.
+    return state === GLBP_STATE.standby ? 1 : 2 + (this.#forwarders.own?.number ?? 0) / 2;
   }
 
   /** Brings election, forwarders and what others are told in line. */
