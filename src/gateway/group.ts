@@ -104,6 +104,7 @@ export class GatewayGroup {
     if (now >= this.#viewsAt) this.#showHosts(now);
     this.#parts.desk.tick(now);
     for (const { host, addresses, to } of this.#parts.hosts.moves(now)) this.#parts.voice.tell(host, addresses, to);
+    this.#parts.holdings.letGo(now);
     for (const forwarder of this.#parts.holdings.due(now)) this.#parts.voice.teach(forwarder);
     if (now >= this.#advertAt) this.#say(1);
     this.#dueAt = this.nextTime;
@@ -191,7 +192,7 @@ export class GatewayGroup {
     election.stop(this.#parts.members, now);
     if (wasMaster && election.master === 0) this.#parts.desk.farewell();
     this.#parts.desk.close();
-    this.#parts.holdings.set(new Map(), now);
+    this.#parts.holdings.letGo(now, true);
     this.#say(2);
     this.#parts.log.add(now, 'state', this.#parts.options.number, 'this gateway leaves the group');
   }

@@ -9,6 +9,8 @@ import type { ForwarderAction } from './types.js';
 const FRESH = 1;
 /** Seconds between two frames for a virtual MAC that has been served for a while. */
 const STEADY = 1;
+/** Seconds for which one that others serve from now on is still held: they may need a moment, and the switches too. */
+const LINGER = 0.2;
 
 interface Teaching {
   next: number;
@@ -21,6 +23,8 @@ export class Holdings {
   /** Forwarders held: true when served. */
   readonly #held = new Map<number, boolean>();
   readonly #teaching = new Map<number, Teaching>();
+  /** Until when those are held that are not wanted any more. */
+  readonly #lingering = new Map<number, number>();
   #actions: ForwarderAction[] = [];
 
   constructor(interval: number, macOf: (forwarder: number) => Mac) {
@@ -43,13 +47,16 @@ export class Holdings {
   /** What is to be held: forwarder → served. Returns those that are served from now on. */
   set(wanted: ReadonlyMap<number, boolean>, now: number): number[] {
     const taken: number[] = [];
-    for (const number of [...this.#held.keys()]) {
-      if (wanted.has(number)) continue;
-      this.#held.delete(number);
+    for (const [number, serve] of [...this.#held]) {
+      if (wanted.has(number) || this.#lingering.has(number)) continue;
+      this.#lingering.set(number, now + LINGER);
       this.#teaching.delete(number);
-      this.#actions.push({ kind: 'let-go', number, mac: macBytes(this.#macOf(number)), serve: false });
+      if (!serve) continue;
+      this.#held.set(number, false);
+      this.#actions.push({ kind: 'hold', number, mac: macBytes(this.#macOf(number)), serve: false });
     }
     for (const [number, serve] of wanted) {
+      this.#lingering.delete(number);
       if (this.#held.get(number) === serve) continue;
       this.#held.set(number, serve);
       this.#actions.push({ kind: 'hold', number, mac: macBytes(this.#macOf(number)), serve });
@@ -59,6 +66,17 @@ export class Holdings {
       } else this.#teaching.delete(number);
     }
     return taken;
+  }
+
+  /** Lets go of those that have been kept for long enough; all: of everything, at once. */
+  letGo(now: number, all = false): void {
+    for (const number of all ? [...this.#held.keys()] : [...this.#lingering.keys()]) {
+      if (!all && now < (this.#lingering.get(number) ?? 0)) continue;
+      this.#lingering.delete(number);
+      this.#held.delete(number);
+      this.#teaching.delete(number);
+      this.#actions.push({ kind: 'let-go', number, mac: macBytes(this.#macOf(number)), serve: false });
+    }
   }
 
   /** Holds on to what is held, without serving it. */
@@ -85,6 +103,7 @@ export class Holdings {
   get nextTime(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const teaching of this.#teaching.values()) next = Math.min(next, teaching.next);
+    for (const until of this.#lingering.values()) next = Math.min(next, until);
     return next;
   }
 

@@ -19,8 +19,30 @@ describe('virtual MACs that a gateway holds', () => {
     expect(held.set(wanted([1, 2]), 2)).toEqual([2]);
     expect(held.served()).toEqual([1, 2]);
     held.set(wanted([2]), 3);
-    expect(held.actions().map(({ kind, number }) => `${kind} ${number}`)).toEqual(['hold 2', 'let-go 1']);
-    expect([held.serves(1), held.holds(1), held.serves(2)]).toEqual([false, false, true]);
+    expect(held.actions().map(({ kind, number, serve }) => `${kind} ${number} ${serve}`)).toEqual([
+      'hold 2 true',
+      'hold 1 false',
+    ]);
+    expect([held.serves(1), held.holds(1), held.serves(2)]).toEqual([false, true, true]);
+    expect(held.nextTime).toBeLessThanOrEqual(3.2);
+    held.letGo(3.1);
+    expect(held.actions()).toEqual([]);
+    held.letGo(3.2);
+    expect(held.actions().map(({ kind, number }) => `${kind} ${number}`)).toEqual(['let-go 1']);
+    expect(held.holds(1)).toBe(false);
+  });
+
+  test('one that is wanted again meanwhile is kept; at the end all are let go of at once', () => {
+    const held = holdings();
+    held.set(wanted([1], [2]), 0);
+    held.set(wanted([]), 1);
+    held.set(wanted([1]), 1.1);
+    held.actions();
+    held.letGo(1.2);
+    expect(held.actions().map(({ kind, number }) => `${kind} ${number}`)).toEqual(['let-go 2']);
+    held.letGo(1.3, true);
+    expect(held.actions().map(({ kind, number }) => `${kind} ${number}`)).toEqual(['let-go 1']);
+    expect(held.nextTime).toBe(Number.POSITIVE_INFINITY);
   });
 
   test('after a standstill they are held, and not served', () => {
