@@ -236,14 +236,11 @@ export class Election {
     preempt: { readonly delay: number } | null,
     inSync: (advert: Advert) => boolean,
   ): ElectionStep | null {
-    const best = this.#best(members, self);
-    const ready =
-      best?.advert != null &&
-      best.advert.state === 'backup' &&
-      best.advert.master === this.#options.number &&
-      members.hearsUs(best, now) &&
-      inSync(best.advert);
-    if (best === null || !ready || (preempt === null && (self.able || best.advert?.able !== true))) {
+    const follows = (peer: Peer): boolean =>
+      peer.advert?.state === 'backup' && peer.advert.master === this.#options.number && members.hearsUs(peer, now);
+    const ready = (peer: Peer): boolean => follows(peer) && peer.advert !== null && inSync(peer.advert);
+    const best = self.able ? this.#best(members, self) : this.#relief(members, self, follows, ready);
+    if (best === null || (self.able && (preempt === null || !ready(best)))) {
       this.#challenger = 0;
       return null;
     }
@@ -258,6 +255,20 @@ export class Election {
     this.#enter('backup', now);
     this.#leaveTo(best.number, now);
     return { kind: 'handed-over', to: best.number };
+  }
+
+  /** For one that cannot forward: the best that has the whole table, or the best that will fetch it from us. */
+  #relief(
+    members: Members,
+    self: Standing,
+    follows: (peer: Peer) => boolean,
+    ready: (peer: Peer) => boolean,
+  ): Peer | null {
+    const able = (peer: Peer): boolean => peer.advert?.able === true;
+    return (
+      this.#best(members, self, false, (peer) => able(peer) && ready(peer)) ??
+      this.#best(members, self, false, (peer) => able(peer) && follows(peer))
+    );
   }
 
   #leaveTo(heir: number, now: number): void {
@@ -331,12 +342,17 @@ export class Election {
   }
 
   /** The best other member that may be elected and is better than `than`. */
-  #best(members: Members, than: Standing | null, listening = false): Peer | null {
+  #best(
+    members: Members,
+    than: Standing | null,
+    listening = false,
+    suits: (peer: Peer) => boolean = () => true,
+  ): Peer | null {
     let best: Peer | null = null;
     let standing = than;
     for (const peer of members.alive()) {
       if (peer.advert === null || peer.advert.state === 'stopped') continue;
-      if (peer.advert.state === 'listen' && !listening) continue;
+      if ((peer.advert.state === 'listen' && !listening) || !suits(peer)) continue;
       const its = standingOf(peer.number, peer.advert);
       if (standing !== null && !better(its, standing)) continue;
       best = peer;

@@ -24,8 +24,10 @@ export interface ForwarderSettings {
 /** What the master knows of the gateways and their hosts. */
 export interface Surroundings {
   readonly self: number;
-  /** Gateways that are alive and able and hear us, ourselves among them when we are. */
+  /** Gateways that are alive and able, ourselves among them when we are. */
   readonly present: ReadonlySet<number>;
+  /** Those of them that hear us, so that they can be told to stand in. */
+  readonly reachable: ReadonlySet<number>;
   /** 0…1. */
   loadOf(number: number): number;
   hostsOf(forwarder: number): number;
@@ -217,7 +219,8 @@ export class Forwarders {
       row.awaySince = now;
       this.#lost(number, now);
     }
-    if (row.server === number || !around.present.has(row.server)) this.#serve(row, this.#standIn(around), now, changes);
+    if (row.server === number || !around.reachable.has(row.server))
+      this.#serve(row, this.#standIn(around), now, changes);
     const away = now - row.awaySince;
     if (!row.permanent && away >= this.#settings.permanentAfter) {
       const change = this.#fail(row, now, around);
@@ -245,6 +248,8 @@ export class Forwarders {
       row.givenOut = true;
       return;
     }
+    // Whoever stood in is gone: nobody serves it better than its owner now.
+    if (!around.reachable.has(row.server)) return this.#giveBack(row, now, around, changes);
     const away = row.awaySince === null ? 0 : now - row.awaySince;
     if (this.#isDamped(number, now, changes)) return;
     const atOnce = this.#settings.return === 'at-once' || (away < this.#settings.moment && !row.permanent);
@@ -294,9 +299,9 @@ export class Forwarders {
 
   /** Who stands in for one that is away. When nobody is able to, we do what we can. */
   #standIn(around: Surroundings): number {
-    if (this.#settings.takeover === 'master' && around.present.has(around.self)) return around.self;
+    if (this.#settings.takeover === 'master' && around.reachable.has(around.self)) return around.self;
     let best = 0;
-    for (const number of around.present) {
+    for (const number of around.reachable) {
       if (best === 0 || this.#burden(number, around) < this.#burden(best, around)) best = number;
     }
     return best === 0 ? around.self : best;

@@ -28,7 +28,7 @@ export class Roster {
     return number === this.#number ? this.#self.load.share : (this.#members.get(number)?.advert?.load ?? 0);
   }
 
-  /** Gateways that are alive and can forward. One that does not hear us cannot be told to serve anything new. */
+  /** Gateways that are alive and can forward. One that does not hear us cannot be told that it serves its own again. */
   present(now: number): Set<number> {
     const present = new Set<number>();
     if (this.#self.tracking.able) present.add(this.#number);
@@ -42,9 +42,15 @@ export class Roster {
 
   surroundings(now: number): Surroundings {
     const hosts = this.#hosts;
+    const present = this.present(now);
+    const hears = (number: number): boolean => {
+      const peer = this.#members.get(number);
+      return number === this.#number || (peer !== undefined && this.#members.hearsUs(peer, now));
+    };
     return {
       self: this.#number,
-      present: this.present(now),
+      present,
+      reachable: new Set([...present].filter(hears)),
       loadOf: (number) => this.loadOf(number),
       hostsOf: (forwarder) => hosts.countOf(forwarder),
       leaving: (forwarder) => hosts.leaving(forwarder),

@@ -19,6 +19,8 @@ const SETTINGS: ForwarderSettings = {
 class Scene implements Surroundings {
   readonly self = 1;
   present = new Set([1, 2, 3]);
+  /** Those that do not hear the master. */
+  readonly deaf = new Set<number>();
   readonly loads = new Map<number, number>();
   readonly hosts = new Map([1, 2, 3].map((number) => [number, 10]));
   readonly moving = new Map<number, number>();
@@ -30,6 +32,9 @@ class Scene implements Surroundings {
     this.forwarders.decide(0, this);
   }
 
+  get reachable(): Set<number> {
+    return new Set([...this.present].filter((number) => !this.deaf.has(number)));
+  }
   loadOf(number: number): number {
     return this.loads.get(number) ?? 0;
   }
@@ -110,6 +115,18 @@ describe('an owner is gone', () => {
     idlest.loads.set(1, 0.5);
     idlest.at(5, 1, 3);
     expect(idlest.at(6, 1).sort()).toEqual(['2 by 1', '3 by 1']);
+  });
+
+  test('nobody who does not hear the master, nor any longer when it hears it no more', () => {
+    const idlest = new Scene({ takeover: 'least-loaded' });
+    idlest.loads.set(1, 0.5);
+    idlest.deaf.add(3);
+    expect(idlest.at(5, 1, 3)).toEqual(['2 by 1']);
+    idlest.deaf.clear();
+    expect(idlest.at(6, 3)).toEqual(['1 by 3', '2 by 3']);
+    idlest.deaf.add(3);
+    expect(idlest.at(7, 1, 3)).toEqual(['1 by 1', '2 by 1']);
+    expect(idlest.forwarders.serverOf(3)).toBe(3);
   });
 
   test('when nobody can forward, we do what we can', () => {
@@ -208,6 +225,17 @@ describe('an owner is back', () => {
     scene.at(35, 1, 3);
     scene.hosts.set(2, 0);
     expect(scene.at(60, 1, 2, 3)).toEqual(['2 by 2']);
+  });
+
+  test('at once, however often it came and went, when its stand-in is gone meanwhile', () => {
+    const idlest = new Scene({ takeover: 'least-loaded' });
+    idlest.loads.set(1, 0.5);
+    for (const now of [5, 6]) {
+      expect(idlest.at(now, 1, 3)).toEqual(['2 by 3']);
+      idlest.at(now + 0.1, 1, 2, 3);
+    }
+    expect(idlest.forwarders.serverOf(2)).toBe(3);
+    expect(idlest.at(6.5, 1, 2).sort()).toEqual(['2 by 2', '3 by 2']);
   });
 
   test('one that comes and goes waits longer each time', () => {
