@@ -12,7 +12,7 @@ constexpr uint32_t kRouterSolicitation = 133, kNeighbourSolicitation = 135, kNei
 // From the beginning of the frame (RFC 826; RFC 791 §3.1; RFC 768; RFC 8200 §3; RFC 4861 §4.3).
 constexpr uint32_t kEtherType = 12, kArpSender = 28, kArpTarget = 38;
 constexpr uint32_t kIpv4Header = 14, kIpv4Fragment = 20, kIpv4Protocol = 23, kUdpDestination = 2;
-constexpr uint32_t kNextHeader = 20, kType = 54, kTargetEnd = 74, kIpv6Udp = 54;
+constexpr uint32_t kNextHeader = 20, kSourceEnd = 34, kType = 54, kTargetEnd = 74, kIpv6Udp = 54;
 
 /// Instructions with names for where they jump to; only forward, as classic BPF wants it.
 class Program {
@@ -101,6 +101,8 @@ std::vector<sock_filter> lan_filter(std::span<const uint32_t> words, uint16_t ud
   program.equal(kNeighbourAdvertisement, Program::kTarget, Program::kDrop);
   program.place(Program::kTarget);
   program.load(BPF_W, kTargetEnd);
+  for (const uint32_t word : v6) program.equal(word, Program::kAccept);
+  program.load(BPF_W, kSourceEnd);
   for (const uint32_t word : v6) program.equal(word, Program::kAccept);
   program.op(BPF_RET | BPF_K, 0);
   program.place(Program::kUdp6);
