@@ -9,6 +9,7 @@ import { type FloodRow, floodBench } from './flood.js';
 import { type ServerDeathRow, serverDeathBench } from './server-death.js';
 import { type ForwardRow, forwardBench, type Load } from './forward.js';
 import { type GatewayPeer, GATEWAY_PEERS, type GatewayRow, gatewayBench } from './gateway.js';
+import { type GatewayArpRow, gatewayArpBench } from './gateway-arp.js';
 import type { RedistributionRow } from './gateway-redistribution.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
@@ -26,6 +27,7 @@ import {
   floodTable,
   serverDeathTable,
   forwardTable,
+  gatewayArpTable,
   gatewayTable,
   hitsTable,
   latencyTable,
@@ -53,6 +55,7 @@ export const BENCHMARKS = [
   'flood',
   'lns',
   'gateway',
+  'gateway-arp',
 ] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 export type BenchRow =
@@ -68,6 +71,7 @@ export type BenchRow =
   | ServerDeathRow
   | LnsRow
   | GatewayRow
+  | GatewayArpRow
   | RedistributionRow;
 
 export interface BenchRequest {
@@ -197,6 +201,18 @@ const RUN: Record<Benchmark, Run> = {
     const deaths = rows.filter((row): row is GatewayRow => row.benchmark === 'gateway');
     const given = rows.filter((row): row is RedistributionRow => row.benchmark === 'gateway-redistribution');
     return { rows, parts: [gatewayTable(deaths), ...(given.length > 0 ? [redistributionTable(given)] : [])] };
+  },
+  'gateway-arp': async ({ self, env, pid, progress, quick, pairs, seconds }) => {
+    const rows = await gatewayArpBench({
+      self,
+      env,
+      pid,
+      progress,
+      ...(quick ? { gateways: 2, sources: 50, rate: 1000, seconds: 0.2, rounds: 1 } : {}),
+      ...(pairs === undefined ? {} : { rounds: pairs }),
+      ...(seconds === undefined ? {} : { seconds }),
+    });
+    return { rows, parts: [gatewayArpTable(rows)] };
   },
 };
 

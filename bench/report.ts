@@ -8,6 +8,7 @@ import type { FloodRow } from './flood.js';
 import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { GatewayRow } from './gateway.js';
+import type { GatewayArpRow } from './gateway-arp.js';
 import type { RedistributionRow } from './gateway-redistribution.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
@@ -285,8 +286,8 @@ export function gatewayTable(rows: readonly GatewayRow[]): string {
     ],
     ...rows.map((r) => [
       r.peer,
-      r.switches,
       r.event,
+      r.switches,
       `${r.affected} of ${r.hosts}`,
       figure(r.medianMs, 1),
       figure(r.maxMs, 1),
@@ -309,6 +310,39 @@ export function redistributionTable(rows: readonly RedistributionRow[]): string 
       shares(r.shares),
       figure(r.barMs),
       r.ms <= r.barMs ? 'yes' : 'no',
+    ]),
+  ]);
+}
+
+export function gatewayArpTable(rows: readonly GatewayArpRow[]): string {
+  return table([
+    [
+      'gateways',
+      'hosts',
+      'requests/s',
+      'answered',
+      'twice',
+      'p50 µs',
+      'p99 µs',
+      'max µs',
+      'worst p99 µs',
+      'share %',
+      'bar µs',
+      'reached',
+    ],
+    ...rows.map((r) => [
+      figure(r.gateways),
+      figure(r.sources),
+      figure(r.rate),
+      `${r.answered} of ${r.requests}`,
+      String(r.surplus),
+      figure(r.p50Micros),
+      figure(r.p99Micros),
+      figure(r.maxMicros),
+      figure(r.worstMicros),
+      shares(r.shares),
+      figure(r.barMicros),
+      r.barMicros === null ? '' : r.answered === r.requests && r.p99Micros <= r.barMicros ? 'yes' : 'no',
     ]),
   ]);
 }

@@ -78,8 +78,9 @@ FloodResult Flood::run(const FloodOrder& order) {
       due = std::max(due, now - kDebtSeconds);
       const double owed = (now - due) * order.rate;
       if (owed < 1) {
-        // A handful at a time: a wake-up for each frame would cost more than the frame.
-        sleep_for(std::min(8 / order.rate, 0.001));
+        // A handful at a time: a wake-up for each frame would cost more than the frame. But not for so long that a part
+        // of the debt is forgiven.
+        sleep_for(std::min(8 / order.rate, kDebtSeconds / 2));
         now = monotonic();
         continue;
       }

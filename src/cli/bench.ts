@@ -17,6 +17,7 @@ const NAMES = [
   'flood',
   'lns',
   'gateway',
+  'gateway-arp',
 ];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
