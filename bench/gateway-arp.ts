@@ -32,6 +32,8 @@ export interface GatewayArpRow {
   readonly gateways: number;
   readonly sources: number;
   readonly rate: number;
+  /** What the source managed of it, in the mean. */
+  readonly sentRate: number;
   /** Of all rounds. */
   readonly requests: number;
   readonly answered: number;
@@ -77,7 +79,7 @@ export async function gatewayArpBench(options: GatewayArpOptions): Promise<Gatew
       progress(`${answered} of ${requests} requests answered, p99 ${Math.round(quantile(micros, 0.99))} µs`);
     }
     await end.close();
-    return [rowOf(results, gateways, sources, rate)];
+    return [rowOf(results, gateways, sources, rate, seconds)];
   } finally {
     await lab.close();
   }
@@ -88,6 +90,7 @@ function rowOf(
   gateways: number,
   sources: number,
   rate: number,
+  seconds: number,
 ): GatewayArpRow {
   const sum = (of: 'requests' | 'answered' | 'surplus'): number => results.reduce((all, one) => all + one[of], 0);
   const tail = (one: { readonly micros: readonly number[] }): number => quantile(one.micros, 0.99);
@@ -101,6 +104,7 @@ function rowOf(
     gateways,
     sources,
     rate,
+    sentRate: Math.round(sum('requests') / (results.length * seconds)),
     requests: sum('requests'),
     answered,
     surplus: sum('surplus'),

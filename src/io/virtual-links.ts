@@ -47,7 +47,6 @@ const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
-const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -191,21 +190,6 @@ export class VirtualLinks {
     return found;
   }
 
-  /** Taken in so far: bytes with all broadcasts, packets without. Null when it does not exist. */
-  taken(index: number): { bytes: number; packets: number } | null {
-    let answer: DataView | null;
-    try {
-      answer = this.#asker.ask(this.#socket, `interface ${index}`, RTM_GETLINK, 0, linkHeader(index));
-    } catch (error) {
-      if (error instanceof NetlinkRefusal && error.errno === ENODEV) return null;
-      throw error;
-    }
-    const counts = answer === null ? undefined : attributesOf(answer, LINK_LENGTH).get(IFLA_STATS64);
-    if (counts === undefined || counts.byteLength < 72) return null;
-    // struct rtnl_link_stats64: received packets, sent packets, received bytes …, the ninth is multicast.
-    return { bytes: wide(counts, 16), packets: wide(counts, 0) - wide(counts, 64) };
-  }
-
   close(): void {
     this.#socket.close();
   }
@@ -287,9 +271,4 @@ function addressBody(index: number, words: AddressWords): Uint8Array {
   // Preferred for no time at all, valid for ever.
   if (!v4) parts.push(attribute(IFA_CACHEINFO, new Uint8Array(Uint32Array.of(0, FOREVER, 0, 0).buffer)));
   return join(parts);
-}
-
-/** An unsigned number of 64 bits; beyond 2^53 its last digits are lost. */
-function wide(view: DataView, at: number): number {
-  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }

@@ -115,7 +115,7 @@ export class VirtualMacs {
         found.set(number, past);
         continue;
       }
-      device.last = counts.get(device.name) ?? this.#links.taken(device.index) ?? device.last;
+      device.last = counts.get(device.name) ?? device.last;
       found.set(number, sum(device.before, device.last));
     }
     return found;

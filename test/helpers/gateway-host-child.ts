@@ -1,7 +1,7 @@
 /**
  * The host's part of a gateway group in a network namespace: run by tests under `ip netns exec`. One argument, JSON:
  * { device, group, addresses, accept, forwarding, lockFolder }. Writes what happens as JSON lines; reads commands, one a line:
- * `send HEX…`, `hold N…`, `let-go N…`, `traffic`, `statistics`, `addresses ACCEPT ADDRESS…`, `sleep MS`, `stop`.
+ * `send HEX…`, `hold N…`, `let-go N…`, `traffic`, `statistics`, `addresses ACCEPT ADDRESS…`, `stop`.
  */
 import { createInterface } from 'node:readline';
 import { macBytes, messagesMac, virtualMac } from '../../src/gateway/mac.js';
@@ -74,10 +74,6 @@ async function serve(): Promise<void> {
     traffic: () => ({ rows: Object.fromEntries(port.traffic()) }),
     statistics: () => ({ counts: port.statistics() }),
     addresses: ([accept, ...texts]) => port.setAddresses(words(texts), accept === 'true'),
-    sleep: ([ms]) => {
-      tell('asleep', {});
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(ms));
-    },
     stop: () => port.close(),
   };
   for await (const line of createInterface({ input: process.stdin })) {
