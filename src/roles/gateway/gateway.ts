@@ -131,12 +131,19 @@ export class Gateway {
     if (!this.started) throw new DesignatorError('TD_CONFLICT', 'the gateway is ending');
     const { config: next, problems } = this.#options.reread();
     if (next === null) return failed(problems.filter(isError));
-    const { changes, added, removed, changed, refused } = diffGateway(this.config, next);
+    const { changes: written, added, removed, changed, refused } = diffGateway(this.config, next);
     if (refused.length > 0) return failed(refused);
-    const [live, anew] = [
-      changed.filter((group) => this.#runners.get(group.name)?.canTake(group) === true),
-      changed.filter((group) => this.#runners.get(group.name)?.canTake(group) !== true),
-    ];
+    let rekeyed: ReadonlySet<GatewayGroupConfig>;
+    try {
+      rekeyed = this.#rekeyed(next);
+    } catch (error) {
+      return failed([problemOf(next.file, error)]);
+    }
+    const changes = [...written, ...[...rekeyed].map(({ name }) => `group ${name}: another key`)];
+    const isLive = (group: GatewayGroupConfig): boolean =>
+      !rekeyed.has(group) && this.#runners.get(group.name)?.canTake(group) === true;
+    const live = changed.filter(isLive);
+    const anew = next.groups.filter((group) => rekeyed.has(group) || (changed.includes(group) && !isLive(group)));
     const old = new Map(this.config.groups.map((group) => [group.name, group]));
     // What cannot be had is found out with the groups that begin anew; only then the others change.
     for (const name of [...removed, ...anew.map(({ name }) => name)]) await this.#close(name);
@@ -160,6 +167,14 @@ export class Gateway {
     this.#logger.level = next.logLevel;
     this.events.emit('reload', { ok: true, changes: changes.join(', ') });
     return { ok: true, problems, changes };
+  }
+
+  /** Groups that run with another key than the one that they are to have now. Errors: TD_CONFIG a key cannot be read. */
+  #rekeyed(next: GatewayConfig): ReadonlySet<GatewayGroupConfig> {
+    const keys = next.groups.map((group) => [group, this.#world.keyOf(group)] as const);
+    return new Set(
+      keys.filter(([{ name }, key]) => this.#runners.get(name)?.hasKey(key) === false).map(([group]) => group),
+    );
   }
 
   #measure(): void {

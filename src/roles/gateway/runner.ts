@@ -70,6 +70,8 @@ export class GroupRunner {
   readonly #rates = new TrafficRates();
   #tracks: TrackKeeper;
   #timer: NodeJS.Timeout | null = null;
+  /** What the timer waits for. */
+  #due = 0;
   #started = false;
   #stopped = false;
   #engineHost: Omit<EngineHost, 'mac'> | null = null;
@@ -212,6 +214,11 @@ export class GroupRunner {
     );
   }
 
+  /** Does the group run with this key? */
+  hasKey(key: Uint8Array): boolean {
+    return this.#engineHost !== null && Buffer.compare(this.#engineHost.key, key) === 0;
+  }
+
   /** `next`: of which `canTake` holds. */
   take(next: GatewayGroupConfig): void {
     const tracksChanged = changedKeys(this.config, next).includes('track');
@@ -275,10 +282,13 @@ export class GroupRunner {
   }
 
   #arm(): void {
+    const next = this.group.nextTime;
+    // A timer that comes too early looks again; that is cheaper than another timer for every frame.
+    if (this.#timer !== null && this.#due <= next && !this.#stopped) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    const next = this.group.nextTime;
     if (this.#stopped || next === Number.POSITIVE_INFINITY) return;
+    this.#due = next;
     const wait = Math.min(LONGEST_MS, Math.max(LEAST_MS, Math.ceil((next - this.#world.now()) * 1000)));
     this.#timer = setTimeout(() => {
       this.#timer = null;

@@ -265,6 +265,25 @@ test('a reload changes what can change while the group runs, and begins anew whe
   expect(states()).toEqual(['master']);
 });
 
+test('a key that has another content begins the group anew; one that cannot be read changes nothing', async () => {
+  const gateway = await site.add(1);
+  await pass();
+  const [host] = site.hosts;
+  host.keyOf = () => new TextEncoder().encode('another sixteen!');
+  expect(await gateway.reload()).toMatchObject({ ok: true, changes: ['group lan: another key'] });
+  expect(host.ports).toHaveLength(2);
+  expect(await gateway.reload()).toMatchObject({ ok: true, changes: [] });
+  host.keyOf = () => {
+    throw new DesignatorError('TD_CONFIG', 'the secret file cannot be read');
+  };
+  expect(await gateway.reload()).toMatchObject({
+    ok: false,
+    problems: [{ message: 'the secret file cannot be read' }],
+  });
+  await pass();
+  expect([states(), host.ports.length]).toEqual([['master'], 2]);
+});
+
 test('a reload adds and removes groups; one that cannot be had leaves everything as it was', async () => {
   const gateway = await site.add(1);
   await pass();
