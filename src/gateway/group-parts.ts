@@ -50,7 +50,7 @@ export function makeParts(options: GroupOptions, state: GroupState): GroupParts 
   const members = new Members({ number, incarnation: seal.incarnation, interval, losses });
   const courier = new Courier(seal, members, group);
   const forwarders = new Forwarders({ ...options, moment: MOMENT * detection });
-  const holdings = new Holdings(interval, (forwarder) => virtualMac(scheme, group, forwarder));
+  const holdings = new Holdings(number, interval, (forwarder) => virtualMac(scheme, group, forwarder));
   const hosts = new Hosts(options);
   const log = new EventLog();
   const desk: Desk = new Desk(options, hosts, {

@@ -1,33 +1,28 @@
 /**
  * Which virtual MACs this gateway holds, and when it shows the switches where they are. A switch learns from any frame
- * with the virtual MAC as its source: at once when it is taken over, often in the first second, then every second.
+ * with the virtual MAC as its source. Adverts have the gateway's own; the others it serves are shown as often.
  */
 import { type Mac, macBytes } from './mac.js';
 import type { ForwarderAction } from './types.js';
 
-/** Seconds after a change in which it is shown every interval. */
-const FRESH = 1;
-/** Seconds between two frames for a virtual MAC that has been served for a while. */
-const STEADY = 1;
 /** Seconds for which one that others serve from now on is still held: they may need a moment, and the switches too. */
 const LINGER = 0.2;
-
-interface Teaching {
-  next: number;
-  readonly freshUntil: number;
-}
 
 export class Holdings {
   readonly #macOf: (forwarder: number) => Mac;
   readonly #interval: number;
+  readonly #own: number;
   /** Forwarders held: true when served. */
   readonly #held = new Map<number, boolean>();
-  readonly #teaching = new Map<number, Teaching>();
+  /** When those that are served, but for the own one, are shown next. */
+  readonly #teaching = new Map<number, number>();
   /** Until when those are held that are not wanted any more. */
   readonly #lingering = new Map<number, number>();
   #actions: ForwarderAction[] = [];
 
-  constructor(interval: number, macOf: (forwarder: number) => Mac) {
+  /** `own`: number of the own forwarder. */
+  constructor(own: number, interval: number, macOf: (forwarder: number) => Mac) {
+    this.#own = own;
     this.#interval = interval;
     this.#macOf = macOf;
   }
@@ -62,7 +57,7 @@ export class Holdings {
       this.#actions.push({ kind: 'hold', number, mac: macBytes(this.#macOf(number)), serve });
       if (serve) {
         taken.push(number);
-        this.#teaching.set(number, { next: now + this.#interval / 2, freshUntil: now + FRESH });
+        if (number !== this.#own) this.#teaching.set(number, now + this.#interval / 2);
       } else this.#teaching.delete(number);
     }
     return taken;
@@ -84,25 +79,25 @@ export class Holdings {
     this.set(new Map([...this.#held.keys()].map((number) => [number, false])), now);
   }
 
-  /** Somebody else may have shown the switches other places: all are shown again as if they were new. */
+  /** Somebody else may have shown the switches other places: all are shown again now. */
   refresh(now: number): void {
-    for (const number of this.#teaching.keys()) this.#teaching.set(number, { next: now, freshUntil: now + FRESH });
+    for (const number of this.#teaching.keys()) this.#teaching.set(number, now);
   }
 
   /** Which to show the switches now. */
   due(now: number): number[] {
     const numbers: number[] = [];
-    for (const [number, teaching] of this.#teaching) {
-      if (now < teaching.next) continue;
+    for (const [number, next] of this.#teaching) {
+      if (now < next) continue;
       numbers.push(number);
-      teaching.next = now + (now < teaching.freshUntil ? this.#interval : STEADY);
+      this.#teaching.set(number, now + this.#interval);
     }
     return numbers;
   }
 
   get nextTime(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const teaching of this.#teaching.values()) next = Math.min(next, teaching.next);
+    for (const time of this.#teaching.values()) next = Math.min(next, time);
     for (const until of this.#lingering.values()) next = Math.min(next, until);
     return next;
   }
