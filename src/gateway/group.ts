@@ -131,9 +131,8 @@ export class GatewayGroup {
     this.#begin(now);
     this.#parts.self.setLoad(load);
     this.#viewsAt = Math.min(this.#viewsAt, now + this.#parts.options.interval);
-    if (!this.#isMaster) return;
     for (const number of this.#parts.self.used)
-      if (this.#parts.forwarders.get(number)?.givenOut === false) this.#parts.hosts.straggling(number, now);
+      if (this.#parts.forwarders.get(number)?.givenOut === false) this.#straggling(number, now);
   }
 
   setTracking(tracking: Tracking, now: number): void {
@@ -230,8 +229,11 @@ export class GatewayGroup {
       if (this.#parts.courier.adverts > 0) this.#lastAdvert = now;
       const { scheme, group, number, mac } = this.#parts.options;
       const source = this.#parts.holdings.serves(number) ? virtualMac(scheme, group, number) : readMac(mac);
-      const messages = this.#parts.hosts.messages(now);
-      frames.push(...this.#parts.courier.take(now, source, messages, () => this.#parts.voice.advert(now, election)));
+      frames.push(
+        ...this.#parts.courier.take(now, source, this.#parts.hosts.messages(now), () =>
+          this.#parts.voice.advert(now, election),
+        ),
+      );
     }
     return { frames, actions: this.#parts.holdings.actions(), events: this.#parts.log.take() };
   }
@@ -239,7 +241,7 @@ export class GatewayGroup {
   status(now: number): GroupStatus {
     const { name, group, number, addresses } = this.#parts.options;
     const { term, version } = this.#parts.hosts.position();
-    const { state, master, since } = this.#election ?? { state: 'listen' as const, master: 0, since: now };
+    const { state, master, since } = this.#election ?? ({ state: 'listen', master: 0, since: now } as const);
     return { name, group, number, addresses, state, master, term, version, hosts: this.#parts.hosts.size, since };
   }
 
@@ -323,6 +325,12 @@ export class GatewayGroup {
     this.#parts.courier.adverts = Math.max(this.#parts.courier.adverts, adverts);
   }
 
+  /** Packets still come for a forwarder that its hosts were told to leave. */
+  #straggling(number: number, now: number): void {
+    if (this.#isMaster) this.#parts.hosts.straggling(number, now);
+    else this.#order({ kind: 'straggling', number, host: null }, 0);
+  }
+
   #order(order: GatewayOrder, hosts: number): CommandResult {
     const master = this.#acting;
     if (master === null) return { ok: false, why: 'no master is known' };
@@ -396,6 +404,7 @@ export class GatewayGroup {
       const order = readOrder(body);
       if (order?.kind === 'move') this.move(order.host, order.number, now);
       else if (order?.kind === 'declare-dead') this.declareDead(order.number, now);
+      else if (order?.kind === 'straggling') this.#straggling(order.number, now);
       else this.#counters['messages.malformed']++;
       return;
     }
@@ -474,13 +483,8 @@ export class GatewayGroup {
   /** Holds what is to be held; what is served from now on is shown to the switches at once. */
   #hold(now: number): void {
     if (this.#suspended) return;
-    const { number } = this.#parts.options;
-    const wanted = new Map<number, boolean>();
     const standsIn = this.#isMaster && this.#parts.self.settings.replies === 'master';
-    for (const row of this.#parts.forwarders.rows()) {
-      if (row.server === number) wanted.set(row.number, true);
-      else if (standsIn && row.server !== 0) wanted.set(row.number, false);
-    }
+    const wanted = this.#parts.roster.holdings(standsIn);
     for (const forwarder of this.#parts.holdings.set(wanted, now)) this.#parts.voice.teach(forwarder);
   }
 

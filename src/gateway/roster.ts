@@ -60,6 +60,16 @@ export class Roster {
     };
   }
 
+  /** Forwarders that this gateway is to hold: true for those that it serves; `standsIn`: all others that are served too. */
+  holdings(standsIn: boolean): Map<number, boolean> {
+    const wanted = new Map<number, boolean>();
+    for (const { number, server } of this.#forwarders.rows()) {
+      if (server === this.#number) wanted.set(number, true);
+      else if (standsIn && server !== 0) wanted.set(number, false);
+    }
+    return wanted;
+  }
+
   views(): ForwarderView[] {
     return [...this.#forwarders.rows()].map(({ number, server, givenOut }) => ({
       number,

@@ -17,7 +17,8 @@ export interface TellEntry {
   readonly addresses: readonly AddressWords[];
 }
 
-export const ORDER_KINDS = ['move', 'declare-dead', 'resign'] as const;
+/** straggling: packets still come for a forwarder that is given out no more. */
+export const ORDER_KINDS = ['move', 'declare-dead', 'straggling'] as const;
 export type OrderKind = (typeof ORDER_KINDS)[number];
 
 export interface GatewayOrder {

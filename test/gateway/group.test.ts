@@ -323,6 +323,23 @@ describe('commands', () => {
   });
 });
 
+test('traffic for a virtual MAC that its hosts were told to leave has them told again, whoever serves it', () => {
+  const farm = settled({ group: { takeover: 'least-loaded', permanentAfter: 1 } });
+  const busy = { share: 0.5, bitsPerSecond: 0, packetsPerSecond: 0 };
+  farm.master.turn((engine, now) => engine.setLoad(busy, now));
+  farm.run(0.5);
+  farm.gateway(1).die();
+  farm.run(3);
+  const server = farm.gateway(2);
+  expect(server.engine.forwarders(farm.now)[0]).toMatchObject({ number: 1, state: 'draining', server: 2, hosts: 0 });
+  for (const packets of [5, 9]) {
+    const perForwarder = new Map([[1, { bytes: packets * 100, packets }]]);
+    server.turn((engine, now) => engine.setLoad({ ...busy, share: 0, perForwarder }, now));
+    farm.run(1);
+  }
+  expect(farm.master.engine.counters()['hosts.stragglersTold']).toBe(2);
+});
+
 describe('tables', () => {
   test('say who is there, who serves what, and who has whom', () => {
     const farm = settled();
