@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kBurst = 32;
 constexpr int kSendBuffer = 16 << 20;
-/// Debts beyond this are forgiven.
+/// Debts beyond this are forgiven, unless they are less than two frames.
 constexpr double kDebtSeconds = 0.0005;
 
 double monotonic() noexcept {
@@ -72,15 +72,16 @@ FloodResult Flood::run(const FloodOrder& order) {
   const double begin = monotonic();
   double now = begin;
   double due = begin;  // when the next frame may leave
+  const double debt = order.rate > 0 ? std::max(kDebtSeconds, 2 / order.rate) : 0;
   while (now - begin < order.seconds && (order.limit == 0 || result.sent < order.limit)) {
     uint64_t burst = kBurst;
     if (order.rate > 0) {
-      due = std::max(due, now - kDebtSeconds);
+      due = std::max(due, now - debt);
       const double owed = (now - due) * order.rate;
       if (owed < 1) {
         // A handful at a time: a wake-up for each frame would cost more than the frame. But not for so long that a part
         // of the debt is forgiven.
-        sleep_for(std::min(8 / order.rate, kDebtSeconds / 2));
+        sleep_for(std::min(8 / order.rate, debt / 2));
         now = monotonic();
         continue;
       }
