@@ -55,7 +55,7 @@ export async function redistribution(hosts: number, options: GatewayBenchOptions
     const file = join(lab.folder, 'to-the-dead.pcap');
     const capture = await Capture.start(lan.lan.namespace, 'br0', file, `ether dst ${dead} and icmp`);
     const began = unixSeconds();
-    await members.member(master).command('gateway', 'redistribute', String(gateways));
+    await members.member(master).control('POST', '/v1/command/redistribute', { gateway: gateways });
     await waitFor(
       'no host to send to the dead gateway',
       async () => (await lan.neighbours()).every((neighbour) => neighbour?.mac !== dead),

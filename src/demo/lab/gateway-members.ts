@@ -143,24 +143,25 @@ export class GatewayMembers {
    * Resolves with the master's number when these members agree on it, know each other to live, and know nobody else to.
    * Default: all whose process runs.
    */
-  async settled(numbers: readonly number[] = this.living, timeoutMs = SETTLED_MS): Promise<number> {
-    const wanted = [...numbers].sort((a, b) => a - b).join();
+  async settled(numbers?: readonly number[], timeoutMs = SETTLED_MS): Promise<number> {
+    let wanted: readonly number[] = [];
     let seen: unknown = null;
     return waitFor(
-      `gateways ${wanted} to agree on a master`,
+      'the gateways to agree on a master',
       async () => {
-        const views = await Promise.all(numbers.map((number) => this.rows(number).catch(() => [])));
+        // That a process has ended is heard a moment later.
+        wanted = [...(numbers ?? this.living)].sort((a, b) => a - b);
+        const views = await Promise.all(wanted.map((number) => this.rows(number).catch(() => [])));
         seen = views;
-        const alive = views.map((rows) =>
-          rows.filter((row) => row.alive && (row.self || row.verified)).map(({ gateway }) => gateway),
-        );
+        const alive = views.map((rows) => rows.filter(isAlive).map(({ gateway }) => gateway));
         const masters = views.map((rows) => rows.filter((row) => row.master).map(({ gateway }) => gateway));
-        const agreed = alive.every((list) => [...list].sort((a, b) => a - b).join() === wanted);
+        const agreed = alive.every((list) => [...list].sort((a, b) => a - b).join() === wanted.join());
         const [[master] = []] = masters;
         return agreed && masters.every((list) => list.length === 1 && list[0] === master) ? master : null;
       },
       timeoutMs,
-      () => `${JSON.stringify(seen)}\n${numbers.map((number) => this.daemon(number).tail(8)).join('\n')}`,
+      () =>
+        `${wanted.join()}: ${JSON.stringify(seen)}\n${wanted.map((number) => this.daemon(number).tail(8)).join('\n')}`,
     );
   }
 
@@ -181,6 +182,8 @@ export class GatewayMembers {
     await Promise.all(this.members.map(({ daemon }) => daemon?.stop(5000)));
   }
 }
+
+const isAlive = ({ alive, self, verified }: MemberRow): boolean => alive && (self || verified);
 
 /** The virtual MAC of forwarder `number` in the lab's group, as `ip neigh` writes it. */
 export const virtualMac = (number: number, group = GROUP): string =>
