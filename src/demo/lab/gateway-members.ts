@@ -58,13 +58,14 @@ export class GatewayMembers {
       );
   }
 
-  /** All members run and know each other, and the first one, which begins before the others, is master. */
+  /** All members run and serve their own hosts, and the first one, which begins before the others, is master. */
   static async start(lan: GatewayLan, options: MemberOptions): Promise<GatewayMembers> {
     const members = new GatewayMembers(lan, options);
     const [first, ...others] = members.members;
     await first.start();
     await Promise.all(others.map((member) => member.start()));
     await members.settled();
+    await members.untilServed(1, Object.fromEntries(lan.gateways.map(({ number }) => [number, number])));
     return members;
   }
 
