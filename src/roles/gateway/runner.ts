@@ -2,7 +2,6 @@
  * One group of this process: its engine between the port of the host and the clock. One turn a batch of frames, a timer or
  * a command: what the engine wants done to virtual MACs is done first, then its frames leave in one call, in its order.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayGroupConfig } from '../../config/gateway.js';
 import { changedKeys } from '../../config/gateway-diff.js';
 import { DesignatorError } from '../../errors.js';
@@ -24,7 +23,7 @@ import { TrackKeeper, type TrackState, type TrackWorld } from './tracking.js';
 
 /** Timers of the event loop are no finer. */
 /** After the good-bye: heirs hold the virtual MACs within milliseconds, on a busy machine within tens. */
-const LINGER_MS = 200;
+const LINGER_SECONDS = 0.2;
 const LEAST_MS = 1;
 const LONGEST_MS = 60_000;
 /** A turn makes output, which may be due at once again; beyond this the rest waits for the next turn. */
@@ -148,7 +147,7 @@ export class GroupRunner {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (leaves) await sleep(LINGER_MS);
+    if (leaves) await new Promise<void>((done) => void this.#world.after(LINGER_SECONDS, done));
     await this.port?.close();
   }
 

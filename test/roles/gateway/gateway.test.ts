@@ -61,10 +61,15 @@ beforeEach(() => {
   site = new Site();
 });
 afterEach(async () => {
-  await site.stop();
+  await soon(site.stop());
   vi.useRealTimers();
   expect(site.failures).toEqual([]);
 });
+/** What waits for a moment of the clock, as the end of a group does. */
+const soon = async <T>(outcome: Promise<T>): Promise<T> => {
+  await vi.advanceTimersByTimeAsync(A_WHILE);
+  return outcome;
+};
 const pass = (milliseconds = A_WHILE): Promise<unknown> => vi.advanceTimersByTimeAsync(milliseconds);
 
 type Row = Readonly<Record<string, unknown>>;
@@ -167,11 +172,14 @@ test('a clean end hands office and virtual MACs over, says good-bye and lets go 
   await pass(A_WHILE * 4);
   expect(states()).toEqual(['master', 'backup']);
   await ask(7);
-  await site.gateways[0].stop();
+  const stopped = site.gateways[0].stop();
   await pass(20);
   // Far less than it takes to notice a death.
   expect(states()[1]).toBe('master');
   expect([...site.hosts[1].port.held].sort()).toEqual([1, 2]);
+  // Until the switches know better the kernel of the one that left goes on forwarding.
+  expect(site.hosts[0]).toMatchObject({ closed: false, port: { closed: false } });
+  await soon(stopped);
   expect(site.hosts[0]).toMatchObject({ closed: true, port: { closed: true } });
   expect(await ask(8)).toHaveLength(1);
   expect(events(site.gateways[1]).map(({ type }) => type)).toContain('gateway-state');
@@ -248,20 +256,20 @@ test('a reload changes what can change while the group runs, and begins anew whe
   await pass();
   const [first] = site.hosts[0].ports;
   site.texts[0] = text(1, '    priority: 150\n    weight: 20\n');
-  expect(await gateway.reload()).toEqual({ ok: true, problems: [], changes: ['group lan: priority, weight'] });
+  expect(await soon(gateway.reload())).toEqual({ ok: true, problems: [], changes: ['group lan: priority, weight'] });
   expect(rows(gateway, 'gateways')).toMatchObject([{ priority: 150, weight: 20, state: 'master' }]);
   expect(first.closed).toBe(false);
   // Another interval is another group as far as its members can know.
   site.texts[0] = text(1, '    adverts: { interval: 50ms }\n');
-  expect((await gateway.reload()).ok).toBe(true);
+  expect((await soon(gateway.reload())).ok).toBe(true);
   expect(first.closed).toBe(true);
   expect(site.hosts[0].ports).toHaveLength(2);
   await pass();
   expect(states()).toEqual(['master']);
   site.texts[0] = text(1, '    priority: 0\n');
-  expect(await gateway.reload()).toMatchObject({ ok: false, problems: [{ path: 'groups.0.priority' }] });
+  expect(await soon(gateway.reload())).toMatchObject({ ok: false, problems: [{ path: 'groups.0.priority' }] });
   site.texts[0] = `${text(1)}control: { socket: /run/other.sock }\n`;
-  expect(await gateway.reload()).toMatchObject({ ok: false, problems: [{ path: 'control' }] });
+  expect(await soon(gateway.reload())).toMatchObject({ ok: false, problems: [{ path: 'control' }] });
   expect(states()).toEqual(['master']);
 });
 
@@ -270,13 +278,13 @@ test('a key that has another content begins the group anew; one that cannot be r
   await pass();
   const [host] = site.hosts;
   host.keyOf = () => new TextEncoder().encode('another sixteen!');
-  expect(await gateway.reload()).toMatchObject({ ok: true, changes: ['group lan: another key'] });
+  expect(await soon(gateway.reload())).toMatchObject({ ok: true, changes: ['group lan: another key'] });
   expect(host.ports).toHaveLength(2);
-  expect(await gateway.reload()).toMatchObject({ ok: true, changes: [] });
+  expect(await soon(gateway.reload())).toMatchObject({ ok: true, changes: [] });
   host.keyOf = () => {
     throw new DesignatorError('TD_CONFIG', 'the secret file cannot be read');
   };
-  expect(await gateway.reload()).toMatchObject({
+  expect(await soon(gateway.reload())).toMatchObject({
     ok: false,
     problems: [{ message: 'the secret file cannot be read' }],
   });
@@ -294,7 +302,7 @@ test('a reload adds and removes groups; one that cannot be had leaves everything
     .replace('group: 7', 'group: 8')
     .replace('eth0', 'eth2');
   site.texts[0] = two(other);
-  expect((await gateway.reload()).changes).toEqual(['group guests added']);
+  expect((await soon(gateway.reload())).changes).toEqual(['group guests added']);
   await pass();
   expect(rows(gateway, 'groups')).toMatchObject([
     { group: 'lan', state: 'master' },
@@ -303,11 +311,14 @@ test('a reload adds and removes groups; one that cannot be had leaves everything
   expect(() => run(gateway, 'resign')).toThrow(/say which group: lan, guests/);
   site.segment.refuse = new DesignatorError('TD_CONFIG', 'there is no interface eth3');
   site.texts[0] = two(other.replace('eth2', 'eth3'));
-  expect(await gateway.reload()).toMatchObject({ ok: false, problems: [{ message: 'there is no interface eth3' }] });
+  expect(await soon(gateway.reload())).toMatchObject({
+    ok: false,
+    problems: [{ message: 'there is no interface eth3' }],
+  });
   await pass();
   expect(rows(gateway, 'groups')).toMatchObject([{ state: 'master' }, { interface: 'eth2', state: 'master' }]);
   site.texts[0] = text(1);
-  expect((await gateway.reload()).changes).toEqual(['group guests removed']);
+  expect((await soon(gateway.reload())).changes).toEqual(['group guests removed']);
   expect(rows(gateway, 'groups')).toHaveLength(1);
 });
 
@@ -375,6 +386,6 @@ test('trouble of the host makes the gateway unhealthy until it is over', async (
 test('a host that cannot be had ends the start with its reason, and the end frees what was taken', async () => {
   site.segment.refuse = new DesignatorError('TD_NO_PERMISSION', 'CAP_NET_RAW is missing');
   await expect(site.add(1)).rejects.toMatchObject({ code: 'TD_NO_PERMISSION' });
-  await site.gateways[0].stop();
+  await soon(site.gateways[0].stop());
   expect(site.hosts[0].closed).toBe(true);
 });
