@@ -49,6 +49,15 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
     scene = await GatewayLan.open(lab, { gateways: 3, hosts: 6 });
     gateways.push(...(await Promise.all(scene.gateways.map((gateway) => start(gateway)))));
     await until('the best to be master', gateways[0], 3, 'master');
+    // A host that asks before the others are there is given the one that is.
+    await waitFor(
+      'all virtual MACs to be served',
+      async () => {
+        const rows = await table<GatewayForwarderRow>(gateways[2], 'forwarders');
+        return rows.filter(({ state, givenOut }) => state === 'active' && givenOut).length === 3;
+      },
+      15_000,
+    );
   }, 60_000);
 
   const reach = (host: number) => scene.hosts[host].namespace.run('ping', ['-n', '-c', '1', '-W', '2', TARGET]);
