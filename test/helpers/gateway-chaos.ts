@@ -105,7 +105,7 @@ export class Chaos {
 
   /** At least two gateways always stay well, so that a promise about living ones means something. */
   get #well(): GatewayStation[] {
-    return this.farm.living.filter(({ upstream }) => upstream);
+    return this.farm.living.filter(({ upstream, state }) => upstream && state !== 'listen');
   }
 
   #strike(stroke: Stroke): void {
@@ -120,6 +120,8 @@ export class Chaos {
     const well = this.#well;
     if (well.length <= 3) return;
     const target = this.#random() < 0.5 && farm.masters.length === 1 ? farm.masters[0] : this.#one(well);
+    // Nor may the target's side of a partition be without any.
+    if (well.filter(({ port }) => segment.connected(port, target.port)).length <= 2) return;
     const { number } = target;
     const hit = (): void => this.#trouble(`${stroke} ${number}${target.isMaster ? ' (master)' : ''}`);
     const back = (): void => {
@@ -158,7 +160,10 @@ export class Chaos {
         break;
       case 'partition': {
         hit();
-        const side = farm.gateways.filter(() => this.#random() < 0.5);
+        // Each side has a gateway that is well: hosts without any have nothing to be promised.
+        const side = farm.gateways.filter(
+          (gateway) => gateway !== well[1] && (gateway === well[0] || this.#random() < 0.5),
+        );
         const hosts = farm.hosts.filter(() => this.#random() < 0.5);
         segment.partition([
           segment.ports.filter((port) => ![...side, ...hosts].some((one) => one.port === port)),
