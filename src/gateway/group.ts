@@ -265,12 +265,13 @@ export class GatewayGroup {
     return this.#election?.state === 'master';
   }
 
-  /** The other member that is master and alive. */
+  /** The other member that is master and alive, if only as others tell: it may hear us though we do not hear it. */
   get #acting(): Peer | null {
     const election = this.#election;
     if (election === null || election.state === 'master' || election.master === 0) return null;
     const peer = this.#parts.members.get(election.master);
-    return peer?.alive === true && peer.advert?.state === 'master' ? peer : null;
+    if (peer?.advert?.state !== 'master') return null;
+    return peer.alive || this.#parts.members.rumoured(peer, this.#now) ? peer : null;
   }
 
   get #advertAt(): number {

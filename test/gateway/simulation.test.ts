@@ -31,7 +31,7 @@ function simulate(
   return { farm, chaos };
 }
 
-describe('sixteen gateways, two thousand hosts', () => {
+describe('sixteen gateways, two thousand hosts', { timeout: 240_000 }, () => {
   test.each(seeds(COUNT))('all troubles, lossless links, seed %i', (seed) => {
     const { chaos } = simulate({ gateways: 16, hosts: 2000 }, { seed, seconds: 15, every: 0.8 });
     expect(chaos.log.length).toBeGreaterThan(20);
