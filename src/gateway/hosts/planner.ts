@@ -13,6 +13,8 @@ const REST = 600;
 const REST_MAX = 14_400;
 /** Hosts that have left a forwarder are told again because traffic still comes for it: seconds to the next time, and the last. */
 const STRAGGLERS = [2, 10, Number.POSITIVE_INFINITY];
+/** Seconds after a host's move before which traffic for its old forwarder says nothing: reports are of a while ago. */
+const SETTLING = 2;
 
 interface Source {
   readonly table: HostTable;
@@ -243,6 +245,7 @@ export class Planner {
     const home = this.#homeAfter(entry, reason);
     this.#put({ ...recordOf(entry, now), forwarder: to, home, age: 0 }, now);
     entry.previous = from;
+    this.#straggling.set(from, { rounds: 0, next: now + SETTLING });
     this.#count(reason);
     this.#end(planned, true);
     this.#queue.told(entry.mac, now);

@@ -199,6 +199,9 @@ describe('commands and stragglers', () => {
     const moved = hosts.rows(20).filter(({ home }) => home === 2);
     for (const { mac } of moved.slice(0, 4)) hosts.choose(mac, { address: null, turn: true }, 20);
     const told: number[] = [];
+    // The last move was at 10.25 or before; what is reported a second later was carried before that.
+    hosts.straggling(2, 11.2);
+    expect(hosts.moves(12).filter(({ reason }) => reason === 'straggler')).toEqual([]);
     for (let now = 21; now < 600; now += 0.5) {
       hosts.straggling(2, now);
       for (const { reason, host, to } of hosts.moves(now)) {
