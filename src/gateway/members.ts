@@ -33,6 +33,9 @@ const SPENT_LIMIT = 1024;
 const MISSED = 1.25;
 const PER_LOSS = 0.5;
 const PROBES_PER_LOSS = 2;
+/** Intervals by which a turn must be late for what waits to be read first, and for how many that is. */
+const LATE = 0.2;
+const GRACE = 0.25;
 /** Seconds in which a sequence of ours must have been sent for its echo to prove anything. */
 const ECHO = 3;
 /** Seconds after which one that only others hear is unreachable; and at least so many intervals. */
@@ -132,7 +135,9 @@ export class Members {
   /** Whom to ask whether it is there; the dead are in `changes`. `late`: seconds that this turn came later than due. */
   tick(now: number, late: number): Peer[] {
     const asked: Peer[] = [];
-    if (late > this.#options.interval * 0.2) this.#grace = now + this.#options.interval * 0.25;
+    // Once: where every turn is late nobody would ever be dead.
+    if (late > this.#options.interval * LATE && now > this.#grace + this.#options.interval)
+      this.#grace = now + this.#options.interval * GRACE;
     for (const peer of this.#peers.values()) {
       if (!peer.alive) continue;
       if (now >= this.#deadAt(peer) && now >= this.#grace) {

@@ -208,6 +208,16 @@ describe('silence', () => {
     expect(a.alive()).toEqual([2]);
   });
 
+  test('where every turn is late the dead are noticed all the same', () => {
+    const [a] = acquainted(new Member(1), new Member(2));
+    let now = 0;
+    while (a.alive().length > 0 && now < 1) {
+      now = a.members.nextTime + 0.03;
+      a.members.tick(now, 0.03);
+    }
+    expect(now).toBeLessThan(0.3);
+  });
+
   test('after a standstill nobody is known, and what was sent before proves nothing', () => {
     const [a, b] = acquainted(new Member(1), new Member(2));
     const { sequence, advert } = b.advert(0.1);
