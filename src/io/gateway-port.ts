@@ -24,6 +24,7 @@ import { VirtualMacs } from './virtual-macs.js';
 
 const LOCK_FOLDER = '/run/designator';
 const EPERM = 1;
+const RETRY_MS = 500;
 /** An ARP request of the host has its own address of that network as sender, never one that is shared. */
 const ARP_ANNOUNCE_BEST = 2;
 
@@ -60,6 +61,9 @@ class HostGatewayPort implements GatewayPort {
   #arpAnnounce: string | null = null;
   /** What everything was made for. */
   #followed: LinkState = NO_LINK;
+  /** The last change of the link could not be followed. */
+  #behind = false;
+  #retry: NodeJS.Timeout | null = null;
   #open = false;
   #closed = false;
   #turn: Promise<void> = Promise.resolve();
@@ -151,6 +155,7 @@ class HostGatewayPort implements GatewayPort {
   close(): Promise<void> {
     if (this.#closed) return this.#turn;
     this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
     this.#watch?.close();
     this.#endSocket();
     // The addresses go before the guard does.
@@ -207,14 +212,32 @@ class HostGatewayPort implements GatewayPort {
       this.#arpAnnounce = null;
     }
     // Everything else in its order: the guard stands before the host has anything to say.
-    this.#next(() => this.#follow()).catch((error: Error) => this.#trouble('socket', false, error.message));
+    this.#catchUp();
+  }
+
+  /** Until it succeeds: an interface that has just come may go again, and nft may be busy. */
+  #catchUp(): void {
+    this.#next(() => this.#follow()).then(
+      () => {
+        if (this.#behind) this.#trouble('socket', true, `${this.#options.device} is followed again`);
+        this.#behind = false;
+      },
+      (error: Error) => {
+        this.#behind = true;
+        this.#trouble('socket', false, error.message);
+        this.#retry ??= setTimeout(() => {
+          this.#retry = null;
+          if (!this.#closed) this.#catchUp();
+        }, RETRY_MS);
+        this.#retry.unref();
+      },
+    );
   }
 
   async #follow(): Promise<void> {
     if (this.#closed) return;
     const state = this.link;
     const other = this.#followed.index !== state.index || this.#followed.mtu !== state.mtu;
-    this.#followed = state;
     if (state.present && (this.#socket === null || other)) {
       await this.#guard?.update(this.#guardInput());
       if (this.#closed || this.link.index !== state.index) return;
@@ -223,6 +246,7 @@ class HostGatewayPort implements GatewayPort {
       this.#endSocket();
       this.#socket = this.#newSocket();
     }
+    this.#followed = state;
     this.#options.onLink(state);
   }
 
