@@ -94,6 +94,7 @@ export class Courier {
       const [only] = servers;
       frames.push(...this.#message('teach', servers.size === 1 ? only : 0, Uint8Array.from(this.#taught.keys())));
     }
+    this.#members.alsoSent(this.#seal.sequence);
     this.drop();
     return frames;
   }

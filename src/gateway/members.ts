@@ -1,7 +1,7 @@
 /**
  * The members of a group as one of them sees them: who is proven to be of now, who is alive, who hears whom.
  *
- * **Recordings.** The sequence of an incarnation rises strictly, so nothing is believed twice. A new incarnation is
+ * **Recordings.** No sequence of an incarnation counts twice, nor one far behind the highest. A new incarnation is
  * believed when one of its adverts lists our own incarnation with a sequence that we sent within the last seconds: no
  * recording of earlier days can do that, and no clock of the day is needed.
  *
@@ -53,7 +53,7 @@ export class Members {
   readonly #peers = new Map<number, Peer>();
   /** Last sequence of incarnations that are believed no more, the oldest first. */
   readonly #spent = new Map<number, number>();
-  /** Own adverts of the last seconds, and the last sequence before them. */
+  /** Own adverts of the last seconds, the last sequence before them, and the last sequence of all. */
   #sent: { sequence: number; at: number }[] = [];
   #floor = 0;
   #lastSent = 0;
@@ -76,6 +76,11 @@ export class Members {
     this.#prune(now);
   }
 
+  /** Other messages have gone out, up to this sequence: it may be echoed as well. */
+  alsoSent(sequence: number): void {
+    this.#lastSent = sequence;
+  }
+
   /** After a standstill: nothing sent before proves anything, nobody is known to be alive or dead. */
   forget(now: number): void {
     this.#sent = [];
@@ -85,9 +90,8 @@ export class Members {
       if (peer.incarnation !== 0)
         peer.unproven.push({ incarnation: peer.incarnation, sequence: peer.sequence, heardAt: now });
       while (peer.unproven.length > UNPROVEN_LIMIT) peer.unproven.shift();
-      peer.incarnation = 0;
+      peer.begin(0, 0);
       peer.alive = false;
-      peer.advert = null;
       peer.direct = Number.NEGATIVE_INFINITY;
       peer.sign = Number.NEGATIVE_INFINITY;
       peer.heardUs = Number.NEGATIVE_INFINITY;
@@ -102,15 +106,20 @@ export class Members {
   receive(header: GatewayHeader, advert: Advert | null, at: number): Peer | null {
     const peer = this.#peer(header.sender);
     if (header.incarnation === peer.incarnation) {
-      if (header.sequence <= peer.sequence) {
+      if (!peer.isNew(header.sequence)) {
         this.counters.replayed++;
         return null;
       }
+      peer.take(header.sequence);
     } else if (!this.#believe(peer, header, advert, at)) return null;
-    peer.sequence = header.sequence;
     peer.direct = Math.max(peer.direct, at);
     peer.signAt(at);
-    if (advert !== null) this.#read(peer, advert, at);
+    if (advert !== null) {
+      // One that was overtaken by the next: a sign of life, and nothing more.
+      if (header.sequence < peer.advertSequence) return null;
+      peer.advertSequence = header.sequence;
+      this.#read(peer, advert, at);
+    }
     const gone = (advert ?? peer.advert)?.state === 'stopped';
     if (gone && peer.alive) this.#down(peer, 'stopped', at);
     else if (!gone && !peer.alive && peer.advert !== null) {
@@ -124,7 +133,7 @@ export class Members {
   /** Does a header look as if it were of a proven member, and new? */
   expects({ sender, incarnation, sequence }: GatewayHeader): boolean {
     const peer = this.#peers.get(sender);
-    return peer !== undefined && peer.incarnation === incarnation && sequence > peer.sequence;
+    return peer !== undefined && peer.incarnation === incarnation && peer.isNew(sequence);
   }
 
   /** Must others soon hear that we heard them? */
@@ -255,8 +264,7 @@ export class Members {
     }
     if (peer.incarnation !== 0) this.#spend(peer.incarnation, peer.sequence);
     peer.unproven.splice(peer.unproven.indexOf(entry), 1);
-    peer.incarnation = incarnation;
-    peer.advert = null;
+    peer.begin(incarnation, sequence);
     peer.absence = 'silent';
     this.#wanted = true;
     return true;

@@ -11,13 +11,20 @@ export interface Unproven {
   heardAt: number;
 }
 
+/** Messages may overtake one another by so many: each is taken once, as in RFC 4303 §3.4.3. */
+const WINDOW = 64;
+
 export type Absence = 'silent' | 'stopped' | 'unreachable';
 
 export class Peer {
   readonly number: number;
   /** Proven incarnation; 0: none yet. */
   incarnation = 0;
+  /** The highest that was taken, and the last ones. */
   sequence = 0;
+  #taken: number[] = [];
+  /** Of the advert that counts. */
+  advertSequence = 0;
   alive = false;
   absence: Absence = 'silent';
   /** When a message of it arrived here, and when anybody is known to have heard one. */
@@ -34,6 +41,29 @@ export class Peer {
 
   constructor(number: number) {
     this.number = number;
+  }
+
+  /** Has a message of the proven incarnation not come before? */
+  isNew(sequence: number): boolean {
+    if (sequence > this.sequence) return true;
+    return sequence > this.sequence - WINDOW && !this.#taken.includes(sequence);
+  }
+
+  /** Takes a message that is new. */
+  take(sequence: number): void {
+    this.sequence = Math.max(this.sequence, sequence);
+    this.#taken.push(sequence);
+    if (this.#taken.length > WINDOW) this.#taken.shift();
+  }
+
+  /** Another incarnation is the proven one from its message with this sequence on; 0: none is. */
+  begin(incarnation: number, sequence: number): void {
+    this.incarnation = incarnation;
+    this.sequence = sequence;
+    // What the new one said before it was proven does not count later.
+    this.#taken = Array.from({ length: WINDOW }, (_, i) => sequence - i);
+    this.advertSequence = 0;
+    this.advert = null;
   }
 
   /** A sign of life at this time. */

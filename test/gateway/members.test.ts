@@ -101,14 +101,31 @@ describe('an incarnation is believed when it has echoed ours', () => {
     expect(a.hear(b, sequence, advert, 5)).toBe(false);
   });
 
-  test('nothing is believed twice, and nothing older than what was believed', () => {
+  test('nothing is believed twice; what was overtaken counts once, but no advert that a later one has replaced', () => {
     const [a, b] = acquainted(new Member(1), new Member(2));
     const first = b.advert(0.1);
+    const small = ++b.sequence;
     const second = b.advert(0.2);
     expect(a.hear(b, second.sequence, second.advert, 0.2)).toBe(true);
     expect(a.hear(b, second.sequence, second.advert, 0.2)).toBe(false);
+    expect(a.hear(b, small, null, 0.2)).toBe(true);
+    expect(a.hear(b, small, null, 0.2)).toBe(false);
     expect(a.hear(b, first.sequence, first.advert, 0.2)).toBe(false);
+    expect(a.members.get(2)?.advert).toBe(second.advert);
     expect(a.members.counters.replayed).toBe(2);
+  });
+
+  test('what is older than the window, or from before the proof, is not believed', () => {
+    const [a, b] = [new Member(1), new Member(2)];
+    b.sequence = 100;
+    a.say(0, b);
+    const early = ++b.sequence;
+    expect(b.say(0.01, a)).toEqual([true]);
+    expect(a.hear(b, early, null, 0.02)).toBe(false);
+    b.sequence += 100;
+    expect(b.say(0.03, a)).toEqual([true]);
+    expect(a.hear(b, b.sequence - 64, null, 0.04)).toBe(false);
+    expect(a.hear(b, b.sequence - 63, null, 0.04)).toBe(true);
   });
 
   test('recordings of many lives do not keep a newcomer from being heard', () => {
@@ -239,6 +256,19 @@ describe('who hears us', () => {
     expect(a.members.hearsUs(peer, 0.2)).toBe(true);
     for (let now = 0.2; now < 1; now += INTERVAL) b.say(now, a);
     expect(a.members.hearsUs(peer, 1)).toBe(false);
+  });
+
+  test('also when what it heard last was no advert', () => {
+    const [a, b] = acquainted(new Member(1), new Member(2));
+    const peer = a.members.get(2);
+    if (peer === undefined) throw new Error('unknown');
+    for (let now = 0.1; now < 2; now += INTERVAL) {
+      a.say(now, b);
+      b.hear(a, ++a.sequence, null, now);
+      a.members.alsoSent(a.sequence);
+      b.say(now + 0.01, a);
+    }
+    expect(a.members.hearsUs(peer, 2)).toBe(true);
   });
 
   test('a list that is longer than its room goes round', () => {
