@@ -344,7 +344,14 @@ export function gatewayArpTable(rows: readonly GatewayArpRow[]): string {
       figure(r.worstMicros),
       shares(r.shares),
       figure(r.barMicros),
-      r.barMicros === null ? '' : r.answered === r.requests && r.p99Micros <= r.barMicros ? 'yes' : 'no',
+      arpVerdict(r),
     ]),
   ]);
+}
+
+/** A source that had no time to ask as often as it should says nothing about the bar. */
+function arpVerdict(row: GatewayArpRow): string {
+  if (row.barMicros === null) return '';
+  if (row.answered < row.requests || row.p99Micros > row.barMicros) return 'no';
+  return row.sentRate < 0.95 * row.rate ? 'too few asked' : 'yes';
 }
