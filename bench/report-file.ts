@@ -7,6 +7,8 @@ import type { FailoverRow } from './failover.js';
 import type { FloodRow } from './flood.js';
 import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
+import type { GatewayRow } from './gateway.js';
+import type { RedistributionRow } from './gateway-redistribution.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
 import type { LnsRow } from './lns.js';
@@ -19,10 +21,12 @@ import {
   floodTable,
   serverDeathTable,
   forwardTable,
+  gatewayTable,
   hitsTable,
   latencyTable,
   lnsTable,
   microTable,
+  redistributionTable,
   setupTable,
   verdicts,
 } from './report.js';
@@ -122,6 +126,12 @@ export function markdown(run: Run): string {
     some(rowsOf<LnsRow>(run, 'lns'), lnsTable),
   );
   section('What the death of a server costs', 'Real clients (xl2tpd).', some(deaths, serverDeathTable));
+  section(
+    'What the death of a gateway costs',
+    'Hosts that ping through a group of gateways: from the death to the first answer, and how long it takes to give its hosts away.',
+    some(rowsOf<GatewayRow>(run, 'gateway'), gatewayTable),
+    some(rowsOf<RedistributionRow>(run, 'gateway-redistribution'), redistributionTable),
+  );
   section('Tunnel set-up', 'One shard, without a network.', some(setup, setupTable));
   section('Tables and decisions', 'Without a network.', some(micro, microTable));
   return `${parts.join('\n\n')}\n`;
