@@ -123,7 +123,8 @@ export class DesignatorAppliance implements Appliance {
       packets: this.#sum(DROP_BASE + index) + (kernel[reason] ?? 0),
       description,
     }));
-    return [...packets, ...this.process.load.drops(), ...this.process.takeOvers.drops()];
+    const { load, takeOvers, groups } = this.process;
+    return [...packets, ...load.drops(), ...takeOvers.drops(), ...(groups?.drops() ?? [])];
   }
 
   firewall(): FirewallRow[] {
@@ -160,6 +161,7 @@ export class DesignatorAppliance implements Appliance {
       row('checks-unsent', checks.unsent, 'active checks that could not be sent'),
       row('events-lost', lostBefore, 'events of shards that found no room in their ring'),
       row('events-unread', lostInStreams, 'events that streams did not get, because their readers were too slow'),
+      ...(this.process.groups?.counters() ?? []),
     ];
   }
 

@@ -11,13 +11,16 @@ import type { TableMemory } from '../../flow/layout.js';
 import { macBytes, macText, virtualMac } from '../../gateway/mac.js';
 import type { ForwarderRow, GatewayEvent } from '../../gateway/types.js';
 import type { GatewayPort, GatewayPortOptions, VirtualMacAction } from '../../io/gateway-types.js';
+import type { CounterRow, DropRow } from '../../ops/appliance.js';
 import type { EventLog } from '../../ops/events.js';
 import type { Logger } from '../../ops/log.js';
 import type { ShardStatus } from '../../workers/pool.js';
+import { counterWords, isDrop } from '../gateway/counter-words.js';
 import { EVENT_OF, isBad } from '../gateway/event-words.js';
 import type { GatewayWorld } from '../gateway/gateway.js';
 import { schemeOf } from '../gateway/group-options.js';
 import { GroupRunner, type RunnerHooks } from '../gateway/runner.js';
+import { groupTotals } from '../gateway/totals.js';
 import { realWorld } from '../gateway/world.js';
 
 export type GroupSide = 'outside' | 'inside';
@@ -123,6 +126,28 @@ export class GatewayGroups {
       if (trouble !== null) return `gateway group ${side}: ${trouble}`;
     }
     return null;
+  }
+
+  /** What ended in the groups' own sockets and engines, and what happened there; names begin with `group-`. */
+  drops(): DropRow[] {
+    return this.#totals(true).map(([name, packets]) => ({
+      reason: `group-${name}`,
+      packets,
+      description: counterWords(name),
+    }));
+  }
+
+  counters(): CounterRow[] {
+    return this.#totals(false).map(([name, count]) => ({
+      counter: `group-${name}`,
+      count,
+      level: false,
+      description: counterWords(name),
+    }));
+  }
+
+  #totals(drops: boolean): [string, number][] {
+    return groupTotals(this.runners()).filter(([name]) => isDrop(name) === drops);
   }
 
   /** Hands offices and clients to others. */

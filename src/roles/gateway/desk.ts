@@ -9,10 +9,11 @@ import type {
   ReloadResult,
 } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
-import { counterName, counterWords, isDrop } from './counter-words.js';
+import { counterWords, isDrop } from './counter-words.js';
 import { groupCommands } from './commands.js';
 import type { Gateway } from './gateway.js';
 import { groupTables } from './tables.js';
+import { groupTotals } from './totals.js';
 
 export class GatewayDesk implements Endpoint {
   readonly role = 'gateway';
@@ -62,16 +63,8 @@ export class GatewayDesk implements Endpoint {
       .map(([name, count]) => ({ counter: name, count, description: counterWords(name) }));
   }
 
-  /** Counters of all groups, added up. */
   #totals(): [string, number][] {
-    const totals = new Map<string, number>();
-    const add = (name: string, count: number): void => void totals.set(name, (totals.get(name) ?? 0) + count);
-    for (const runner of this.#gateway.runners()) {
-      if (!runner.running) continue;
-      for (const [name, count] of Object.entries(runner.group.counters())) add(counterName(name), count);
-      for (const [name, count] of Object.entries(runner.port.statistics())) add(`port-${name}`, count);
-    }
-    return [...totals];
+    return groupTotals(this.#gateway.runners());
   }
 
   // ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────
