@@ -26,6 +26,8 @@ export interface GuardInput {
 /** As the host's filter: before everybody else's chains. */
 const PRIORITY = -500;
 const GLBP_PORT = 3222;
+/** EtherType of the members' messages (IEEE 802, local experimental). */
+const MESSAGES_TYPE = '0x88b5';
 const TAB = '\t';
 
 export function guardTableName({ device, group }: Pick<GuardInput, 'device' | 'group'>): string {
@@ -46,6 +48,9 @@ export function renderGuard(input: GuardInput): string {
       ...v6.map((words) => `${scope} ${aboutIpv6('{ nd-neighbor-solicit, nd-neighbor-advert }', words)} drop`),
       ...(input.glbp ? [`${scope} udp dport ${GLBP_PORT} drop`] : []),
     ]),
+    // A macvlan device counts frames that come with its own address as their source. Other members' messages are such where
+    // this gateway stands in for them, and would look like traffic of hosts.
+    ...(input.virtualMac === null ? [] : [`${fromGroup(input.virtualMac)} ether type ${MESSAGES_TYPE} drop`]),
   ];
   const chains = [
     ...chain('inbound', `type filter hook ingress device "${device}" priority ${PRIORITY}; policy accept;`, inbound),
@@ -80,10 +85,15 @@ function aboutIpv6(type: string, words: AddressWords): string {
   return `icmpv6 type ${type} @th,64,128 0x${hex}`;
 }
 
+/** Frames whose source is a virtual MAC of the group. */
+function fromGroup(virtualMac: Uint8Array): string {
+  const mac = [...virtualMac.subarray(0, 5), 0].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return `ether saddr & ff:ff:ff:ff:ff:00 == ${mac}`;
+}
+
 /** Nothing from a virtual MAC, but what the host answers with a shared link-local address, which is bound to its device. */
 function silence(virtualMac: Uint8Array, v6: readonly AddressWords[]): string[] {
-  const mac = [...virtualMac.subarray(0, 5), 0].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-  const from = `ether saddr & ff:ff:ff:ff:ff:00 == ${mac}`;
+  const from = fromGroup(virtualMac);
   const local = v6.filter((words) => words[0] >>> 22 === 0x3fa).map((words) => formatIpv6(...words));
   const exceptions = local.flatMap((address) => [
     `${from} ip6 saddr ${address} ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 accept`,

@@ -109,8 +109,16 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
       )?.packets ?? 0;
     const before = await packets();
     await scene.hosts[host].namespace.run('ping', ['-n', '-c', '5', '-i', '0.02', '-W', '2', TARGET]);
+    // A gateway that stands in for others hears their messages, which are no traffic of hosts.
+    const strangers = async () =>
+      (await table<GatewayForwarderRow>(gateways[2], 'forwarders'))
+        .filter(({ forwarder, held }) => held && forwarder !== 3)
+        .map(({ packets: count }) => count);
+    const quiet = await strangers();
+    expect(quiet).toHaveLength(2);
     // They are read once a second.
     await waitFor('the packets to be counted', async () => (await packets()) >= before + 5, 5000);
+    expect(await strangers()).toEqual(quiet);
   });
 
   test('move gives a host another gateway, now', async () => {

@@ -38,8 +38,10 @@ describe('the text', () => {
       'ether type != { 8021q, 8021ad } arp saddr ip { 10.7.0.254 } drop',
       'vlan id 0 arp daddr ip { 10.7.0.254 } drop',
       'vlan id 0 arp saddr ip { 10.7.0.254 } drop',
+      // Messages of members, for which a device with that virtual MAC would count packets.
+      'ether saddr & ff:ff:ff:ff:ff:00 == 02:54:44:00:07:00 ether type 0x88b5 drop',
     ]);
-    const six = chain({ ...BASE, addresses: [words('fe80::7:fe')] }, 'inbound');
+    const six = chain({ ...BASE, addresses: [words('fe80::7:fe')], virtualMac: null }, 'inbound');
     expect(six).toHaveLength(2);
     expect(six[0]).toContain('@th,64,128 0xfe8000000000000000000000000700fe drop');
     expect(chain({ ...BASE, glbp: true }, 'inbound')).toContain('vlan id 0 udp dport 3222 drop');
