@@ -3,6 +3,7 @@
  * that what fails once fails again. TD_SEEDS=n runs n seeds of each kind, TD_SEED=n just that one.
  */
 import { describe, expect, test } from 'vitest';
+import { ALGORITHMS } from '../../src/gateway/types.js';
 import { Chaos, type ChaosOptions, refreshStrays, unwell } from '../helpers/gateway-chaos.js';
 import { type FarmOptions, GatewayFarm } from '../helpers/gateway-farm.js';
 
@@ -62,6 +63,26 @@ describe('six gateways', () => {
   // Trouble that comes before the last one is over has more time.
   test.each(seeds(2 * COUNT))('all troubles close together, seed %i', (seed) => {
     simulate({ gateways: 6, hosts: 30 }, { seed, seconds: 15, every: 0.5, detection: 0.5 });
+  });
+
+  test.each(seeds(2 * COUNT))('settings by the seed, seed %i', (seed) => {
+    simulate(
+      {
+        gateways: 6,
+        hosts: 30,
+        group: {
+          algorithm: ALGORITHMS[seed % 4],
+          replies: seed % 3 === 0 ? 'forwarder' : 'master',
+          takeover: seed % 2 === 0 ? 'least-loaded' : 'master',
+          return: (['gradual', 'stay', 'at-once'] as const)[seed % 3],
+          permanentAfter: seed % 5 === 0 ? 2 : 30,
+          preempt: seed % 7 === 0 ? null : { delay: seed % 4 },
+          scheme: seed % 2 === 0 ? 'cisco' : 'local',
+          sticky: seed % 6 !== 0,
+        },
+      },
+      { seed, seconds: 20, every: 1.5 },
+    );
   });
 
   test.each(seeds(COUNT))('tuned timers, seed %i: the detection time follows the interval', (seed) => {

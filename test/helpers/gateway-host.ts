@@ -44,6 +44,8 @@ export interface HostOptions {
   readonly gateway: AddressWords;
   /** Sends packets all the time (true), or only when told. Default true. */
   readonly busy?: boolean;
+  /** Believes only the first answer that it gets, for ever: a static entry, or a host that ignores what it did not ask. */
+  readonly stubborn?: boolean;
   readonly startAt?: number;
 }
 
@@ -215,6 +217,7 @@ export class ModelHost implements Station {
 
   #update(mac: Mac, state: 'reachable' | 'stale', override: boolean, now: number): void {
     const differs = this.gatewayMac !== mac;
+    if (this.options.stubborn === true && this.gatewayMac !== null && differs) return;
     if (differs && this.gatewayMac !== null && this.state !== 'incomplete' && !override) return;
     if (!differs && state === 'stale' && this.state !== 'incomplete') return;
     if (differs) {
