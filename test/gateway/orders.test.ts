@@ -78,7 +78,7 @@ describe.each(Object.keys(WAYS) as Way[])('%s', (way) => {
         farm.run(6);
         expect(farm.master, `master after ${number} returned`).toBe(able(farm)[0]);
       }
-      farm.run(15);
+      farm.run(10);
       expect(outages.longest).toBeLessThanOrEqual(BOUND);
       expect(unwell(farm)).toEqual([]);
       for (const host of farm.hosts) {
