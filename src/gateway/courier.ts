@@ -19,6 +19,8 @@ import type { Seal } from './seal.js';
 
 /** Frames of one turn at most: a turn that makes more has met a fault, which must not eat the memory. */
 const LIMIT = 16_384;
+/** Seconds between two messages that we have sent from a virtual MAC that another serves. */
+const TAUGHT_EVERY = 0.005;
 const NOTHING = new Uint8Array(0);
 
 export class Courier {
@@ -35,6 +37,8 @@ export class Courier {
   readonly #emitted = new Map<number, Uint8Array[]>();
   readonly #told = new Map<number, TellEntry[]>();
   readonly #taught = new Map<number, number>();
+  /** When each was last said to have been taught. */
+  readonly #saidTaught = new Map<number, number>();
 
   constructor(seal: Seal, members: Members, group: number) {
     this.#seal = seal;
@@ -89,24 +93,48 @@ export class Courier {
       for (const body of emitFrameBodies(list, GATEWAY_BODY_LIMIT)) frames.push(...this.#message('emit', number, body));
     for (const [number, list] of this.#told)
       for (const body of emitTellBodies(list, GATEWAY_BODY_LIMIT)) frames.push(...this.#message('tell', number, body));
-    if (this.#taught.size > 0) {
-      const servers = new Set(this.#taught.values());
-      const [only] = servers;
-      frames.push(...this.#message('teach', servers.size === 1 ? only : 0, Uint8Array.from(this.#taught.keys())));
-    }
+    frames.push(...this.#teach(now));
     this.#members.alsoSent(this.#seal.sequence);
-    this.drop();
+    this.#clear();
     return frames;
+  }
+
+  /** When something is due that was put off; Infinity: nothing. */
+  get nextTime(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const forwarder of this.#taught.keys())
+      next = Math.min(next, (this.#saidTaught.get(forwarder) ?? Number.NEGATIVE_INFINITY) + TAUGHT_EVERY);
+    return next;
   }
 
   /** Nothing can be sent: the turn's frames are lost. */
   drop(): void {
+    this.#clear();
+    this.#taught.clear();
+  }
+
+  #clear(): void {
     this.adverts = 0;
     this.#rest = [];
     this.#count = 0;
     this.#emitted.clear();
     this.#told.clear();
-    this.#taught.clear();
+  }
+
+  /** At once, and again at the end of a time in which more were sent: we stand in for the server meanwhile. */
+  #teach(now: number): Uint8Array[] {
+    const servers = new Set<number>();
+    const due: number[] = [];
+    for (const [forwarder, server] of this.#taught) {
+      if (now < (this.#saidTaught.get(forwarder) ?? Number.NEGATIVE_INFINITY) + TAUGHT_EVERY) continue;
+      this.#taught.delete(forwarder);
+      this.#saidTaught.set(forwarder, now);
+      servers.add(server);
+      due.push(forwarder);
+    }
+    if (due.length === 0) return [];
+    const [only] = servers;
+    return this.#message('teach', servers.size === 1 ? only : 0, Uint8Array.from(due));
   }
 
   #message(type: GatewayMessageType, to: number, body: Uint8Array): Uint8Array[] {

@@ -60,6 +60,8 @@ export class Desk {
   readonly #advertiser: RouterAdvertiser;
   readonly #port: Mac;
   readonly #number: number;
+  /** Until when another master has answered, as far as it was heard. */
+  #answered = Number.NEGATIVE_INFINITY;
   readonly #matches = new Map<number, Match>();
 
   constructor(options: GroupOptions, hosts: Hosts, context: DeskContext) {
@@ -123,6 +125,7 @@ export class Desk {
 
   /** The master has been at work until this time. */
   answeredUntil(time: number): void {
+    this.#answered = Math.max(this.#answered, time);
     this.#pending.answeredUntil(time);
   }
 
@@ -195,7 +198,8 @@ export class Desk {
     // Whoever the frame went to by its destination: the port of one gateway, or all of them.
     const alone = ask.forwarder !== 0 || readMac(frame) === this.#port;
     if (!this.#context.master) {
-      this.#pending.remember(ask, arrived);
+      // Messages of members may be read before questions that came earlier.
+      if (arrived >= this.#answered) this.#pending.remember(ask, arrived);
       const ours = ask.forwarder === 0 ? alone : this.#context.serves(ask.forwarder);
       if (!ours || !this.#context.handsOn) return;
       this.counters.handed++;

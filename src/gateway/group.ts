@@ -119,7 +119,7 @@ export class GatewayGroup {
       this.#advertAt,
       this.#parts.members.nextTime,
       election.nextTime,
-      this.#parts.holdings.nextTime,
+      this.#parts.voice.nextTime,
       this.#parts.hosts.nextTime,
       this.#parts.desk.nextTime(this.#now),
       this.#viewsAt,

@@ -62,6 +62,11 @@ export class Voice {
     else for (const frame of answers.tell(host, addresses, forwarder)) courier.frame(frame);
   }
 
+  /** When switches are to be shown something. */
+  get nextTime(): number {
+    return Math.min(this.#parts.holdings.nextTime, this.#parts.courier.nextTime);
+  }
+
   /** Shows the switches where a virtual MAC is. */
   teach(forwarder: number): void {
     this.#parts.courier.frame(this.#parts.answers.teach(forwarder));

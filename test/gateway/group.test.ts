@@ -5,6 +5,7 @@ import { macBytes, virtualMac } from '../../src/gateway/mac.js';
 import { detectionTime } from '../../src/gateway/members.js';
 import { Seal } from '../../src/gateway/seal.js';
 import { GROUP_DEFAULTS } from '../../src/gateway/types.js';
+import { readGatewayHeader } from '../../src/wire/gateway-message.js';
 import { GatewayFarm, type GatewayStation, OutageWatch, SHARED, watchReplies, words } from '../helpers/gateway-farm.js';
 
 const said = (gateway: GatewayStation, kind: string): string[] =>
@@ -274,6 +275,29 @@ describe('answers', () => {
     }
     for (const host of farm.hosts)
       expect(farm.serversOf(host).map(({ number }) => number)).toEqual([farm.forwarderOf(host)]);
+  });
+
+  test('in a flood of questions servers are told every 5 ms, and once more at its end', () => {
+    const farm = settled();
+    const told: number[] = [];
+    const earlier = farm.segment.onFrame;
+    farm.segment.onFrame = (frame, from, at) => {
+      earlier?.(frame, from, at);
+      const read = readGatewayHeader(frame);
+      if (typeof read !== 'string' && read.header.type === 'teach') told.push(at);
+    };
+    const [host] = farm.hosts.filter((one) => farm.forwarderOf(one) !== farm.master.number);
+    let last = 0;
+    for (let turn = 0; turn < 50; turn++) {
+      last = farm.now;
+      host.ask('broadcast');
+      farm.run(0.001);
+    }
+    farm.run(0.05);
+    expect(told.length).toBeGreaterThan(5);
+    expect(told.length).toBeLessThan(15);
+    expect(told[told.length - 1]).toBeGreaterThan(last);
+    expect(farm.serversOf(host).map(({ number }) => number)).toEqual([farm.forwarderOf(host)]);
   });
 
   test('replies: forwarder sends each from the port of its gateway', () => {

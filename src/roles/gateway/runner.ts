@@ -17,13 +17,14 @@ import type {
 } from '../../io/gateway-types.js';
 import type { Logger } from '../../ops/log.js';
 import type { AddressWords } from '../../wire/address.js';
+import { GATEWAY_ETHERTYPE } from '../../wire/gateway-message.js';
 import { type EngineHost, engineOf, type GroupEngine, LIVE_KEYS, schemeOf, settingsOf } from './group-options.js';
 import { TrafficRates } from './load.js';
 import { TrackKeeper, type TrackState, type TrackWorld } from './tracking.js';
 
-/** Timers of the event loop are no finer. */
 /** After the good-bye: heirs hold the virtual MACs within milliseconds, on a busy machine within tens. */
 const LINGER_SECONDS = 0.2;
+/** Timers of the event loop are no finer. */
 const LEAST_MS = 1;
 const LONGEST_MS = 60_000;
 /** A turn makes output, which may be due at once again; beyond this the rest waits for the next turn. */
@@ -56,6 +57,11 @@ export interface RunnerHooks {
   turned?(group: string): void;
   /** A bug, or a host that cannot be worked with: the process is to end. */
   failed(error: unknown): void;
+}
+
+/** A frame of a member of the group, by its EtherType. */
+function isMessage(frame: Uint8Array): boolean {
+  return frame.length > 14 && ((frame[12] << 8) | frame[13]) === GATEWAY_ETHERTYPE;
 }
 
 export class GroupRunner {
@@ -251,8 +257,13 @@ export class GroupRunner {
 
   #take(frames: LanFrames): void {
     if (!this.running) return;
-    for (let index = 0; index < frames.count; index++)
-      this.group.receive(frames.frame(index), frames.now, frames.arrived(index));
+    // What members say first: of what waited together nothing is answered that another has taken over by now.
+    for (const members of [true, false]) {
+      for (let index = 0; index < frames.count; index++) {
+        const frame = frames.frame(index);
+        if (isMessage(frame) === members) this.group.receive(frame, frames.now, frames.arrived(index));
+      }
+    }
     this.#settle(frames.now);
   }
 
