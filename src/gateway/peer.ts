@@ -20,9 +20,9 @@ export class Peer {
   readonly number: number;
   /** Proven incarnation; 0: none yet. */
   incarnation = 0;
-  /** The highest that was taken, and the last ones. */
+  /** The highest that was taken; and of each place in the window the one that was taken last. */
   sequence = 0;
-  #taken: number[] = [];
+  readonly #taken = new Float64Array(WINDOW).fill(-1);
   /** Of the advert that counts. */
   advertSequence = 0;
   alive = false;
@@ -46,14 +46,13 @@ export class Peer {
   /** Has a message of the proven incarnation not come before? */
   isNew(sequence: number): boolean {
     if (sequence > this.sequence) return true;
-    return sequence > this.sequence - WINDOW && !this.#taken.includes(sequence);
+    return sequence > this.sequence - WINDOW && this.#taken[sequence % WINDOW] !== sequence;
   }
 
   /** Takes a message that is new. */
   take(sequence: number): void {
     this.sequence = Math.max(this.sequence, sequence);
-    this.#taken.push(sequence);
-    if (this.#taken.length > WINDOW) this.#taken.shift();
+    this.#taken[sequence % WINDOW] = sequence;
   }
 
   /** Another incarnation is the proven one from its message with this sequence on; 0: none is. */
@@ -61,7 +60,8 @@ export class Peer {
     this.incarnation = incarnation;
     this.sequence = sequence;
     // What the new one said before it was proven does not count later.
-    this.#taken = Array.from({ length: WINDOW }, (_, i) => sequence - i);
+    this.#taken.fill(-1);
+    for (let old = Math.max(0, sequence - WINDOW + 1); old <= sequence; old++) this.#taken[old % WINDOW] = old;
     this.advertSequence = 0;
     this.advert = null;
   }
