@@ -238,8 +238,8 @@ export interface Appliance {
   firewall(): FirewallRow[];
   counters(): CounterRow[];
   takeOvers(): TakeOverRow[];
-  /** Tables and commands of the gateway groups that it is a member of; absent or null: of none. */
-  groups?(): Pick<Endpoint, 'tables' | 'commands'> | null;
+  /** Tables, commands and figures of the gateway groups that it is a member of; absent or null: of none. */
+  groups?(): Pick<Endpoint, 'tables' | 'commands' | 'metrics'> | null;
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;
   /** Errors: TD_NOT_FOUND unknown VIP, TD_USAGE bad client. */

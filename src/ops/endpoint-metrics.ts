@@ -3,7 +3,7 @@
  * §8: none grows with traffic).
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { Endpoint } from './endpoint.js';
+import type { Endpoint, MetricReading } from './endpoint.js';
 import { readProcessFacts } from './process-facts.js';
 
 const PREFIX = 'designator_';
@@ -21,19 +21,7 @@ export class EndpointMetrics {
 
   /** The exposition text. */
   async text(): Promise<string> {
-    const registry = new Registry();
-    const families = new Map<string, Gauge<'reason'> | Counter<'reason'>>();
-    for (const { name, help, kind, value, reason } of this.#endpoint.metrics()) {
-      let family = families.get(name);
-      if (family === undefined) {
-        const options = { name: PREFIX + name, help, labelNames: ['reason'] as const, registers: [registry] };
-        family = kind === 'gauge' ? new Gauge(options) : new Counter(options);
-        families.set(name, family);
-      }
-      const labels = reason === undefined ? {} : { reason };
-      if (family instanceof Gauge) family.set(labels, value);
-      else family.inc(labels, value);
-    }
+    const registry = registryOf(this.#endpoint.metrics());
     this.#addProcess(registry);
     return registry.metrics();
   }
@@ -53,4 +41,22 @@ export class EndpointMetrics {
       new Counter({ name: `${PREFIX}process_cpu_seconds_total`, help, registers: [registry] }).inc(facts.cpuSeconds);
     }
   }
+}
+
+/** Readings as families of their own registry. */
+export function registryOf(readings: readonly MetricReading[]): Registry {
+  const registry = new Registry();
+  const families = new Map<string, Gauge<'reason'> | Counter<'reason'>>();
+  for (const { name, help, kind, value, reason } of readings) {
+    let family = families.get(name);
+    if (family === undefined) {
+      const options = { name: PREFIX + name, help, labelNames: ['reason'] as const, registers: [registry] };
+      family = kind === 'gauge' ? new Gauge(options) : new Counter(options);
+      families.set(name, family);
+    }
+    const labels = reason === undefined ? {} : { reason };
+    if (family instanceof Gauge) family.set(labels, value);
+    else family.inc(labels, value);
+  }
+  return registry;
 }

@@ -6,6 +6,7 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { Appliance, CounterRow, DropRow, FirewallRow, ServerRow, Totals, VipRow, WorkerRow } from './appliance.js';
+import { registryOf } from './endpoint-metrics.js';
 import { readProcessFacts } from './process-facts.js';
 
 export type MetricLabel = 'vip' | 'server' | 'reason' | 'shard' | 'protocol';
@@ -57,7 +58,9 @@ export class Metrics {
       counters: this.#appliance.counters(),
     };
     for (const fill of this.#fillers) fill(reading);
-    return this.#registry.metrics();
+    const groups = this.#appliance.groups?.()?.metrics() ?? null;
+    const own = await this.#registry.metrics();
+    return groups === null ? own : `${own}${await registryOf(groups).metrics()}`;
   }
 
   #gauge<L extends MetricLabel = never>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> {

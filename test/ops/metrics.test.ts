@@ -62,6 +62,23 @@ test('values are those of the appliance', async () => {
   });
 });
 
+test('figures of gateway groups stand behind those of a designator that is in any, and nowhere else', async () => {
+  const appliance = new FakeAppliance();
+  const reading = { name: 'gateway_members', help: 'Gateways that are alive.', kind: 'gauge', value: 3 } as const;
+  const dropped = { name: 'gateway_dropped_total', help: 'Ended here.', kind: 'counter' } as const;
+  const groups = () => ({
+    tables: new Map(),
+    commands: new Map(),
+    metrics: () => [reading, { ...dropped, value: 5, reason: 'forged' }, { ...dropped, value: 7, reason: 'late' }],
+  });
+  expect((await scrape(appliance)).has('designator_gateway_members')).toBe(false);
+  const families = await scrape(Object.assign(appliance, { groups }));
+  expect(value(families, 'gateway_members')).toBe(3);
+  expect(value(families, 'gateway_dropped_total', { reason: 'forged' })).toBe(5);
+  expect(value(families, 'gateway_dropped_total', { reason: 'late' })).toBe(7);
+  expect(value(families, 'packets_in_total', { shard: '0' })).toBe(500);
+});
+
 test('a second scrape tells totals, not sums of scrapes, and forgets what is gone', async () => {
   const appliance = new FakeAppliance();
   const metrics = new Metrics(appliance, build);

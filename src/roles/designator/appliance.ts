@@ -33,6 +33,7 @@ import type { Endpoint } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
 import type { TopAnswer, TopQuery } from '../../ops/top.js';
 import { groupCommands } from '../gateway/commands.js';
+import { groupMetrics } from '../gateway/metrics.js';
 import { groupTables } from '../gateway/tables.js';
 import type { DesignatorProcess } from './designator.js';
 import { explain } from './explain.js';
@@ -99,9 +100,11 @@ export class DesignatorAppliance implements Appliance {
     return this.process.rows.tunnelSlices(filter);
   }
 
-  groups(): Pick<Endpoint, 'tables' | 'commands'> | null {
+  groups(): Pick<Endpoint, 'tables' | 'commands' | 'metrics'> | null {
     const { groups } = this.process;
-    return groups === null ? null : { tables: groupTables(groups), commands: groupCommands(groups) };
+    if (groups === null) return null;
+    const metrics = () => groupMetrics(groups.runners(), groups.now());
+    return { tables: groupTables(groups), commands: groupCommands(groups), metrics };
   }
 
   workers(): WorkerRow[] {

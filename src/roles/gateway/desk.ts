@@ -13,6 +13,7 @@ import { counterWords, isDrop } from './counter-words.js';
 import { groupCommands } from './commands.js';
 import type { Gateway } from './gateway.js';
 import { groupTables } from './tables.js';
+import { groupMetrics } from './metrics.js';
 import { groupTotals } from './totals.js';
 
 export class GatewayDesk implements Endpoint {
@@ -71,27 +72,6 @@ export class GatewayDesk implements Endpoint {
 
   metrics(): MetricReading[] {
     const gateway = this.#gateway;
-    const gauge = (name: string, help: string, value: number): MetricReading => ({
-      name: `gateway_${name}`,
-      help,
-      kind: 'gauge',
-      value,
-    });
-    const total = (name: string, help: string, value: number, reason?: string): MetricReading => ({
-      name: `gateway_${name}_total`,
-      help,
-      kind: 'counter',
-      value,
-      ...(reason === undefined ? {} : { reason }),
-    });
-    const now = gateway.now();
-    const runners = gateway.runners().filter(({ running }) => running);
-    const statuses = runners.map(({ group }) => group.status(now));
-    const members = runners.flatMap(({ group }) => group.members(now));
-    const forwarders = runners.flatMap(({ group }) => group.forwarders(now));
-    const traffic = runners.flatMap(({ port }) => [...port.traffic().values()]);
-    const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
-    const count = (values: readonly boolean[]): number => values.filter(Boolean).length;
     return [
       { name: 'ready', help: '1 while the groups run, else 0.', kind: 'gauge', value: gateway.started ? 1 : 0 },
       {
@@ -100,36 +80,7 @@ export class GatewayDesk implements Endpoint {
         kind: 'gauge',
         value: gateway.unhealthy() === null ? 1 : 0,
       },
-      gauge('groups', 'Groups that this machine is a gateway of.', runners.length),
-      gauge('masters', 'Groups whose master this gateway is.', count(statuses.map(({ state }) => state === 'master'))),
-      gauge(
-        'groups_without_master',
-        'Groups of which this gateway knows no master.',
-        count(statuses.map(({ master }) => master === 0)),
-      ),
-      gauge('members', 'Gateways that are alive, over all groups.', count(members.map(({ alive }) => alive))),
-      gauge('members_dead', 'Gateways that were known and are not heard.', count(members.map(({ alive }) => !alive))),
-      gauge(
-        'tracked_failing',
-        'Tracked things that fail here.',
-        count(runners.flatMap((runner) => runner.tracks()).map(({ good }) => good !== true)),
-      ),
-      gauge('hosts', 'Hosts that are known, over all groups.', sum(statuses.map(({ hosts }) => hosts))),
-      gauge('forwarders_held', 'Virtual MACs that this gateway has.', count(forwarders.map(({ held }) => held))),
-      gauge('forwarders_served', 'Virtual MACs whose server it is.', count(forwarders.map(({ served }) => served))),
-      gauge(
-        'hosts_served',
-        'Hosts whose frames come here.',
-        sum(forwarders.filter(({ served }) => served).map(({ hosts }) => hosts)),
-      ),
-      total('received_bytes', 'Bytes that came for virtual MACs.', sum(traffic.map(({ bytes }) => bytes))),
-      total('received_packets', 'Packets that came for virtual MACs.', sum(traffic.map(({ packets }) => packets))),
-      ...this.#drops().map(({ reason, packets }) =>
-        total('dropped', 'Frames and messages that ended here.', packets, reason),
-      ),
-      ...this.#counters().map(({ counter, count: value }) =>
-        total('operations', 'What the groups did.', value, counter),
-      ),
+      ...groupMetrics(gateway.runners(), gateway.now()),
       ...this.events.totals().byType.map(
         ({ type, count: value }): MetricReading => ({
           name: 'events_total',
