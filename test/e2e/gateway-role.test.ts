@@ -23,6 +23,8 @@ describeLab('a gateway group as its operator has it', ['ping'], (open) => {
         number,
         addresses: [SHARED],
         key: { file: join(lab.folder, 'lan.key') },
+        // On a busy machine a process may not run for a fifth of a second, which by default is a standstill.
+        adverts: { interval: '200ms' },
         priority: 100 + number,
         preempt: { delay: '500ms' },
         track: [{ interface: 'eth1', forward: false }],
