@@ -6,7 +6,8 @@ import { waitFor } from '../../src/demo/lab/wait.js';
 import type { AddressResult } from '../../src/roles/take-over/addresses.js';
 import { parseAddress } from '../../src/wire/address.js';
 import { describeLab } from '../helpers/lab.js';
-import { TakeOverPeer } from '../helpers/take-over-peer.js';
+import type { LineChild } from '../helpers/line-child.js';
+import { startTakeOverPeer } from '../helpers/take-over-peer.js';
 
 describeLab('take-over by address', [], (open) => {
   const PEER = '10.10.1.1';
@@ -16,7 +17,7 @@ describeLab('take-over by address', [], (open) => {
   let net: Topology;
   let heir: Namespace;
   let router: Namespace;
-  let peer: TakeOverPeer;
+  let peer: LineChild;
 
   beforeAll(async () => {
     net = await buildTopology(await open());
@@ -26,7 +27,7 @@ describeLab('take-over by address', [], (open) => {
     await heir.sysctl('net.ipv6.conf.all.forwarding', 1);
     await heir.sysctl('net.ipv6.conf.eth0.proxy_ndp', 1);
     await heir.ip('link add tun0 type veth peer name tun1', 'link set tun0 up', 'link set tun1 up');
-    peer = await TakeOverPeer.start(heir, {
+    peer = await startTakeOverPeer(heir, {
       addresses: [
         { address: `${PEER}/24`, interface: 'eth0' },
         { address: `${PEER_6}/64`, interface: 'eth0' },

@@ -15,7 +15,8 @@ import { waitFor } from '../../src/demo/lab/wait.js';
 import type { NamedAnswer } from '../../src/roles/take-over/network-take-over.js';
 import type { ScriptedClient, ScriptedServer, Stream } from '../helpers/l2tp-peer.js';
 import { describeLab, scriptedClient, scriptedServer, startAppliance, untilForwarded } from '../helpers/lab.js';
-import { TakeOverPeer } from '../helpers/take-over-peer.js';
+import type { LineChild } from '../helpers/line-child.js';
+import { startTakeOverPeer } from '../helpers/take-over-peer.js';
 
 const SECRET = 'a secret that all of them share';
 const PORT = 7018;
@@ -35,8 +36,8 @@ describeLab('take-over by the designator', [], (open) => {
   let net: Topology;
   let appliance: LabAppliance;
   let servers: ScriptedServer[];
-  let peers: TakeOverPeer[];
-  let hasty: TakeOverPeer;
+  let peers: LineChild[];
+  let hasty: LineChild;
   let client: ScriptedClient;
   const figures: Record<string, number> = {};
 
@@ -58,10 +59,10 @@ describeLab('take-over by the designator', [], (open) => {
       }),
     );
     [hasty, peers, client] = await Promise.all([
-      TakeOverPeer.start(net.servers[1], settings('lns2', 'lns1', { giveUp: '500ms' })),
+      startTakeOverPeer(net.servers[1], settings('lns2', 'lns1', { giveUp: '500ms' })),
       Promise.all([
-        TakeOverPeer.start(net.servers[0], settings('lns1', 'lns2')),
-        TakeOverPeer.start(net.servers[1], settings('lns2', 'lns1')),
+        startTakeOverPeer(net.servers[0], settings('lns1', 'lns2')),
+        startTakeOverPeer(net.servers[1], settings('lns2', 'lns1')),
       ]),
       scriptedClient(net.client, CLIENT, VIP),
     ]);

@@ -8,17 +8,17 @@ import type { DesignatorGroups } from '../../config/designator-group.js';
 import type { GatewayGroupConfig } from '../../config/gateway.js';
 import { GroupWords } from '../../flow/group-words.js';
 import type { TableMemory } from '../../flow/layout.js';
-import { macBytes, macText, virtualMac } from '../../gateway/mac.js';
-import type { ForwarderRow, GatewayEvent } from '../../gateway/types.js';
+import { macBytes, virtualMac } from '../../gateway/mac.js';
+import type { ForwarderRow } from '../../gateway/types.js';
 import type { GatewayPort, GatewayPortOptions, VirtualMacAction } from '../../io/gateway-types.js';
 import type { CounterRow, DropRow } from '../../ops/appliance.js';
 import type { EventLog } from '../../ops/events.js';
 import type { Logger } from '../../ops/log.js';
 import type { ShardStatus } from '../../workers/pool.js';
 import { counterWords, isDrop } from '../gateway/counter-words.js';
-import { EVENT_OF, isBad } from '../gateway/event-words.js';
 import type { GatewayWorld } from '../gateway/gateway.js';
 import { schemeOf } from '../gateway/group-options.js';
+import { groupReports } from '../gateway/report.js';
 import { GroupRunner, type RunnerHooks } from '../gateway/runner.js';
 import { groupTotals } from '../gateway/totals.js';
 import { realWorld } from '../gateway/world.js';
@@ -184,31 +184,13 @@ export class GatewayGroups {
   }
 
   #hooks(): RunnerHooks {
-    const { logger, onFatal } = this.#parts;
+    const { events, logger, onFatal } = this.#parts;
     return {
       logger,
-      event: (group, event) => this.#told(group, event),
-      tracked: (group, { name, good, reason }, { able }) => {
-        const facts = { group, tracked: name, good: good === true, detail: reason, able };
-        this.#parts.events.emit('gateway-tracking', facts);
-        logger[good === true ? 'info' : 'warn'](facts, 'tracked');
-      },
-      trouble: (group, { what, ok, text }) => logger[ok ? 'info' : 'error']({ group, what }, text),
+      ...groupReports(events, logger),
       failed: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
       turned: (name) => this.#turned(name),
     };
-  }
-
-  #told(group: string, event: GatewayEvent): void {
-    const facts = {
-      group,
-      what: event.kind,
-      gateway: event.number === 0 ? null : event.number,
-      host: event.mac === null ? null : macText(event.mac),
-      detail: event.text,
-    };
-    this.#parts.events.emit(EVENT_OF[event.kind], facts);
-    this.#parts.logger[isBad(event.kind) ? 'warn' : 'info'](facts, 'gateway group');
   }
 
   /** Who else may have a tunnel that is not known here. */

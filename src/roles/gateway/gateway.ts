@@ -7,16 +7,12 @@ import type { GatewayConfig, GatewayGroupConfig, ParsedGateway } from '../../con
 import { diffGateway } from '../../config/gateway-diff.js';
 import { isError } from '../../config/problem.js';
 import { DesignatorError } from '../../errors.js';
-import { macText } from '../../gateway/mac.js';
-import type { GatewayEvent, Tracking } from '../../gateway/types.js';
-import type { HostTrouble } from '../../io/gateway-types.js';
 import type { Endpoint, ReloadResult } from '../../ops/endpoint.js';
 import { EventLog } from '../../ops/events.js';
 import type { Logger } from '../../ops/log.js';
 import { GatewayDesk } from './desk.js';
-import { EVENT_OF, isBad } from './event-words.js';
+import { groupReports } from './report.js';
 import { GroupRunner, type RunnerHooks, type RunnerWorld } from './runner.js';
-import type { TrackState } from './tracking.js';
 
 /** Load and traffic are measured so often. */
 const MEASURE_MS = 1000;
@@ -191,34 +187,9 @@ export class Gateway {
   #hooks(): RunnerHooks {
     return {
       logger: this.#logger,
-      event: (group, event) => this.#told(group, event),
-      tracked: (group, state, tracking) => this.#tracked(group, state, tracking),
-      trouble: (group, trouble) => this.#troubled(group, trouble),
+      ...groupReports(this.events, this.#logger),
       failed: (error) => this.#failed(error),
     };
-  }
-
-  #told(group: string, event: GatewayEvent): void {
-    const facts = {
-      group,
-      what: event.kind,
-      gateway: event.number === 0 ? null : event.number,
-      host: event.mac === null ? null : macText(event.mac),
-      detail: event.text,
-    };
-    this.events.emit(EVENT_OF[event.kind], facts);
-    this.#logger[isBad(event.kind) ? 'warn' : 'info'](facts, 'gateway group');
-  }
-
-  #tracked(group: string, { name, good, reason }: TrackState, tracking: Tracking): void {
-    const facts = { group, tracked: name, good: good === true, detail: reason, able: tracking.able };
-    this.events.emit('gateway-tracking', facts);
-    this.#logger[good === true ? 'info' : 'warn'](facts, 'tracking');
-  }
-
-  #troubled(group: string, { what, ok, text }: HostTrouble): void {
-    this.events.emit('gateway-host', { group, what, good: ok, detail: text });
-    this.#logger[ok ? 'info' : 'error']({ group, what }, text);
   }
 
   #failed(error: unknown): void {

@@ -1,4 +1,5 @@
 /** Members' host tables joined by a network that loses, delays and reorders, under a virtual clock; all from one seed. */
+import { randomOf } from '../../helpers/seeded-random.js';
 import { Hosts } from '../../../src/gateway/hosts/hosts.js';
 import type { ForwarderView, HostsOptions, Move } from '../../../src/gateway/hosts/types.js';
 import type { AddressWords } from '../../../src/wire/address.js';
@@ -57,17 +58,6 @@ export function run(hosts: Hosts, from: number, until: number): { at: number; mo
   return told;
 }
 
-/** mulberry32 */
-export function dice(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 interface Packet {
   readonly at: number;
   readonly from: number;
@@ -91,7 +81,7 @@ export class Net {
   #nextAdvert = 0;
 
   constructor(count: number, seed: number, options: Partial<HostsOptions> = {}, interval = 0.1) {
-    this.#random = dice(seed);
+    this.#random = randomOf(seed);
     this.#interval = interval;
     const forwarders = views(...Array.from({ length: count }, () => 100));
     this.members = forwarders.map(({ number }) => {

@@ -1,9 +1,10 @@
+import { randomOf } from '../../helpers/seeded-random.js';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Hosts } from '../../../src/gateway/hosts/hosts.js';
 import { Rebalancer } from '../../../src/gateway/hosts/rebalance.js';
 import type { RebalanceOptions } from '../../../src/gateway/types.js';
-import { asked, dice, macOf, master, run, views } from './fixture.js';
+import { asked, macOf, master, run, views } from './fixture.js';
 
 const BY_HOSTS: RebalanceOptions = { by: 'hosts', interval: 10, hosts: 8, threshold: 0.2 };
 const BY_LOAD: RebalanceOptions = { by: 'load', interval: 10, hosts: 8, threshold: 0.2 };
@@ -27,7 +28,7 @@ class Farm {
     this.#traffic = traffic;
     this.#weights = weights;
     this.#delay = delay;
-    this.#random = dice(seed);
+    this.#random = randomOf(seed);
     this.#smooth = weights.map(() => 0);
     this.hosts = master({ rebalance: BY_LOAD, hostIdle: 1e9 }, views(...weights));
   }
@@ -142,7 +143,7 @@ describe('by load', () => {
         fc.integer({ min: 0, max: 45 }),
         fc.boolean(),
         (seed, gateways, count, delay, elephants) => {
-          const random = dice(seed);
+          const random = randomOf(seed);
           const size = (): number => (elephants && random() < 0.05 ? 0.3 : random() * 0.02);
           const traffic = Array.from({ length: count }, () => size() * (60 / count));
           const weights = Array.from({ length: gateways }, () => 50 + Math.floor(random() * 100));

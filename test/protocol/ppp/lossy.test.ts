@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { LcpValues } from '../../../src/protocol/ppp/events.js';
 import { AUTH_METHODS, type AuthMethod } from '../../../src/protocol/ppp/options.js';
 import { PppLink } from '../../../src/protocol/ppp/link.js';
-import { ASSIGNMENT, bytesOf, clientOptions, dice, options, Pair } from './pair.js';
+import { randomOf } from '../../helpers/seeded-random.js';
+import { ASSIGNMENT, bytesOf, clientOptions, options, Pair } from './pair.js';
 
 const V4V6 = { ipv4: true, ipv6: true };
 const ECHO = { every: 10, failures: 6 };
@@ -12,7 +13,7 @@ const DIALOGUES = 2000;
 const SETTLED = 300;
 
 function dialogue(seed: number): Pair {
-  const choice = dice(seed);
+  const choice = randomOf(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(choice() * list.length)];
   const methods: AuthMethod[] = choice() < 0.1 ? [] : [pick(AUTH_METHODS), pick(AUTH_METHODS)];
   const lcp = {
@@ -61,7 +62,7 @@ describe('lossy, repeating, reordering paths', () => {
 describe('malformed frames', () => {
   test('noise, and frames with a few bytes changed, hurt nobody and are counted', () => {
     const valid = dialogue(5000).wire.map(({ frame }) => frame);
-    const throwDice = dice(4711);
+    const throwDice = randomOf(4711);
     const random = bytesOf(throwDice);
     const pair = new Pair({
       server: options({ authenticate: ['ms-chap-v2'], protocols: V4V6 }),

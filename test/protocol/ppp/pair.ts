@@ -3,18 +3,7 @@ import type { AuthenticateRequest, PppEvent } from '../../../src/protocol/ppp/ev
 import { type AuthResult, PppLink } from '../../../src/protocol/ppp/link.js';
 import { checkPassword } from '../../../src/protocol/ppp/authentication.js';
 import type { NetworkAssignment, PppOptions } from '../../../src/protocol/ppp/options.js';
-
-/** A generator of numbers in [0, 1) from a seed (mulberry32). */
-export function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { randomOf } from '../../helpers/seeded-random.js';
 
 export function bytesOf(throwDice: () => number): (length: number) => Uint8Array {
   return (length) => Uint8Array.from({ length }, () => Math.floor(throwDice() * 256));
@@ -64,7 +53,7 @@ export class Pair {
   readonly #throw: () => number;
 
   constructor(readonly o: PairOptions) {
-    this.#throw = dice(o.path.seed);
+    this.#throw = randomOf(o.path.seed);
     this.server = new PppLink(o.server);
     this.client = new PppLink(o.client);
   }
@@ -130,7 +119,7 @@ export class Pair {
 }
 
 export function options(more: Partial<PppOptions>, seed = 1): PppOptions {
-  return { random: bytesOf(dice(seed)), hostName: 'here', authenticate: [], network: 'server', ...more };
+  return { random: bytesOf(randomOf(seed)), hostName: 'here', authenticate: [], network: 'server', ...more };
 }
 
 export function clientOptions(more: Partial<PppOptions> = {}, seed = 2): PppOptions {

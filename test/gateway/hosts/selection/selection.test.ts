@@ -1,3 +1,4 @@
+import { randomOf } from '../../../helpers/seeded-random.js';
 import { describe, expect, test } from 'vitest';
 import { LeastLoad } from '../../../../src/gateway/hosts/selection/least-load.js';
 import { Rendezvous, rendezvous } from '../../../../src/gateway/hosts/selection/rendezvous.js';
@@ -5,7 +6,7 @@ import { RoundRobin } from '../../../../src/gateway/hosts/selection/round-robin.
 import { type Candidate, type Selection, selectionOf } from '../../../../src/gateway/hosts/selection/selection.js';
 import { Weighted } from '../../../../src/gateway/hosts/selection/weighted.js';
 import { ALGORITHMS } from '../../../../src/gateway/types.js';
-import { dice, macOf } from '../fixture.js';
+import { macOf } from '../fixture.js';
 
 const candidates = (weights: readonly number[], loads: readonly number[] = []): Candidate[] =>
   weights.map((weight, i) => ({ number: i + 1, weight, load: loads[i] ?? 0 }));
@@ -100,7 +101,7 @@ describe('weighted', () => {
 
   test('weights that change while it runs leave no debt behind', () => {
     const selection: Selection = new Weighted();
-    const random = dice(5);
+    const random = randomOf(5);
     for (let round = 0; round < 50; round++) {
       const weights = [1, 2, 3].map(() => 1 + Math.floor(random() * 1000));
       selection.update(candidates(weights), round);
@@ -172,7 +173,7 @@ describe('least-load', () => {
 
   test('reports that waver change nothing', () => {
     const selection = new LeastLoad();
-    const random = dice(3);
+    const random = randomOf(3);
     selection.update(candidates([100, 100], [0.5, 0.5]), 0);
     const chosen: number[] = [];
     for (let i = 0; i < 40; i++) {
