@@ -12,6 +12,8 @@ import { describeLab } from '../helpers/lab.js';
 const CHILD = path.resolve(import.meta.dirname, '../helpers/gateway-host-child.ts');
 const WIRE = path.resolve(import.meta.dirname, '../helpers/wire-child.ts');
 const STANDSTILL_MS = 100;
+/** A message that was lost is sent again after so long. */
+const AGAIN_MS = 1000;
 const SHARED = '10.7.0.254';
 const SHARED6 = '2001:db8:7::fe';
 const LINK_LOCAL = 'fe80::7:fe';
@@ -117,9 +119,17 @@ describeLab('the host of a gateway group', ['tcpdump'], (open) => {
   /** Waits until a message that is sent now arrives, so that everything before it has. */
   const untilHeard = async (child: HostChild, mark: string): Promise<void> => {
     await fromHost(message(mark));
+    let again = performance.now() + AGAIN_MS;
     await waitFor(
       `message ${mark}`,
-      () => child.frames.includes(message(mark)),
+      async () => {
+        if (child.frames.includes(message(mark))) return true;
+        // A bridge forwards nothing to a port that is up again until it has noticed that.
+        if (performance.now() < again) return false;
+        again = performance.now() + AGAIN_MS;
+        await fromHost(message(mark));
+        return false;
+      },
       10_000,
       () => child.daemon.tail(),
     );
@@ -176,7 +186,8 @@ describeLab('the host of a gateway group', ['tcpdump'], (open) => {
     await sleep(STANDSTILL_MS);
     child.daemon.signal('SIGCONT');
     const late = await child.next('frame', ({ hex }) => hex === message('bb01'));
-    expect(late.age).toBeGreaterThanOrEqual(STANDSTILL_MS / 1000 - 0.001);
+    // Half of it: when a frame has been given away it may still be on its way.
+    expect(late.age).toBeGreaterThanOrEqual(STANDSTILL_MS / 2000);
     const { counts } = await child.command('statistics');
     expect(counts).toMatchObject({ dropped: 0, truncated: 0, refused: 0 });
 
