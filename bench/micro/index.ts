@@ -1,5 +1,6 @@
-/** All micro benchmarks of tables, designation, L2TP's control messages, state offload, a gateway's answers and hosts, one after another. */
+/** All micro benchmarks of tables, designation, L2TP's control messages, state offload, a gateway's answers and hosts, replication, one after another. */
 import * as churn from './churn.js';
+import * as cluster from './cluster.js';
 import * as designation from './designation.js';
 import * as gatewayAnswers from './gateway-answers.js';
 import * as gatewayHosts from './gateway-hosts.js';
@@ -13,7 +14,7 @@ export type { Options, Row } from './row.js';
 
 export async function run(options: Options = {}): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const benchmark of [memory, lookup, churn, designation, l2tp, offload, gatewayAnswers, gatewayHosts])
+  for (const benchmark of [memory, lookup, churn, designation, l2tp, offload, gatewayAnswers, gatewayHosts, cluster])
     rows.push(...(await benchmark.run(options)));
   return rows;
 }

@@ -8,7 +8,7 @@ import { RECORD } from '../flow/layout.js';
 import { BATCH_CAPACITY, COLUMN_LENGTH, PORT_INSIDE, VERDICT_DROP, VERDICT_RAW } from '../io/port.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
 import { NOT_SENT, packNote } from './capture-note.js';
-import { clientPortOf } from './client-port.js';
+import { clientPortOf } from '../flow/client-port.js';
 import { COUNTER, DROP_BASE } from './counters.js';
 import { DROP, DROP_REASONS } from './drop-reasons.js';
 import type { CaptureFilter } from './plan.js';

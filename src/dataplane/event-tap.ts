@@ -6,7 +6,7 @@
 import type { EventRing } from '../flow/event-ring.js';
 import { FLAG_REWRITE_SOURCE, RECORD } from '../flow/layout.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
-import { clientPortOf } from './client-port.js';
+import { clientPortOf } from '../flow/client-port.js';
 import type { TunnelStore } from './tunnel-store.js';
 
 export const SHARD_EVENT = {

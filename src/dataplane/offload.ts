@@ -30,7 +30,7 @@ import { BATCH_CAPACITY } from '../io/port.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
 import type { Batch } from './batch.js';
 import { COUNTER } from './counters.js';
-import { clientPortOf } from './client-port.js';
+import { clientPortOf } from '../flow/client-port.js';
 import type { CaptureFilter } from './plan.js';
 import type { TunnelStore } from './tunnel-store.js';
 

@@ -27,7 +27,7 @@ import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
 import { addWide } from '../flow/wide-counter.js';
 import { CLOSE_REASON, type EventTap, SHARD_EVENT } from './event-tap.js';
-import { clientPortOf, virtualPortOf } from './client-port.js';
+import { clientPortOf, virtualPortOf } from '../flow/client-port.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 import { TunnelEntries } from './tunnel-entries.js';
 

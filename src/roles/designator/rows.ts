@@ -20,7 +20,7 @@ import {
 import { ownerSlot } from '../../flow/hash.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import { serverReasonWords, serverStateName } from '../../designation/server-states.js';
-import { clientPortOf } from '../../dataplane/client-port.js';
+import { clientPortOf } from '../../flow/client-port.js';
 import type { ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import { formatEndpoint } from '../../wire/address.js';

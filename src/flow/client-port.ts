@@ -1,6 +1,6 @@
 /** The client's port as the client itself has it: towards its server it may be shown with another one. */
-import type { ConnectionTable } from '../flow/connection-table.js';
-import { FLAG_REWRITE_SOURCE } from '../flow/layout.js';
+import type { ConnectionTable } from './connection-table.js';
+import { FLAG_REWRITE_SOURCE } from './layout.js';
 
 /**
  * Of any entry. The key of a server → client entry has the port that the server sees; where that is a virtual one, the
