@@ -140,6 +140,7 @@ describe('smallest form', () => {
         'state offload',
         'gateway answers',
         'gateway hosts',
+        'replication',
       ]),
     );
     expect(rows.find(({ benchmark }) => benchmark === 'memory')?.reached).toBe(true);
