@@ -83,6 +83,13 @@ const needs = [
     optional: true,
   },
   { package: 'keepalived', found: () => command('keepalived'), why: 'a peer in benchmarks', in: lab, optional: true },
+  {
+    package: 'nats-server',
+    found: () => command('nats-server'),
+    why: 'carries the messages of clusters in tests',
+    in: lab,
+    optional: true,
+  },
   { package: 'ucarp', found: () => command('ucarp'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'nginx', found: () => command('nginx'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'libnginx-mod-stream', found: streamModule, why: 'a peer in benchmarks', in: lab, optional: true },

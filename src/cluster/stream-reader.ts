@@ -61,8 +61,9 @@ class Wanted {
     return this.queue.size + this.asked.size;
   }
 
-  want(item: number): void {
-    if (!this.asked.has(item)) this.queue.push(item);
+  /** False: it is asked for already. */
+  want(item: number): boolean {
+    return !this.asked.has(item) && this.queue.push(item);
   }
 
   came(item: number): void {
@@ -330,8 +331,7 @@ export class StreamReader extends Stream {
         if (item >= mirror.groupCount * GROUP_RANGES) break;
         if (mirror.rangePosition(item) > position) continue;
         if (mirror.rangeLow(item) === low && mirror.rangeHigh(item) === high) continue;
-        this.counters.drifted++;
-        this.#ranges[plane].want(item);
+        if (this.#ranges[plane].want(item)) this.counters.drifted++;
       } else {
         if (item >= mirror.groupCount) break;
         if (mirror.groupPosition(item) > position) continue;

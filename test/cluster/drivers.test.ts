@@ -7,6 +7,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ClusterBus } from '../../src/cluster/bus.js';
 import { FrameCutter, openLocalBus } from '../../src/cluster/drivers/local.js';
+import { monotonicSeconds } from '../../src/cluster/drivers/carried-bus.js';
+import { StateLink } from '../../src/cluster/drivers/state-link.js';
+import { Replication } from '../../src/cluster/replication.js';
 import { openUdpBus, type UdpPeer } from '../../src/cluster/drivers/udp.js';
 
 const KEY = new TextEncoder().encode('a key of sixteen bytes or more');
@@ -95,6 +98,29 @@ describe.each(DRIVERS)('%s', (driver, open) => {
     const [one, two] = await open(2);
     one.tell(new TextEncoder().encode('load 0.4'));
     await until(() => two.members().some(({ text }) => new TextDecoder().decode(text) === 'load 0.4'));
+  });
+
+  test('a table of twenty thousand records comes over, and a change within moments', async () => {
+    const buses = await open(2);
+    const capacity = [20_000, 64] as const;
+    const sink = { changed: () => undefined, counted: () => undefined };
+    const [one, two] = buses.map(
+      (bus) => new StateLink(bus, new Replication({ number: bus.number, facts: new Map(), capacity, sink })),
+    );
+    cleanUps.push(
+      () => one.close(),
+      () => two.close(),
+    );
+    const writer = one.replication.write(1, 0, monotonicSeconds());
+    const words = new Int32Array(17);
+    for (let index = 0; index < 20_000; index++) writer.put(0, index, words.fill(index + 1), 0, monotonicSeconds());
+    one.soon();
+    const digest = (): string | undefined => two.replication.stream(1, 0)?.mirrors[0].digest();
+    await until(() => digest() === writer.mirrors[0].digest());
+    writer.free(0, 77, monotonicSeconds());
+    one.soon();
+    await until(() => digest() === writer.mirrors[0].digest());
+    expect(two.replication.stream(1, 0)?.mirrors[0].used).toBe(19_999);
   });
 
   test('thousands of messages arrive once each', async () => {

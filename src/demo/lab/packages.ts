@@ -26,6 +26,7 @@ export const PACKAGES = {
   rdisc6: 'ndisc6',
   keepalived: 'keepalived',
   ucarp: 'ucarp',
+  'nats-server': 'nats-server',
 } as const;
 export type Program = keyof typeof PACKAGES;
 
