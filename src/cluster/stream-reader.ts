@@ -162,6 +162,7 @@ export class StreamReader extends Stream {
   }
 
   nextTime(): number {
+    if (this.writer === 0) return Number.POSITIVE_INFINITY; // Nobody to ask.
     let next = this.#lost ? this.#lostAskedAt + ASK_AGAIN * 2 : Number.POSITIVE_INFINITY;
     for (const { at, times } of this.#missing.values()) {
       next = Math.min(next, at + (times === 0 ? REORDER_GRACE : ASK_AGAIN));

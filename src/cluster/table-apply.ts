@@ -46,6 +46,8 @@ interface Maps {
   readonly sessions: IndexMap;
   /** Sessions whose tunnel is not there yet, by its index in the stream. */
   readonly orphans: Map<number, Set<number>>;
+  /** For every session: the tunnel that it waits for + 1. */
+  readonly waitsFor: Int32Array;
 }
 
 export class TableApply implements StateSink {
@@ -158,9 +160,7 @@ export class TableApply implements StateSink {
     this.#recount(record, server, words[from + TUNNEL_RECORD.state] & 0xff);
     this.counters.applied++;
     const waiting = maps.orphans.get(index);
-    if (waiting === undefined) return;
-    maps.orphans.delete(index);
-    for (const session of waiting) this.#session(stream, session);
+    if (waiting !== undefined) for (const session of [...waiting]) this.#session(stream, session);
   }
 
   #fill(stream: Stream, words: Int32Array, from: number, record: number, vip: number, server: number): void {
@@ -286,13 +286,8 @@ export class TableApply implements StateSink {
       this.#removeSession(maps, session);
       session = -1;
     }
-    if (tunnel < 0) return;
-    if (record < 0) {
-      const waiting = maps.orphans.get(tunnel);
-      if (waiting === undefined) maps.orphans.set(tunnel, new Set([index]));
-      else waiting.add(index);
-      return;
-    }
+    this.#wait(maps, index, record < 0 ? tunnel : -1);
+    if (record < 0) return;
     const { pool } = this;
     if (session < 0) {
       this.#lock.acquire(SHARD_LIMIT);
@@ -309,6 +304,19 @@ export class TableApply implements StateSink {
     pool.setSessionWord(session, SESSION.clientId, mirror.word(index, SESSION_RECORD.clientId));
     pool.setSessionWord(session, SESSION.serverId, mirror.word(index, SESSION_RECORD.serverId));
     pool.setSessionWord(session, SESSION.state, mirror.word(index, SESSION_RECORD.state));
+  }
+
+  /** Enters which tunnel of the stream a session waits for, −1 none. */
+  #wait(maps: Maps, session: number, tunnel: number): void {
+    const before = maps.waitsFor[session] - 1;
+    if (before === tunnel) return;
+    const left = maps.orphans.get(before);
+    if (left?.delete(session) === true && left.size === 0) maps.orphans.delete(before);
+    maps.waitsFor[session] = tunnel + 1;
+    if (tunnel < 0) return;
+    const waiting = maps.orphans.get(tunnel);
+    if (waiting === undefined) maps.orphans.set(tunnel, new Set([session]));
+    else waiting.add(session);
   }
 
   #removeSession(maps: Maps, session: number): void {
@@ -377,6 +385,7 @@ export class TableApply implements StateSink {
         tunnels: new IndexMap(stream.capacity[PLANE.tunnels], recordCount),
         sessions: new IndexMap(stream.capacity[PLANE.sessions], sessionCount),
         orphans: new Map(),
+        waitsFor: new Int32Array(stream.capacity[PLANE.sessions]),
       };
       this.#maps.set(stream.key, maps);
     }

@@ -406,6 +406,45 @@ describe('frames that nobody should believe', () => {
     }
     net.run(1);
   });
+
+  test('whatever a member says that is well formed, nobody throws, and what is held is bounded', () => {
+    const { net, nodes } = cluster(2);
+    fill(net, nodes[0], 300);
+    net.run(0.2);
+    const extreme = (): number =>
+      [0, 1, -1, 16, 1023, 1024, 8191, 8192, 0x7fffffff, -0x80000000][Math.floor(net.random() * 10)];
+    const frame = new StateFrameWriter();
+    for (let n = 0; n < 20_000; n++) {
+      const kind = 1 + Math.floor(net.random() * 12);
+      const plane = Math.floor(net.random() * 2);
+      const [from, to] = net.random() < 0.5 ? nodes : [...nodes].reverse();
+      frame.begin(kind, plane, net.random() < 0.9 ? 1 : 2, 0, net.random() < 0.95 ? 1 : 0xffffffff, from.number);
+      frame.setPosition(net.random() < 0.95 ? Math.floor(net.random() * 60) : 2 ** 48 - 1, (net.random() - 0.5) * 1e9);
+      // Lengths that some kind takes: its items are whatever they are.
+      const words = [0, 2, 5, 4, 8, 11, 20][Math.floor(net.random() * 7)];
+      for (let w = 0; w < words; w++) frame.word(extreme());
+      frame.count = Math.floor(net.random() * 4);
+      net.inject(from, to, frame.end().slice());
+      if (n % 100 === 0) net.run(0.005);
+    }
+    expect([...nodes[0].replication.rows(net.now)].length).toBeLessThanOrEqual(2);
+    expect(nodes[1].replication.counters.malformed).toBeGreaterThan(1000);
+    expect(nodes[1].replication.counters.malformed).toBeLessThan(9500);
+  });
+
+  test('fenced by one that is dead, a member asks nobody and waits for its user', () => {
+    const { net, nodes } = cluster(2);
+    net.run(1);
+    const frame = new StateFrameWriter();
+    frame.begin(STATE_KIND.fence, 0, 1, 0, 9, 77);
+    net.inject(nodes[1], nodes[0], frame.end());
+    expect(nodes[0].replication.writes(1, 0)).toBe(false);
+    net.run(2);
+    expect(nodes[0].replication.nextTime).toBeGreaterThan(net.now);
+    expect(nodes[0].replication.write(1, 0, net.now).generation).toBe(10);
+    net.run(1.5);
+    expect(readerOf(nodes[1]).generation).toBe(10);
+  });
 });
 
 describe('pace', () => {

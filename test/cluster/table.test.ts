@@ -116,6 +116,27 @@ describe('a table and its copy', () => {
     expectEqual(pair);
   });
 
+  test('sessions that come before their tunnel wait for it, and for no other', () => {
+    const pair = new ClusterPair(ONE);
+    const { sessions, tunnels } = { sessions: pair.stream.mirrors[1], tunnels: pair.stream.mirrors[0] };
+    connect(pair, 7, 2);
+    pair.feed.all(pair.active.now);
+    const { mirrors } = pair.writer;
+    const [index] = Array.from({ length: mirrors[0].capacity }, (_, i) => i).filter((i) => mirrors[0].has(i));
+    const copy = (from: typeof sessions, to: typeof sessions, i: number): void =>
+      void to.write(i, from.wordsOf(i) as Int32Array, from.offset(i), 0);
+    for (let i = 0; i < mirrors[1].capacity; i++) {
+      if (!mirrors[1].has(i)) continue;
+      copy(mirrors[1], sessions, i);
+      pair.apply.changed(pair.stream, 1, i);
+    }
+    expect(brokenInvariants(pair.standby.memory)).toEqual([]);
+    copy(mirrors[0], tunnels, index);
+    pair.apply.changed(pair.stream, 0, index);
+    expect(pair.standby.rows.tunnels()).toMatchObject([{ sessions: 2, clientTunnelId: 7 }]);
+    expect(brokenInvariants(pair.standby.memory)).toEqual([]);
+  });
+
   test('a stream that is given up takes its tunnels along', () => {
     const pair = new ClusterPair(ONE);
     connect(pair, 7, 2);
