@@ -97,9 +97,7 @@ class HostGatewayPort implements GatewayPort {
         ),
     });
     await this.#guard.install();
-    if (!this.#guard.egress) {
-      this.#trouble('guard', false, 'this kernel has no nftables hook at the way out (Linux 5.16 has)');
-    }
+    this.#checkGuard();
     if (forwarding === 'macvlan') {
       this.#macs = new VirtualMacs(this.#addon, {
         device,
@@ -145,7 +143,7 @@ class HostGatewayPort implements GatewayPort {
     return this.#next(async () => {
       this.#addresses = addresses;
       this.#accept = accept;
-      await this.#guard?.update(this.#guardInput());
+      await this.#updateGuard();
       this.#macs?.setAddresses(accept ? addresses : []);
       this.#setArpAnnounce();
       this.#socket?.setAddresses(addresses);
@@ -171,6 +169,17 @@ class HostGatewayPort implements GatewayPort {
     });
     this.#turn = done.catch(() => {});
     return done;
+  }
+
+  async #updateGuard(): Promise<void> {
+    await this.#guard?.update(this.#guardInput());
+    this.#checkGuard();
+  }
+
+  #checkGuard(): void {
+    if (this.#guard?.egress === false) {
+      this.#trouble('guard', false, 'this kernel has no nftables hook at the way out (Linux 5.16 has)');
+    }
   }
 
   #guardInput() {
@@ -239,7 +248,7 @@ class HostGatewayPort implements GatewayPort {
     const state = this.link;
     const other = this.#followed.index !== state.index || this.#followed.mtu !== state.mtu;
     if (state.present && (this.#socket === null || other)) {
-      await this.#guard?.update(this.#guardInput());
+      await this.#updateGuard();
       if (this.#closed || this.link.index !== state.index) return;
       this.#macs?.setBelow(state.index);
       this.#setArpAnnounce();
