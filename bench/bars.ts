@@ -23,7 +23,7 @@ export function barOf(ours: string, peer: string, flows: number): number | null 
     case 'xdp-virtual xdp':
     case 'af-xdp-virtual af-xdp':
     case 'designator-virtual designator':
-      return 1.03; // issue 4: forwarding with virtual ids
+      return 1.03; // forwarding with virtual ids
     case 'designator node-dgram':
       return 1 / 4;
     case 'designator nginx-stream':

@@ -47,7 +47,7 @@ export interface GatewayArpRow {
   readonly worstMicros: number;
   /** Replies by gateway, in percent. */
   readonly shares: readonly number[];
-  /** What issue 6 asks for at 5,000 requests a second. */
+  /** The bar of the project at 5,000 requests a second. */
   readonly barMicros: number | null;
 }
 

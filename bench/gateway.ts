@@ -61,7 +61,7 @@ export interface GatewayRow {
   readonly duplicates: number;
   /** Share of the hosts' packets that each gateway carried before, in percent, in the last round. */
   readonly shares: readonly number[];
-  /** What issue 6 asks for, of ours. */
+  /** The bar of the project, for ours. */
   readonly barMs: number | null;
 }
 

@@ -5,16 +5,16 @@
  * last seconds: no recording of earlier days can, and no clock of the day is needed. Within an incarnation every sequence
  * is believed once.
  */
+import { ECHO_SECONDS, OwnSequences, SpentIncarnations } from '../flow/freshness.js';
 import type { ClusterStatus, StatusEntry } from '../wire/cluster-status.js';
 import type { BusChange, BusMember } from './bus.js';
-import { ReplayWindow } from './replay-window.js';
+import { ReplayWindow } from '../flow/replay-window.js';
 
-/** Seconds within which what is echoed must have been sent. */
-const ECHO = 3;
+/** Frames may overtake one another by so many. */
+const WINDOW = 4096;
 /** Silence of so many intervals ends a membership. */
 const SILENT_INTERVALS = 3.5;
 const UNPROVEN_LIMIT = 4;
-const SPENT_LIMIT = 1024;
 const CHANGE_LIMIT = 512;
 
 interface Unproven {
@@ -25,7 +25,7 @@ interface Unproven {
 
 class Peer {
   incarnation = 0;
-  window = new ReplayWindow();
+  window = new ReplayWindow(0, WINDOW);
   alive = false;
   since = 0;
   heardAt = Number.NEGATIVE_INFINITY;
@@ -42,10 +42,8 @@ export class BusPeers {
   readonly #number: number;
   readonly #incarnation: number;
   readonly #peers = new Map<number, Peer>();
-  readonly #spent = new Map<number, number>();
-  #sent: { sequence: number; at: number }[] = [];
-  #floor = 0;
-  #lastSent = 0;
+  readonly #spent = new SpentIncarnations();
+  readonly #own = new OwnSequences();
   #changes: BusChange[] = [];
   /** Somebody unproven was heard: it should soon hear that. */
   wanted = false;
@@ -57,9 +55,7 @@ export class BusPeers {
 
   /** A status of ours goes out. */
   sent(sequence: number, now: number): void {
-    this.#sent.push({ sequence, at: now });
-    this.#lastSent = sequence;
-    this.#prune(now);
+    this.#own.sent(sequence, now);
   }
 
   /** Does this header look as if it were of a member that is proven, and new? */
@@ -131,7 +127,7 @@ export class BusPeers {
       if (peer.incarnation !== 0 && now - peer.heardAt < 60)
         entries.push({ number: peer.number, incarnation: peer.incarnation, sequence: peer.window.highest });
       for (const other of peer.unproven)
-        if (now - other.heardAt < ECHO)
+        if (now - other.heardAt < ECHO_SECONDS)
           entries.unshift({ number: peer.number, incarnation: other.incarnation, sequence: other.sequence });
     }
     return entries.slice(0, room);
@@ -149,7 +145,7 @@ export class BusPeers {
   /** An incarnation that is not the proven one: does it prove itself now? */
   #isProven(peer: Peer, incarnation: number, sequence: number, status: ClusterStatus | null, now: number): boolean {
     let entry = peer.unproven.find((other) => other.incarnation === incarnation);
-    if (sequence <= (entry?.sequence ?? this.#spent.get(incarnation) ?? -1)) {
+    if (sequence <= (entry?.sequence ?? this.#spent.lastOf(incarnation))) {
       this.counters.replayed++;
       return false;
     }
@@ -158,7 +154,7 @@ export class BusPeers {
       peer.unproven.push(entry);
       if (peer.unproven.length > UNPROVEN_LIMIT) {
         const [oldest] = peer.unproven.splice(0, 1);
-        this.#spend(oldest.incarnation, oldest.sequence);
+        this.#spent.spend(oldest.incarnation, oldest.sequence);
       }
     }
     const proven = status?.heard.some((heard) => this.#isEcho(heard, now)) ?? false;
@@ -171,11 +167,11 @@ export class BusPeers {
     }
     // Of one number there is one life at a time: the proof is of now, so the one before is over.
     if (peer.alive) this.#left(peer, 'restarted');
-    if (peer.incarnation !== 0) this.#spend(peer.incarnation, peer.window.highest);
+    if (peer.incarnation !== 0) this.#spent.spend(peer.incarnation, peer.window.highest);
     peer.unproven.splice(peer.unproven.indexOf(entry), 1);
     peer.incarnation = incarnation;
     // Nothing from before the proof is believed.
-    peer.window = new ReplayWindow(sequence - 1);
+    peer.window = new ReplayWindow(sequence - 1, WINDOW);
     this.wanted = true;
     return true;
   }
@@ -195,21 +191,6 @@ export class BusPeers {
 
   #isEcho({ number, incarnation, sequence }: StatusEntry, now: number): boolean {
     if (number !== this.#number || incarnation !== this.#incarnation) return false;
-    this.#prune(now);
-    return sequence > this.#floor && sequence <= this.#lastSent;
-  }
-
-  #spend(incarnation: number, sequence: number): void {
-    this.#spent.delete(incarnation);
-    this.#spent.set(incarnation, sequence);
-    if (this.#spent.size > SPENT_LIMIT) for (const oldest of this.#spent.keys()) return void this.#spent.delete(oldest);
-  }
-
-  #prune(now: number): void {
-    let old = 0;
-    while (old < this.#sent.length && this.#sent[old].at < now - ECHO) old++;
-    if (old === 0) return;
-    this.#floor = this.#sent[old - 1].sequence;
-    this.#sent.splice(0, old);
+    return this.#own.isRecent(sequence, now);
   }
 }

@@ -10,6 +10,7 @@
  * of them missed is not taken for silence. With three losses (the default) a member is dead 2.25 intervals after its last
  * sign: a missed advert and two more losses in each direction, twice asked for.
  */
+import { ECHO_SECONDS, OwnSequences, SpentIncarnations } from '../flow/freshness.js';
 import type { Advert, HeardEntry } from '../wire/gateway-advert.js';
 import type { GatewayHeader } from '../wire/gateway-message.js';
 import { Peer, type Unproven } from './peer.js';
@@ -28,16 +29,12 @@ export interface MemberChange {
 
 /** Unproven incarnations remembered of each number. */
 const UNPROVEN_LIMIT = 4;
-/** Incarnations remembered that are believed no more. */
-const SPENT_LIMIT = 1024;
 const MISSED = 1.25;
 const PER_LOSS = 0.5;
 const PROBES_PER_LOSS = 2;
 /** Intervals by which a turn must be late for what waits to be read first, and for how many that is. */
 const LATE = 0.2;
 const GRACE = 0.25;
-/** Seconds in which a sequence of ours must have been sent for its echo to prove anything. */
-const ECHO = 3;
 /** Seconds after which one that only others hear is unreachable; and at least so many intervals. */
 const UNREACHABLE = 1;
 const UNREACHABLE_INTERVALS = 10;
@@ -52,11 +49,8 @@ export class Members {
   readonly #options: MembersOptions;
   readonly #peers = new Map<number, Peer>();
   /** Last sequence of incarnations that are believed no more, the oldest first. */
-  readonly #spent = new Map<number, number>();
-  /** Own adverts of the last seconds, the last sequence before them, and the last sequence of all. */
-  #sent: { sequence: number; at: number }[] = [];
-  #floor = 0;
-  #lastSent = 0;
+  readonly #spent = new SpentIncarnations();
+  readonly #own = new OwnSequences();
   #changes: MemberChange[] = [];
   /** Someone new was heard, who should soon hear that. */
   #wanted = false;
@@ -70,23 +64,20 @@ export class Members {
 
   /** Own advert with this sequence goes out. */
   sent(sequence: number, now: number): void {
-    this.#sent.push({ sequence, at: now });
-    this.#lastSent = sequence;
+    this.#own.sent(sequence, now);
     this.#wanted = false;
-    this.#prune(now);
   }
 
   /** Other messages have gone out, up to this sequence: it may be echoed as well. */
   alsoSent(sequence: number): void {
-    this.#lastSent = sequence;
+    this.#own.alsoSent(sequence);
   }
 
   /** After a standstill: nothing sent before proves anything, nobody is known to be alive or dead. */
   forget(now: number): void {
-    this.#sent = [];
-    this.#floor = this.#lastSent;
+    this.#own.forget();
     for (const peer of this.#peers.values()) {
-      if (peer.incarnation !== 0) this.#spend(peer.incarnation, peer.sequence);
+      if (peer.incarnation !== 0) this.#spent.spend(peer.incarnation, peer.sequence);
       if (peer.incarnation !== 0)
         peer.unproven.push({ incarnation: peer.incarnation, sequence: peer.sequence, heardAt: now });
       while (peer.unproven.length > UNPROVEN_LIMIT) peer.unproven.shift();
@@ -218,7 +209,7 @@ export class Members {
     for (const { number, incarnation, sequence, direct, unproven } of this.#peers.values()) {
       if (incarnation !== 0 && now - direct < 60) entries.push({ number, age: now - direct, incarnation, sequence });
       for (const other of unproven) {
-        if (now - other.heardAt < ECHO)
+        if (now - other.heardAt < ECHO_SECONDS)
           entries.push({ number, age: now - other.heardAt, incarnation: other.incarnation, sequence: other.sequence });
       }
     }
@@ -240,7 +231,7 @@ export class Members {
   #believe(peer: Peer, header: GatewayHeader, advert: Advert | null, at: number): boolean {
     const { incarnation, sequence } = header;
     let entry = peer.unproven.find((other) => other.incarnation === incarnation);
-    const last = entry?.sequence ?? this.#spent.get(incarnation) ?? -1;
+    const last = entry?.sequence ?? this.#spent.lastOf(incarnation);
     if (sequence <= last) {
       this.counters.replayed++;
       return false;
@@ -250,7 +241,7 @@ export class Members {
       peer.unproven.push(entry);
       if (peer.unproven.length > UNPROVEN_LIMIT) {
         const [oldest] = peer.unproven.splice(0, 1);
-        this.#spend(oldest.incarnation, oldest.sequence);
+        this.#spent.spend(oldest.incarnation, oldest.sequence);
       }
     }
     entry.sequence = sequence;
@@ -262,7 +253,7 @@ export class Members {
       this.#wanted = true;
       return false;
     }
-    if (peer.incarnation !== 0) this.#spend(peer.incarnation, peer.sequence);
+    if (peer.incarnation !== 0) this.#spent.spend(peer.incarnation, peer.sequence);
     peer.unproven.splice(peer.unproven.indexOf(entry), 1);
     peer.begin(incarnation, sequence);
     peer.absence = 'silent';
@@ -286,8 +277,7 @@ export class Members {
 
   #isEcho(heard: HeardEntry, now: number): boolean {
     if (heard.number !== this.#options.number || heard.incarnation !== this.#options.incarnation) return false;
-    this.#prune(now);
-    return heard.sequence > this.#floor && heard.sequence <= this.#lastSent;
+    return this.#own.isRecent(heard.sequence, now);
   }
 
   #down(peer: Peer, absence: Peer['absence'], now: number): void {
@@ -321,19 +311,5 @@ export class Members {
     if (peer.probes >= probes) return Number.POSITIVE_INFINITY;
     const interval = this.#interval(peer);
     return peer.sign + interval * (MISSED + (peer.probes * PER_LOSS) / PROBES_PER_LOSS);
-  }
-
-  #spend(incarnation: number, sequence: number): void {
-    this.#spent.delete(incarnation);
-    this.#spent.set(incarnation, sequence);
-    if (this.#spent.size > SPENT_LIMIT) for (const oldest of this.#spent.keys()) return void this.#spent.delete(oldest);
-  }
-
-  #prune(now: number): void {
-    let old = 0;
-    while (old < this.#sent.length && this.#sent[old].at < now - ECHO) old++;
-    if (old === 0) return;
-    this.#floor = this.#sent[old - 1].sequence;
-    this.#sent.splice(0, old);
   }
 }

@@ -2,6 +2,7 @@
  * Another member of the group as this one knows it. A member that starts has a new incarnation, and each counts for
  * itself: first it is only heard, then, when it has listed what we sent a moment ago, it is proven to be of now.
  */
+import { ReplayWindow } from '../flow/replay-window.js';
 import type { Advert } from '../wire/gateway-advert.js';
 
 /** An incarnation of which no message has listed ours yet. */
@@ -20,9 +21,7 @@ export class Peer {
   readonly number: number;
   /** Proven incarnation; 0: none yet. */
   incarnation = 0;
-  /** The highest that was taken; and of each place in the window the one that was taken last. */
-  sequence = 0;
-  readonly #taken = new Float64Array(WINDOW).fill(-1);
+  #window = new ReplayWindow(0, WINDOW);
   /** Of the advert that counts. */
   advertSequence = 0;
   alive = false;
@@ -43,25 +42,26 @@ export class Peer {
     this.number = number;
   }
 
+  /** The highest of the proven incarnation that was taken. */
+  get sequence(): number {
+    return this.#window.highest;
+  }
+
   /** Has a message of the proven incarnation not come before? */
   isNew(sequence: number): boolean {
-    if (sequence > this.sequence) return true;
-    return sequence > this.sequence - WINDOW && this.#taken[sequence % WINDOW] !== sequence;
+    return this.#window.isNew(sequence);
   }
 
   /** Takes a message that is new. */
   take(sequence: number): void {
-    this.sequence = Math.max(this.sequence, sequence);
-    this.#taken[sequence % WINDOW] = sequence;
+    this.#window.take(sequence);
   }
 
   /** Another incarnation is the proven one from its message with this sequence on; 0: none is. */
   begin(incarnation: number, sequence: number): void {
     this.incarnation = incarnation;
-    this.sequence = sequence;
     // What the new one said before it was proven does not count later.
-    this.#taken.fill(-1);
-    for (let old = Math.max(0, sequence - WINDOW + 1); old <= sequence; old++) this.#taken[old % WINDOW] = old;
+    this.#window = new ReplayWindow(sequence, WINDOW);
     this.advertSequence = 0;
     this.advert = null;
   }

@@ -1,7 +1,7 @@
 /** Who is believed on a bus: sealed frames of members that are proven to be of now, each once. */
 import { describe, expect, test } from 'vitest';
 import { BusCore, type Delivery } from '../../src/cluster/bus-core.js';
-import { ReplayWindow } from '../../src/cluster/replay-window.js';
+import { ReplayWindow } from '../../src/flow/replay-window.js';
 import { randomOf } from '../helpers/seeded-random.js';
 
 const KEY = new TextEncoder().encode('a key of sixteen bytes or more');
@@ -203,7 +203,7 @@ describe('what is believed', () => {
 describe('replay window', () => {
   test('agrees with a set, whatever the order', () => {
     const random = randomOf(11);
-    const window = new ReplayWindow();
+    const window = new ReplayWindow(0, 4096);
     const seen = new Set<number>();
     let base = 1;
     for (let i = 0; i < 20_000; i++) {
