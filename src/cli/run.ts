@@ -90,7 +90,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     context.onSignal('SIGHUP', () => {
       if (!designator.ready()) return logger.warn({}, 'SIGHUP before the start was complete: nothing to reload');
       notifyReloading();
-      designator
+      designator.reloads
         .reload()
         .catch((error: unknown) => logger.error({ err: error }, 'reload failed'))
         .finally(() => notify('READY=1'));
@@ -115,7 +115,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
       logReady(logger, {
         vips: config.vips.length,
         shards: designator.shards,
-        io: designator.ioOf[0],
+        io: designator.pool.ioOf[0],
         outside: config.outside.name,
         inside: config.inside.name,
         socket: config.control.socket,

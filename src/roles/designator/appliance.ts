@@ -61,7 +61,7 @@ export class DesignatorAppliance implements Appliance {
       memory: this.process.table.memory,
       binding: this.process.binding,
       rows: this.process.rows,
-      statistics: this.process.statistics,
+      statistics: this.process.pool.statistics,
       kernel: () => this.process.datapath.totals(),
       now: () => this.process.addon.monotonicSeconds(),
     });
@@ -72,7 +72,7 @@ export class DesignatorAppliance implements Appliance {
   }
 
   unhealthy(): string | null {
-    for (const shard of this.process.shardStatus()) {
+    for (const shard of this.process.pool.status()) {
       if (shard.state !== 'running') return `shard ${shard.shard} is ${shard.state}`;
       if (shard.heartbeatAgeSeconds > UNHEALTHY_SECONDS)
         return `shard ${shard.shard} has made no turn for ${shard.heartbeatAgeSeconds} s`;
@@ -108,11 +108,11 @@ export class DesignatorAppliance implements Appliance {
   }
 
   workers(): WorkerRow[] {
-    return this.process.shardStatus().map(({ shard, state, restarts, heartbeatAgeSeconds }) => ({
+    return this.process.pool.status().map(({ shard, state, restarts, heartbeatAgeSeconds }) => ({
       shard,
       state,
-      io: this.process.ioOf[shard],
-      packets: this.process.statistics[shard][COUNTER.framesReceived],
+      io: this.process.pool.ioOf[shard],
+      packets: this.process.pool.statistics[shard][COUNTER.framesReceived],
       restarts,
       heartbeatAgeSeconds,
       reason: this.process.datapath.reasons.join('; ') || null,
@@ -169,17 +169,17 @@ export class DesignatorAppliance implements Appliance {
   }
 
   #sum(counter: number): number {
-    return this.process.statistics.reduce((sum, statistics) => sum + statistics[counter], 0);
+    return this.process.pool.statistics.reduce((sum, statistics) => sum + statistics[counter], 0);
   }
 
   totals(): Totals {
-    const status = this.process.shardStatus();
+    const status = this.process.pool.status();
     const states = this.process.rows.tunnelStates();
     const servers = this.process.table.memory.servers;
     const { binding } = this.process;
     return {
       shards: [
-        ...this.process.statistics.map((s, shard) => ({
+        ...this.process.pool.statistics.map((s, shard) => ({
           shard,
           received: s[COUNTER.framesReceived],
           in: s[COUNTER.packetsIn],
@@ -210,7 +210,7 @@ export class DesignatorAppliance implements Appliance {
         };
       }),
       table: this.process.rows.totals(),
-      reloads: this.process.reloads,
+      reloads: this.process.reloads.counts,
     };
   }
 
@@ -256,7 +256,7 @@ export class DesignatorAppliance implements Appliance {
   }
 
   reload(): Promise<ReloadResult> {
-    return this.process.reload();
+    return this.process.reloads.reload();
   }
 
   capture({ tunnel, client }: { tunnel?: number; client?: string }, format?: CaptureFormat): CaptureStream {
@@ -267,6 +267,6 @@ export class DesignatorAppliance implements Appliance {
   crashShard(shard: number): void {
     if (!this.testCommands)
       throw new DesignatorError('TD_NO_PERMISSION', 'set TD_TEST_COMMANDS=1 to allow test commands');
-    this.process.crashShard(shard);
+    this.process.pool.crash(shard);
   }
 }
