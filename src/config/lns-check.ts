@@ -12,6 +12,8 @@ import { type AddressRange, familyOf, parseIpv4Range, parsePrefix, parseUnicast 
 /** More would not be addresses of one LNS. Of larger IPv6 prefixes the first ones are given. */
 export const POOL_SIZE_MAX = 1 << 20;
 
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
 type Say = (severity: 'error' | 'warning', path: Path, message: string) => void;
 
 /** Problems between values, for an input whose shape is right. */
@@ -44,6 +46,28 @@ function checkListen(input: LnsInput, say: Say): void {
     const key = `${parsed.value.host} ${parsed.value.port}`;
     if (seen.has(key)) say('error', path, `${text} is written twice`);
     seen.add(key);
+  }
+  checkAnswers(input, seen, say);
+}
+
+/** `listening`: host and port of every item of `listen`. */
+function checkAnswers(input: LnsInput, listening: ReadonlySet<string>, say: Say): void {
+  const seen = new Set<string>();
+  for (const [index, { listen, address }] of input.answerFrom.entries()) {
+    const path = ['answerFrom', index];
+    const at = parseListenAddress(listen);
+    if ('error' in at) continue;
+    const from = parseListenAddress(address, at.value.port);
+    if ('error' in from) continue;
+    const key = `${at.value.host} ${at.value.port}`;
+    if (!listening.has(key)) say('error', [...path, 'listen'], `${listen} is not in \`listen\``);
+    else if (seen.has(key)) say('error', [...path, 'listen'], `${listen} is written twice`);
+    seen.add(key);
+    if (at.value.host.includes(':') !== from.value.host.includes(':'))
+      say('error', [...path, 'address'], `${address} is of another family than ${listen}`);
+    else if (WILDCARDS.has(from.value.host)) say('error', [...path, 'address'], 'write one address of the host');
+    else if (`${from.value.host} ${from.value.port}` === key)
+      say('error', [...path, 'address'], 'it is the address of `listen`, which answers without this');
   }
 }
 

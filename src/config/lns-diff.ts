@@ -6,6 +6,7 @@ import type { LnsConfig } from './lns.js';
 const FIXED: readonly (readonly [key: string, read: (config: LnsConfig) => unknown])[] = [
   ['name', ({ name }) => name],
   ['listen', ({ listen }) => listen],
+  ['answerFrom', ({ answerFrom }) => answerFrom],
   ['workers', ({ workers }) => workers],
   ['tunnels.ids', ({ tunnels }) => tunnels.ids],
   ['tunnels.limit', ({ tunnels }) => tunnels.limit],

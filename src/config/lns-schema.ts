@@ -53,6 +53,15 @@ const peer = z
   })
   .describe('What is particular to some other ends; the first that fits counts.');
 
+const answerFrom = z
+  .strictObject({
+    listen: listenText.describe('One of `listen`, as it is written there.'),
+    address: listenText.describe(
+      'Address of the host, of the same family, that requests to it are answered from; its port is that of `listen` where none is written.',
+    ),
+  })
+  .describe('Requests that come to one address and are answered from another (document 001, FIG. 4).');
+
 const pool = z
   .strictObject({
     name: name.describe('Name of the pool, unique; RADIUS and users refer to it.'),
@@ -71,6 +80,11 @@ export const lnsSchema = z.strictObject({
   listen: listOf(listenText).describe(
     'Addresses of the host that tunnels come to, with a port where it is not 1701. Fixed until a restart.',
   ),
+  answerFrom: z
+    .array(answerFrom)
+    .max(64)
+    .default([])
+    .describe('Requests that come to one address and are answered from another, where their tunnels live.'),
   workers: workersKey,
   tunnels: section({
     ids: text(parseIdRange)

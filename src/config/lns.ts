@@ -62,6 +62,8 @@ export interface LnsConfig {
   readonly file: string;
   readonly name: string;
   readonly listen: readonly Endpoint[];
+  /** For each of `listen`: where its requests are answered from, null: from there. */
+  readonly answerFrom: readonly (Endpoint | null)[];
   /** null: as many as there are cores. */
   readonly workers: number | null;
   readonly tunnels: {
@@ -152,10 +154,12 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
   const share = (value: number | undefined): number | null => (value === undefined ? null : value / 100);
   const words = (text: string): AddressWords => valid(parseUnicast(text));
   const methods = [ppp.authentication].flat();
+  const listen = [input.listen].flat().map((text) => valid(parseListenAddress(text)));
   return {
     file,
     name: input.name,
-    listen: [input.listen].flat().map((text) => valid(parseListenAddress(text))),
+    listen,
+    answerFrom: listen.map((at) => answerOf(input, at)),
     workers: input.workers === 'auto' ? null : input.workers,
     tunnels: {
       ids: valid(parseIdRange(tunnels.ids)),
@@ -227,6 +231,14 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
     control: compileControl(input.control),
     logLevel: input.log.level,
   };
+}
+
+function answerOf(input: LnsInput, at: Endpoint): Endpoint | null {
+  const found = input.answerFrom.find(({ listen }) => {
+    const { host, port } = valid(parseListenAddress(listen));
+    return host === at.host && port === at.port;
+  });
+  return found === undefined ? null : valid(parseListenAddress(found.address, at.port));
 }
 
 function judgesOf({ users, radius }: LnsInput): ('users' | 'radius')[] {

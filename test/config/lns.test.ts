@@ -56,6 +56,35 @@ describe('an LNS', () => {
     ]);
   });
 
+  test('an address that answers for another, with the port of the one that it answers for unless it has its own', () => {
+    const text = `${SHORT.replace('10.10.1.1', '[10.10.1.1, "10.10.1.1:1702", "2001:db8::1"]')}answerFrom:
+  - { listen: 10.10.1.1, address: 192.0.2.1 }
+  - { listen: 10.10.1.1:1702, address: 192.0.2.1 }
+`;
+    const { config, problems } = parseLnsConfig('lns.yaml', text);
+    expect(problems).toEqual([]);
+    expect(config?.answerFrom).toEqual([{ host: '192.0.2.1', port: 1701 }, { host: '192.0.2.1', port: 1702 }, null]);
+  });
+
+  test('an address that cannot answer for another is refused with its reason', () => {
+    const text = `${SHORT}answerFrom:
+  - { listen: 10.10.1.2, address: 192.0.2.1 }
+  - { listen: 10.10.1.1, address: 2001:db8::1 }
+  - { listen: 10.10.1.1, address: 192.0.2.2 }
+  - { listen: 10.10.1.1:1703, address: 0.0.0.0 }
+`;
+    expect(problemsOf(text)).toEqual([
+      '6 answerFrom[0].listen: 10.10.1.2 is not in `listen`',
+      '7 answerFrom[1].address: 2001:db8::1 is of another family than 10.10.1.1',
+      '8 answerFrom[2].listen: 10.10.1.1 is written twice',
+      '9 answerFrom[3].listen: 10.10.1.1:1703 is not in `listen`',
+      '9 answerFrom[3].address: write one address of the host',
+    ]);
+    expect(problemsOf(`${SHORT}answerFrom: [{ listen: 10.10.1.1, address: 10.10.1.1 }]\n`)).toEqual([
+      '5 answerFrom[0].address: it is the address of `listen`, which answers without this',
+    ]);
+  });
+
   test('everything that is wrong is said at once, with its place', () => {
     const text = `name: lns1
 listen: [10.10.1.1, '10.10.1.1:1701']

@@ -104,13 +104,35 @@ function respond(tunnel: L2tpTunnel, type: number, avps: AvpInput[]): void {
   tunnel.peerChallenge = null;
 }
 
-/** The peer has answered our challenge, if there was one, as only who knows the secret can. */
-function proved(tunnel: L2tpTunnel, message: L2tpMessage): boolean {
+/**
+ * Whoever was dialled may answer from elsewhere (RFC 2661 §8.1; document 001, FIG. 3 and 5: the NAT server, the endpoint
+ * itself). From there only what answers our own SCCRQ is heard: the next message in order, which acknowledges exactly
+ * what was sent, and an SCCRP proves the secret where one was asked for. Whatever else comes from elsewhere neither moves
+ * nor ends the request.
+ */
+export function answersRequest(tunnel: L2tpTunnel, type: number, bytes: Uint8Array): boolean {
+  const ns = (bytes[8] << 8) | bytes[9];
+  const nr = (bytes[10] << 8) | bytes[11];
+  if (nr !== tunnel.delivery.ns) return false;
+  if (type === -1) return true;
+  if (ns !== tunnel.delivery.nr || (type !== SCCRP && type !== STOPCCN)) return false;
+  if (type === STOPCCN) return true;
+  const read = readControl(bytes, tunnel.profile.secret, tunnel.host.vendors);
+  return typeof read !== 'number' && answersChallenge(tunnel, read.message);
+}
+
+function answersChallenge(tunnel: L2tpTunnel, message: L2tpMessage): boolean {
   const { challenge, profile } = tunnel;
   if (challenge === null || profile.secret === null) return true;
   const answer = bytesOf(message, T.AVP_CHALLENGE_RESPONSE);
   const wanted = challengeResponse(message.type, profile.secret, challenge);
-  if (answer !== null && answer.length === wanted.length && timingSafeEqual(answer, wanted)) return true;
+  return answer !== null && answer.length === wanted.length && timingSafeEqual(answer, wanted);
+}
+
+/** The peer has answered our challenge, if there was one, as only who knows the secret can. */
+function proved(tunnel: L2tpTunnel, message: L2tpMessage): boolean {
+  if (answersChallenge(tunnel, message)) return true;
+  const answer = bytesOf(message, T.AVP_CHALLENGE_RESPONSE);
   tunnel.host.count('wrong-secret');
   tunnel.stop(STOP_RESULT.notAuthorized, ERROR_CODE.none, answer === null ? 'no challenge response' : 'wrong secret');
   return false;

@@ -8,6 +8,7 @@ export const ENDPOINT_COUNTERS: readonly (readonly [name: string, meaning: strin
   ['tunnel-zero', 'tunnel id 0 in another message than an SCCRQ or an early StopCCN'],
   ['unknown-tunnel', 'a message for a tunnel that is not there'],
   ['wrong-peer', 'a message for a tunnel from another address or port than its peer’s'],
+  ['foreign-answer', 'an answer to our SCCRQ from another address or port that does not fit it'],
   ['queue-full', 'too many messages wait: the peer acknowledges nothing, or the owner sends too much'],
   ['not-authorised', 'an SCCRQ of a peer for which there is no profile'],
   ['bad-request', 'an SCCRQ with an AVP that is wrong, missing, or mandatory and unknown'],

@@ -38,6 +38,11 @@ export interface EndpointOptions {
   readonly limits?: EndpointLimits;
   /** Vendors whose messages and AVPs the owner understands. */
   readonly vendors?: readonly number[];
+  /**
+   * Which of our sockets answers a peer that dials, where it is another than the one it came to: the global address of an
+   * LNS that gets requests at a local one (document 001, FIG. 4). The tunnel lives there; refusals come from there too.
+   */
+  readonly answerFrom?: (from: Peer) => number;
   /** How to deal with a peer that dials (host name as it says) or whose tunnel is adopted; null: it is not authorised. */
   readonly profile: (peer: Peer, hostName: string | null) => TunnelProfile | null;
 }
@@ -107,7 +112,7 @@ export class L2tpEndpoint {
     if (checked < 0) return malformedName(checked);
     if (!isControl(view, 0)) return 'not-control';
     const tunnelId = (bytes[4] << 8) | bytes[5];
-    if (tunnelId === 0) return this.#receiveFirst(bytes, from, now);
+    if (tunnelId === 0) return this.#receiveFirst(bytes, this.#answered(from), now);
     const tunnel = this.#all.get(tunnelId);
     return tunnel === undefined ? 'unknown-tunnel' : tunnel.receive(bytes, from, now);
   }
@@ -231,6 +236,12 @@ export class L2tpEndpoint {
       if (!this.#all.has(id)) return id;
     }
     return 0;
+  }
+
+  /** A peer that dials, as it is answered. */
+  #answered(from: Peer): Peer {
+    const socket = this.#o.answerFrom?.(from) ?? from.socket;
+    return socket === from.socket ? from : { ...from, socket };
   }
 
   /** A message with tunnel id 0: an SCCRQ, or the StopCCN of who has sent one and not read our SCCRP. */

@@ -9,7 +9,7 @@ import { CDN, HELLO, STOPCCN } from '../../tunnels/l2tp/message-table.js';
 import { causeAvps } from './attribute-codec.js';
 import { CallSet } from './call-set.js';
 import { CALL_RESULT, type DisconnectCause, STOP_RESULT } from './codes.js';
-import { acceptRequest, receiveMessage } from './connection.js';
+import { acceptRequest, answersRequest, receiveMessage } from './connection.js';
 import type { Due } from './due-queue.js';
 import type { L2tpEvent, TunnelEnd } from './events.js';
 import { sendQueries } from './failover.js';
@@ -415,7 +415,10 @@ export class L2tpTunnel implements Due {
   receive(bytes: Uint8Array, from: Peer, now: number): string {
     const hasBody = ((bytes[2] << 8) | bytes[3]) > 12;
     const type = hasBody && bytes.length >= 20 ? (bytes[18] << 8) | bytes[19] : -1;
-    if (!samePlace(from, this.peer) && !this.#mayMove(type)) return 'wrong-peer';
+    if (!samePlace(from, this.peer)) {
+      if (this.state !== 'wait-reply' || !this.profile.follow) return 'wrong-peer';
+      if (!answersRequest(this, type, bytes)) return 'foreign-answer';
+    }
     // A peer that asks without acknowledging what it is answered is heard no further than that.
     if (hasBody && this.delivery.full) return 'queue-full';
     const ns = (bytes[8] << 8) | bytes[9];
@@ -440,11 +443,6 @@ export class L2tpTunnel implements Due {
     for (let held = this.delivery.next(now); held !== undefined; held = this.delivery.next(now)) {
       receiveMessage(this, held, from);
     }
-  }
-
-  /** Whoever was dialled may answer from elsewhere: a ZLB, an SCCRP, a StopCCN. */
-  #mayMove(type: number): boolean {
-    return this.state === 'wait-reply' && this.profile.follow && (type === -1 || type === 2 || type === STOPCCN);
   }
 
   /** What is due at this time: expiries, a Hello, messages. */

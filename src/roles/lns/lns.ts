@@ -17,6 +17,7 @@ import type { Logger } from '../../ops/log.js';
 import { ERROR_CODE, STOP_RESULT } from '../../protocol/l2tp/codes.js';
 import { L2tpEndpoint } from '../../protocol/l2tp/endpoint.js';
 import type { L2tpEvent } from '../../protocol/l2tp/events.js';
+import type { Peer } from '../../protocol/l2tp/peer.js';
 import type { L2tpTunnel } from '../../protocol/l2tp/tunnel.js';
 import { PppCounters } from '../../protocol/ppp/counters.js';
 import type { PppOptions } from '../../protocol/ppp/options.js';
@@ -85,7 +86,9 @@ export class Lns {
   readonly #logger: Logger;
   #profiles: Profiles;
   readonly #users = new FileJudge(new Map<string, User>());
-  /** By listening socket: the one that tunnels are answered from. */
+  /** By listening socket: the one that requests are answered from, where it is another. */
+  readonly #answering = new Map<number, number>();
+  /** By answering socket: one of another port that tunnels are put to. */
   readonly #floating = new Map<number, number>();
   #teller: LoadTeller | null = null;
   #loadTimer: NodeJS.Timeout | null = null;
@@ -132,6 +135,7 @@ export class Lns {
       tunnelIds: config.tunnels.ids,
       vendors: [config.offload?.vendor ?? DEFAULT_VENDOR],
       limits: { tunnels: config.tunnels.limit },
+      answerFrom: (from) => this.#answerFrom(from),
       profile: (peer, hostName) =>
         this.offload?.profileFor(peer.address) ?? this.#profiles.of(peer, hostName)?.profile ?? null,
     });
@@ -178,12 +182,30 @@ export class Lns {
     };
   }
 
+  /** The sockets of `listen` come first: their numbers are those of the list. */
   #listen(): void {
-    const { listen, tunnels } = this.config;
-    for (const { host, port } of listen) {
-      const socket = this.plane.addSocket(host, port);
-      if (tunnels.floatingPort) this.#floating.set(socket, this.plane.addSocket(host, 0));
+    const { listen, answerFrom, tunnels } = this.config;
+    const open = new Map<string, number>();
+    const socketOf = ({ host, port }: { host: string; port: number }): number => {
+      const known = open.get(`${host} ${port}`);
+      const socket = known ?? this.plane.addSocket(host, port);
+      open.set(`${host} ${port}`, socket);
+      return socket;
+    };
+    const listening = listen.map(socketOf);
+    for (const [index, from] of answerFrom.entries()) {
+      const socket = from === null ? listening[index] : socketOf(from);
+      if (from !== null) this.#answering.set(listening[index], socket);
+      if (tunnels.floatingPort && !this.#floating.has(socket))
+        this.#floating.set(socket, this.plane.addSocket((from ?? listen[index]).host, 0));
     }
+  }
+
+  /** The peer of a pair is answered where it has asked: it knows this LNS by that address. */
+  #answerFrom({ address, socket }: Peer): number {
+    const other = this.#answering.get(socket);
+    if (other === undefined || (this.offload?.profileFor(address) ?? null) !== null) return socket;
+    return other;
   }
 
   readonly #failed = (error: unknown): void => {

@@ -160,6 +160,64 @@ describe('where the peer is', () => {
     expect(ask(false)[1]).toBe('wrong-peer');
   });
 
+  describe('an answer from elsewhere that is none to our request', () => {
+    const ELSEWHERE = { address: '198.51.100.66', port: 1701, socket: 0 };
+    const dialled = (profile: TunnelProfile): [Scripted, L2tpTunnel] => {
+      const scripted = new Scripted();
+      const tunnel = scripted.endpoint.open(LNS, profile, 0) as L2tpTunnel;
+      scripted.turn();
+      scripted.names();
+      return [scripted, tunnel];
+    };
+
+    test.each<[string, Partial<L2tpMessageInput>]>([
+      ['acknowledges nothing that we sent', { nr: 0 }],
+      ['acknowledges more than we sent', { nr: 2 }],
+      ['is not the first of its sender', { ns: 1 }],
+      ['is no SCCRP', { type: M.Hello, avps: [] }],
+      ['ends it with a number that is not its turn', { type: M.StopCCN, ns: 7 }],
+    ])('%s: the request stands where it was sent', (_, message) => {
+      const [scripted, tunnel] = dialled({});
+      const bytes = buildMessage({ tunnel: tunnel.localId, ns: 0, nr: 1, type: M.SCCRP, avps: start(), ...message });
+      expect(scripted.receive(bytes, ELSEWHERE)).toBe('foreign-answer');
+      expect([tunnel.state, tunnel.peer, scripted.endpoint.counters['foreign-answer']]).toEqual(['wait-reply', LNS, 1]);
+      expect(scripted.say({ type: M.SCCRP, avps: start() }, LNS)).toBe('taken');
+      expect([tunnel.state, tunnel.peer]).toEqual(['established', LNS]);
+    });
+
+    test('does not prove the secret: it neither moves nor ends the request', () => {
+      const [scripted, tunnel] = dialled({ secret: 'open sesame' });
+      for (const more of [[], [{ type: 13, value: new Uint8Array(16) }]]) {
+        const bytes = buildMessage({ type: M.SCCRP, tunnel: tunnel.localId, ns: 0, nr: 1, avps: start(...more) });
+        expect(scripted.receive(bytes, ELSEWHERE)).toBe('foreign-answer');
+      }
+      expect([tunnel.state, tunnel.peer]).toEqual(['wait-reply', LNS]);
+    });
+
+    test('once it has been followed, the place that was dialled is heard no more', () => {
+      const [scripted, tunnel] = dialled({});
+      expect(scripted.say({ type: M.SCCRP, avps: start() }, ELSEWHERE)).toBe('taken');
+      expect(scripted.say({ type: M.Hello }, LNS)).toBe('wrong-peer');
+      expect([tunnel.state, tunnel.peer]).toEqual(['established', ELSEWHERE]);
+    });
+  });
+
+  test('requests that are answered from another address of ours live there; refusals come from there too', () => {
+    const global = { ...LAC, socket: 9 };
+    const scripted = new Scripted({}, { answerFrom: ({ socket }) => (socket === LAC.socket ? 9 : socket) });
+    const sccrq = buildMessage({ type: M.SCCRQ, tunnel: 0, ns: 0, nr: 0, avps: start() });
+    expect(scripted.receive(sccrq)).toBe('taken');
+    expect([...scripted.endpoint.tunnels.values()].map(({ peer }) => peer)).toEqual([global]);
+    expect(scripted.receive(sccrq)).toBe('taken');
+    expect(scripted.endpoint.tunnels.size).toBe(1);
+    scripted.pass(3);
+    expect(new Set(scripted.sentTo)).toEqual(new Set([global]));
+    expect(scripted.endpoint.counters.repeated).toBe(1);
+    const strict = new Scripted(null, { answerFrom: () => 9 });
+    expect(strict.receive(sccrq)).toBe('not-authorised');
+    expect(strict.sentTo).toEqual([global]);
+  });
+
   test('an answer from another socket of ours (floating port)', () => {
     const scripted = new Scripted();
     scripted.act = (event) => {

@@ -14,7 +14,6 @@ export function makeOffload(host: LnsOffloadHost, logger: Logger): LnsOffload | 
   // The first socket of the peer's family is that which it knows this LNS by.
   const isIpv6 = peer.host.includes(':');
   const listening = config.listen.findIndex(({ host: address }) => address.includes(':') === isIpv6);
-  const perSocket = config.tunnels.floatingPort ? 2 : 1;
   return new LnsOffloadDesk(host, {
     settings: config.offload,
     secret: secret === null ? null : Buffer.from(tunnelSecretOf(secret), 'utf8'),
@@ -22,6 +21,6 @@ export function makeOffload(host: LnsOffloadHost, logger: Logger): LnsOffload | 
     logger,
     events,
     random,
-    socket: Math.max(0, listening) * perSocket,
+    socket: Math.max(0, listening),
   });
 }
