@@ -6,6 +6,7 @@ import { SERVER_LIMIT } from '../flow/layout.js';
 import { formatEndpoint, formatWords } from '../wire/address.js';
 import type { AddressWords, ConfigProblem, Protocol } from './compiled.js';
 import { parseDuration } from './durations.js';
+import { checkReplies } from './reply-check.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
 import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parseUnicast } from './values.js';
@@ -39,6 +40,7 @@ export function checkRelations(source: ConfigSource): ConfigProblem[] {
   checkLoadStatus(source.data, say);
   checkHealth(source.data, say);
   checkTakeOver(source.data, say);
+  checkReplies(source.data, say);
   return problems;
 }
 
@@ -160,11 +162,6 @@ function checkLimits(data: unknown, say: Say): void {
       `shorter than a cycle of retransmissions (${RETRANSMISSION_CYCLE_SECONDS}s): the last of them may find its tunnel forgotten`,
     );
   }
-  list(at(data, 'vips')).forEach((vip, index) => {
-    if (isRecord(vip) && vip.natAddress !== undefined && vip.reply !== 'nat') {
-      say('error', ['vips', index, 'natAddress'], 'natAddress belongs to reply: nat');
-    }
-  });
 }
 
 function checkLoadStatus(data: unknown, say: Say): void {

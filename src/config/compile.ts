@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import type { RuleAttributes, RuleLimit } from '../flow/rule-list.js';
 import { formatWords } from '../wire/address.js';
 import type {
-  AddressWords,
+  CompiledAddress,
   CompiledConfig,
   CompiledLoadStatus,
   CompiledHealth,
@@ -39,7 +39,7 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
   const total = rateOf(limits.total);
   const outside = valid(parseInterface(input.interfaces.outside));
   const inside = valid(parseInterface(input.interfaces.inside));
-  const vips = input.vips.map(compileVip);
+  const vips = input.vips.map((vip) => compileVip(vip, input.part));
   const devices = { outside: outside.name, inside: inside.name };
   return {
     file,
@@ -49,6 +49,7 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
     offload: input.offload,
     spread: input.spread,
     workers: input.workers,
+    part: input.part,
     vips,
     gateway: compileDesignatorGroups(input.gateway, devices, vips, dirname(resolve(file))),
     firewall: {
@@ -109,7 +110,7 @@ function compileHealth(health: ConfigInput['health']): CompiledHealth {
   };
 }
 
-function compileVip(vip: VipInput): CompiledVip {
+function compileVip(vip: VipInput, part: ConfigInput['part']): CompiledVip {
   const protocols = [...new Set(toList(vip.protocols))] as Protocol[];
   const ownPort = DEFAULT_PORTS[protocols[0]];
   return {
@@ -119,6 +120,10 @@ function compileVip(vip: VipInput): CompiledVip {
     protocols,
     algorithm: vip.algorithm,
     leakyBucket: { rate: parseRate(vip.leakyBucket?.rate ?? '50/s') ?? 50, burst: vip.leakyBucket?.burst ?? 50 },
+    reply: vip.reply,
+    oneWay: vip.reply === 'direct' || (vip.reply === 'nat' && part === 'master'),
+    natAddress: vip.natAddress === undefined ? null : compileAddress(vip.natAddress),
+    localAddress: vip.localAddress === undefined ? null : compileAddress(vip.localAddress),
     serverPort: vip.serverPort,
     clampMss: vip.clampMss ?? null,
     tunnelSecret: vip.tunnelSecret ?? null,
@@ -129,6 +134,7 @@ function compileVip(vip: VipInput): CompiledVip {
         name: server.name,
         ...compileAddress(server.address),
         port: server.port ?? ownPort,
+        globalAddress: server.globalAddress === undefined ? null : compileAddress(server.globalAddress),
         weight: server.weight,
         loadStatus: {
           secret: secretOf(server.loadStatus),
@@ -169,7 +175,7 @@ function secretOf(from: { secret?: string; secretFile?: string } | undefined): S
   return from?.secretFile === undefined ? null : { file: from.secretFile };
 }
 
-function compileAddress(text: string): { address: string; words: AddressWords; family: 4 | 6 } {
+function compileAddress(text: string): CompiledAddress {
   const words = valid(parseUnicast(text));
   return { address: formatWords(words), words, family: familyOf(words) };
 }

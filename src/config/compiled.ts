@@ -72,12 +72,20 @@ export interface CompiledTakeOverDesk {
   readonly wait: number;
 }
 
+export interface CompiledAddress {
+  readonly address: string; // canonical text
+  readonly words: AddressWords;
+  readonly family: 4 | 6;
+}
+
 export interface CompiledServer {
   readonly name: string;
   readonly address: string; // canonical text
   readonly words: AddressWords;
   readonly family: 4 | 6;
   readonly port: number;
+  /** Where it answers clients from with `reply: direct`; null or absent: `address`. */
+  readonly globalAddress?: CompiledAddress | null;
   readonly weight: number;
   readonly loadStatus: CompiledServerLoad;
   /** Name of the server that may take its tunnels over; absent: none. */
@@ -94,6 +102,12 @@ export interface CompiledVip {
   readonly algorithm: Algorithm;
   /** leaky-bucket: tunnels a second and at once, for each unit of weight. */
   readonly leakyBucket: { readonly rate: number; readonly burst: number };
+  /** Where answers reach the client from (document 001, FIG. 2 and 4); absent: vip. */
+  readonly reply?: 'vip' | 'nat' | 'direct';
+  /** Answers do not cross this process; absent is false. */
+  readonly oneWay?: boolean;
+  readonly natAddress?: CompiledAddress | null;
+  readonly localAddress?: CompiledAddress | null;
   readonly serverPort: 'expose' | 'hide';
   /** Largest MSS of TCP over IPv4 inside its tunnels, null = any. */
   readonly clampMss?: number | null;
@@ -170,6 +184,8 @@ export interface CompiledConfig {
   /** CPUs that the XDP program spreads hits over, 0 none. */
   readonly spread: number;
   readonly workers: number | 'auto';
+  /** What of document 001's cluster this process is; absent: all. */
+  readonly part?: 'all' | 'master' | 'nat';
   readonly vips: readonly CompiledVip[];
   /** Groups with other designators; null or absent: none. */
   readonly gateway?: DesignatorGroups | null;

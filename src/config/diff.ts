@@ -18,6 +18,7 @@ const FIXED: readonly (readonly [Path, (config: CompiledConfig) => string])[] = 
   [['offload'], (config) => String(config.offload)],
   [['spread'], (config) => String(config.spread)],
   [['workers'], (config) => String(config.workers)],
+  [['part'], (config) => config.part ?? 'all'],
   [['table', 'connections'], (config) => String(config.table.connections)],
   [['control', 'socket'], (config) => config.control.socket],
   [
@@ -71,6 +72,9 @@ function vipChanges(old: readonly CompiledVip[], next: readonly CompiledVip[]): 
     changed('algorithm', before.algorithm, vip.algorithm);
     changed('leakyBucket.rate', before.leakyBucket.rate, vip.leakyBucket.rate);
     changed('leakyBucket.burst', before.leakyBucket.burst, vip.leakyBucket.burst);
+    changed('reply', before.reply ?? 'vip', vip.reply ?? 'vip');
+    changed('natAddress', before.natAddress?.address ?? 'none', vip.natAddress?.address ?? 'none');
+    changed('localAddress', before.localAddress?.address ?? 'none', vip.localAddress?.address ?? 'none');
     changed('serverPort', before.serverPort, vip.serverPort);
     changed('clampMss', before.clampMss ?? 'none', vip.clampMss ?? 'none');
     if (before.tunnelSecret !== vip.tunnelSecret) changes.push(`VIP ${vip.name}: tunnelSecret changed`);
@@ -95,6 +99,8 @@ function serverChanges(old: readonly CompiledServer[], next: readonly CompiledSe
     if (before.address !== server.address)
       changes.push(`server ${server.name}: address ${before.address} → ${server.address}`);
     if (before.port !== server.port) changes.push(`server ${server.name}: port ${before.port} → ${server.port}`);
+    const [was, is] = [before.globalAddress?.address ?? 'none', server.globalAddress?.address ?? 'none'];
+    if (was !== is) changes.push(`server ${server.name}: globalAddress ${was} → ${is}`);
     if (before.weight !== server.weight)
       changes.push(`server ${server.name}: weight ${before.weight} → ${server.weight}`);
     if (JSON.stringify(before.loadStatus) !== JSON.stringify(server.loadStatus))

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { firewall } from './firewall-schema.js';
 import { designatorGroups } from './designator-group-schema.js';
+import { globalAddress, part, replyKeys } from './reply-schema.js';
 import { bandwidth, COUNT_MAX, duration, listOf, name, rate, SECRET_LENGTH, section, text } from './schema-parts.js';
 import { VIP_LIMIT } from '../flow/layout.js';
 import {
@@ -90,6 +91,7 @@ const server = z
   .strictObject({
     name: name.describe('Name of the server, unique over the whole file.'),
     address: text(parseUnicast).describe('IPv4 or IPv6 address, of the same family as the VIP’s.'),
+    globalAddress,
     port: port.optional().describe('Port that the server listens on; the protocol’s own port when absent.'),
     weight: z
       .int()
@@ -119,12 +121,7 @@ const vip = z
       .default('weighted-round-robin')
       .describe('How a server is chosen for a new tunnel; docs/load.md describes each.'),
     leakyBucket: leakyBucket.optional(),
-    reply: available(['vip', 'nat', 'direct'], (word) => word === 'vip', 'reply')
-      .default('vip')
-      .describe(
-        'How servers’ packets reach the client. vip: through the designator, from the virtual address. This version has neither nat nor direct.',
-      ),
-    natAddress: text(parseUnicast).optional().describe('With `reply: nat` only: the address that servers see.'),
+    ...replyKeys,
     serverPort: z
       .enum(['expose', 'hide'])
       .default('expose')
@@ -225,6 +222,7 @@ export const configSchema = z.strictObject({
     .union([z.literal('auto'), z.int().min(1).max(WORKERS_MAX)])
     .default('auto')
     .describe(`Threads that forward: 1 to ${WORKERS_MAX}, auto = available cores. Fixed until a restart.`),
+  part,
   vips: z.array(vip).min(1).max(VIP_LIMIT).describe('The virtual addresses.'),
   firewall,
   health: section({

@@ -31,6 +31,14 @@ export interface PlanVip {
   readonly secret?: Uint8Array;
   /** A tunnel whose server hides its id is shown at a port of its own, instead of following the client's other tunnels. */
   readonly hiddenByPort?: boolean;
+  /** Where answers reach the client from (document 001, FIG. 2 and 4); absent: vip. */
+  readonly reply?: 'vip' | 'nat' | 'direct';
+  /** Answers do not cross this process: `direct`, or `nat` in a process that is the master alone. */
+  readonly oneWay?: boolean;
+  /** Address index of the address that clients see answers come from (`nat`); absent or −1: none. */
+  readonly natAddress?: number;
+  /** Address index of the address that requests of refusing clients are put to servers from; absent or −1: none. */
+  readonly localAddress?: number;
   /** Every tunnel of one client port has a port of its own towards a server. */
   readonly distinctClientPorts?: boolean;
   /** Server cell indices in the order of the configuration. */
@@ -43,6 +51,8 @@ export interface PlanServer {
   readonly name: string;
   readonly address: number;
   readonly port: number;
+  /** Address index of where it answers clients from, if that is not `address`; absent or −1: there. */
+  readonly globalAddress?: number;
 }
 
 export interface PlanHealth {
@@ -54,6 +64,8 @@ export interface PlanHealth {
 
 export interface Plan {
   readonly generation: number;
+  /** What of document 001's cluster this process is; absent: all. */
+  readonly part?: 'all' | 'master' | 'nat';
   readonly vips: readonly PlanVip[];
   readonly servers: readonly PlanServer[];
   readonly rules: readonly RuleInput[];

@@ -161,7 +161,7 @@ export const FLAG_REWRITE_PORTS = 2; // ENTRY.ports are written into the UDP or 
 export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serverChannel (TABLE_FORWARD) or RECORD.virtualChannel (TABLE_REVERSE)
 export const FLAG_DENIED = 8; // the firewall of the present plan denies it: drop
 export const FLAG_DECREMENT_TTL = 16;
-export const FLAG_REWRITE_BOTH = 32; // the other address too: RECORD.otherAddress (document 001, `reply: nat`)
+export const FLAG_REWRITE_BOTH = 32; // the other end's address too (full NAT, for clients that refuse answers from elsewhere)
 export const FLAG_OFFLOADED = 64; // the XDP program may forward by this entry
 export const FLAG_IPV4 = 128; // client words 0 … 2 are 0, 0 and 0xffff: the table's own, its users neither set nor see it
 

@@ -3,7 +3,7 @@
  * again by identity after a reload or a restart, and the whole becomes a plan for the shards. A server or VIP that the
  * configuration no longer names stays, draining, until its last tunnel has gone.
  */
-import type { CompiledConfig, CompiledServer, CompiledVip } from '../../config/compiled.js';
+import type { CompiledAddress, CompiledConfig, CompiledServer, CompiledVip } from '../../config/compiled.js';
 import type { Plan, PlanServer, PlanVip } from '../../dataplane/plan.js';
 import { markChanged } from '../../designation/servers.js';
 import { ServerStates } from '../../designation/server-states.js';
@@ -85,6 +85,7 @@ export class Binding {
     const { firewall } = config;
     return {
       generation: Atomics.add(this.memory.header, HEADER.configGeneration, 1) + 1,
+      part: config.part ?? 'all',
       vips: this.vips,
       servers: this.servers,
       rules: this.ruleSlots.assign(
@@ -120,6 +121,8 @@ export class Binding {
     vips[at + VIP_CELL.port] = vip.port;
     vips[at + VIP_CELL.identity] = identity;
     vips[at + VIP_CELL.state] = 1;
+    const natAddress = this.#also(vip.natAddress, ADDRESS_ROLE.vip);
+    const localAddress = this.#also(vip.localAddress, ADDRESS_ROLE.vip);
     const servers = vip.servers.map((server) => this.#bindServer(vip, index, server, nowSeconds));
     this.vips.push({
       index,
@@ -135,10 +138,22 @@ export class Binding {
       ...(vip.tunnelSecret === null ? {} : { secret: new TextEncoder().encode(vip.tunnelSecret) }),
       hiddenByPort: vip.hiddenIds === 'port',
       distinctClientPorts: vip.clientPort === 'distinct',
+      reply: vip.reply ?? 'vip',
+      oneWay: vip.oneWay ?? false,
+      natAddress,
+      localAddress,
       servers: Int32Array.from(servers),
       text: vip.address,
       removed: false,
     });
+  }
+
+  /** Index of a further address of a VIP or server, −1 when it has none. */
+  #also(address: CompiledAddress | null | undefined, role: number): number {
+    if (address === null || address === undefined) return -1;
+    const index = this.#addresses.ensure(...address.words, role);
+    if (index < 0) throw new DesignatorError('TD_CONFIG', 'more addresses than the address table holds');
+    return index;
   }
 
   #bindServer(vip: CompiledVip, vipIndex: number, server: CompiledServer, nowSeconds: number): number {
@@ -173,6 +188,7 @@ export class Binding {
       name: server.name,
       address,
       port: server.port,
+      globalAddress: this.#also(server.globalAddress, ADDRESS_ROLE.server),
       vip: vipIndex,
       text: server.address,
       removed: false,
