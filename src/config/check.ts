@@ -7,6 +7,7 @@ import { formatEndpoint, formatWords } from '../wire/address.js';
 import type { AddressWords, ConfigProblem, Protocol } from './compiled.js';
 import { parseDuration } from './durations.js';
 import { checkReplies } from './reply-check.js';
+import { checkInactivation } from './inactivation.js';
 import type { ConfigSource, Path } from './source.js';
 import { suggestion } from './suggest.js';
 import { BUILT_PROTOCOLS, DEFAULT_PORTS, familyOf, parseUnicast } from './values.js';
@@ -41,6 +42,7 @@ export function checkRelations(source: ConfigSource): ConfigProblem[] {
   checkHealth(source.data, say);
   checkTakeOver(source.data, say);
   checkReplies(source.data, say);
+  checkInactivation(source.data, say);
   return problems;
 }
 

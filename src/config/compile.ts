@@ -16,6 +16,7 @@ import type {
   Secret,
 } from './compiled.js';
 import { compileDesignatorGroups } from './designator-group.js';
+import { compileInactivation } from './inactivation.js';
 import { parseBandwidth, parseDuration, parseRate } from './durations.js';
 import type { ConfigInput, RuleInput, VipInput } from './schema.js';
 import {
@@ -129,6 +130,8 @@ function compileVip(vip: VipInput, part: ConfigInput['part']): CompiledVip {
     tunnelSecret: vip.tunnelSecret ?? null,
     hiddenIds: vip.hiddenIds,
     clientPort: vip.clientPort,
+    ...(vip.groupBy === undefined ? {} : { groupBy: vip.groupBy }),
+    ...(vip.inactivate === undefined ? {} : { inactivate: compileInactivation(vip.inactivate) }),
     servers: vip.servers.map(
       (server): CompiledServer => ({
         name: server.name,

@@ -4,6 +4,7 @@
  * interfaces and table indices.
  */
 import type { DesignatorGroups } from './designator-group.js';
+import type { CompiledInactivation } from './inactivation.js';
 import type { RuleAction, RuleAttributes, RuleLimit } from '../flow/rule-list.js';
 
 /** 4 words, IPv4 mapped (0, 0, 0xffff, a); numbers ≥ 0. */
@@ -28,6 +29,8 @@ export type Algorithm =
   | 'power-of-two'
   | 'leaky-bucket'
   | 'maglev';
+/** What of a request makes related ones go to one server. */
+export type GroupBy = 'host-name' | 'realm' | 'calling-number';
 export type Protocol = 'l2tp';
 
 /** As written, or where it stands. */
@@ -115,6 +118,10 @@ export interface CompiledVip {
   readonly tunnelSecret: string | null;
   readonly hiddenIds: 'affinity' | 'port';
   readonly clientPort: 'shared' | 'distinct';
+  /** null or absent: requests are not grouped. */
+  readonly groupBy?: GroupBy | null;
+  /** null or absent: no server is inactivated by its load. */
+  readonly inactivate?: CompiledInactivation | null;
   readonly servers: readonly CompiledServer[];
 }
 

@@ -80,6 +80,9 @@ function vipChanges(old: readonly CompiledVip[], next: readonly CompiledVip[]): 
     if (before.tunnelSecret !== vip.tunnelSecret) changes.push(`VIP ${vip.name}: tunnelSecret changed`);
     changed('hiddenIds', before.hiddenIds, vip.hiddenIds);
     changed('clientPort', before.clientPort, vip.clientPort);
+    changed('groupBy', before.groupBy ?? 'none', vip.groupBy ?? 'none');
+    if (JSON.stringify(before.inactivate ?? null) !== JSON.stringify(vip.inactivate ?? null))
+      changes.push(`VIP ${vip.name}: inactivate settings changed`);
     changes.push(...serverChanges(before.servers, vip.servers));
   }
   return changes;

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { firewall } from './firewall-schema.js';
 import { designatorGroups } from './designator-group-schema.js';
 import { globalAddress, part, replyKeys } from './reply-schema.js';
+import { inactivationSchema } from './inactivation.js';
 import { bandwidth, COUNT_MAX, duration, listOf, name, rate, SECRET_LENGTH, section, text } from './schema-parts.js';
 import { VIP_LIMIT } from '../flow/layout.js';
 import {
@@ -37,6 +38,7 @@ export const ALGORITHMS = [
   'leaky-bucket',
   'maglev',
 ] as const;
+export const GROUP_KEYS = ['host-name', 'realm', 'calling-number'] as const;
 export const LOAD_FALLBACKS = ['least-tunnels', 'least-sessions', 'least-recent-use', 'none'] as const;
 
 export { bandwidth, name, SECRET_LENGTH };
@@ -154,6 +156,13 @@ const vip = z
       .describe(
         'Port that a server sees a client at. shared: the client’s own, unless the server could not tell two tunnels apart by it and the client’s id. distinct: no two tunnels of one client have the same port at one server, for servers that tell peers apart by address and port alone.',
       ),
+    groupBy: z
+      .enum(GROUP_KEYS)
+      .optional()
+      .describe(
+        'Requests with the same key go to one server, at every designator with the same configuration. host-name: the Host Name of the request; realm: what follows its @, or else its first dot; calling-number: its Calling Number, where it has one. A request without the key, and every one when absent, goes by the algorithm.',
+      ),
+    inactivate: inactivationSchema,
     servers: z.array(server).min(1).describe('The servers behind the VIP.'),
   })
   .describe('One virtual address and its servers.');

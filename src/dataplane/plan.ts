@@ -2,6 +2,7 @@
  * The plan: the configuration bound to table indices, as the main thread publishes it to every shard. Plain data that
  * survives a structured clone. A shard replaces its plan as a whole, between two batches.
  */
+import type { GroupKey } from '../designation/vip-servers.js';
 import type { LoadFallback } from '../designation/vip-servers.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
 import type { RuleInput } from '../flow/rule-list.js';
@@ -41,6 +42,8 @@ export interface PlanVip {
   readonly localAddress?: number;
   /** Every tunnel of one client port has a port of its own towards a server. */
   readonly distinctClientPorts?: boolean;
+  /** Requests with the same key of this kind go to one server; absent: they are not grouped. */
+  readonly groupBy?: GroupKey;
   /** Server cell indices in the order of the configuration. */
   readonly servers: Int32Array;
 }

@@ -36,6 +36,8 @@ const REASON_WORDS: Readonly<Record<number, string>> = {
   [SERVER_REASON.probeAnswered]: 'the active check got an answer',
   [SERVER_REASON.slowStartOver]: 'slow start is over',
   [SERVER_REASON.takenOver]: 'its peer has taken over its tunnels',
+  [SERVER_REASON.notNeeded]: 'not needed by the present load',
+  [SERVER_REASON.needed]: 'needed by the load',
 };
 
 /** The contract's word for a SERVER_STATE. */

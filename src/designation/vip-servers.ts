@@ -7,6 +7,9 @@ import type { ServerTable } from './servers.js';
 /** What a server does that has no fresh load status, under least-load. */
 export type LoadFallback = 'least-tunnels' | 'least-sessions' | 'least-recent-use' | 'none';
 
+/** What of a request groups it with others. */
+export type GroupKey = 'host-name' | 'realm' | 'calling-number';
+
 /** What a VIP's algorithm is told. */
 export interface DesignationVip {
   /** Index of the VIP cell. */
@@ -17,6 +20,8 @@ export interface DesignationVip {
   /** leaky-bucket: tunnels a second and at once, for each unit of weight. */
   readonly bucket?: { readonly rate: number; readonly burst: number };
   readonly loadFallback?: LoadFallback;
+  /** Requests may come with a group's key. */
+  readonly groupBy?: GroupKey;
 }
 
 const DEFAULT_BUCKET = { rate: 50, burst: 50 };

@@ -289,6 +289,8 @@ export const SERVER_REASON = {
   probeAnswered: 9,
   slowStartOver: 10,
   takenOver: 11, // its peer has its tunnels
+  notNeeded: 12, // by the present load
+  needed: 13, // brought back for the load
 } as const;
 export const VIP_CELL = {
   state: 0, // 0 free, 1 used

@@ -142,6 +142,7 @@ export class Binding {
       oneWay: vip.oneWay ?? false,
       natAddress,
       localAddress,
+      ...(vip.groupBy == null ? {} : { groupBy: vip.groupBy }),
       servers: Int32Array.from(servers),
       text: vip.address,
       removed: false,
