@@ -5,7 +5,7 @@
  */
 import { DesignatorFarm, type FarmOptions, serverAddress, vipAddress } from '../../src/demo/lab/designator-farm.js';
 import type { LabEndpoint } from '../../src/demo/lab/endpoint.js';
-import { LabGenerator } from '../../src/demo/lab/generator.js';
+
 import type { Lab } from '../../src/demo/lab/lab.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
 import { Xl2tpdClient, Xl2tpdServer } from '../../src/demo/lab/xl2tpd.js';
@@ -13,6 +13,7 @@ import type { TunnelRow } from '../../src/ops/appliance.js';
 import type { GeneratorResults } from '../../src/roles/lac/generator/results.js';
 import { Watch } from './lab-watch.js';
 import { SELF, startLns } from './lab.js';
+import { LabGenerator } from './lab-generator.js';
 
 const OURS = 2;
 const USER = { name: 'user', password: 's3cret' };

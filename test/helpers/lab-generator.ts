@@ -1,8 +1,8 @@
 /** The product's own call generator, as a process that holds its calls until it is told to end. */
-import type { GeneratorResults } from '../../roles/lac/generator/results.js';
-import { LabError } from './command.js';
-import type { Daemon } from './daemon.js';
-import type { Namespace } from './namespace.js';
+import type { GeneratorResults } from '../../src/roles/lac/generator/results.js';
+import { LabError } from '../../src/demo/lab/command.js';
+import type { Daemon } from '../../src/demo/lab/daemon.js';
+import type { Namespace } from '../../src/demo/lab/namespace.js';
 
 /** It ends by itself after so long, whatever becomes of the lab. */
 const HELD_SECONDS = 600;
