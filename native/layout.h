@@ -6,7 +6,7 @@
 #define TUNNEL_DESIGNATOR_LAYOUT_H
 
 #define TD_LAYOUT_MAGIC 0x54445331
-#define TD_LAYOUT_VERSION 5
+#define TD_LAYOUT_VERSION 6
 #define TD_PAGE_LENGTH 4096
 #define TD_ELEMENT_LENGTH 64
 
@@ -127,6 +127,7 @@
 #define TD_TABLE_REVERSE 2
 #define TD_TABLE_FORWARD 3
 #define TD_TABLE_REVERSE_HALF_OPEN 4
+#define TD_TABLE_LOCAL 5
 
 #define TD_FLAG_REWRITE_SOURCE 1
 #define TD_FLAG_REWRITE_PORTS 2
@@ -180,6 +181,7 @@
 #define TD_ADDRESS_ROLE 5
 #define TD_ADDRESS_ROLE_VIP 1
 #define TD_ADDRESS_ROLE_SERVER 2
+#define TD_ADDRESS_ROLE_LOCAL 4
 
 /* next hop */
 #define TD_NEXT_HOP_LENGTH 32
@@ -281,6 +283,7 @@
 /* src/io/port.ts: the batch columns */
 #define TD_PORT_OUTSIDE 0
 #define TD_PORT_INSIDE 1
+#define TD_PORT_HOST 2
 #define TD_PORT_NONE 255
 #define TD_BATCH_CAPACITY 256
 #define TD_SCRATCH_SLOTS 256

@@ -43,6 +43,9 @@ export const COUNTER = {
   recoveriesUnknown: 38, // requests that recover a tunnel which is not in the table
   idsReused: 39, // ids given again while a living tunnel still had them
 
+  fullNats: 40, // tunnels that were put on full NAT
+  localPortsShort: 41, // … and that could not be: no port of the VIP's `localAddress` was found free
+
   // Fragments and errors: 48 … 59.
   icmpMade: 48, // ICMP errors of our own, given to the main thread
   icmpWithheld: 49, // … that a limit did not allow

@@ -19,7 +19,9 @@ export class TunnelDraft {
   clientChannel = 0;
   serverChannel = 0;
   virtualChannel = 0;
-  /** Port that the server sees instead of the client's own, 0 none. */
+  /** Full NAT: index of the address that the server sees instead of the client's (a VIP's `localAddress`), −1 none. */
+  localAddress = -1;
+  /** Port that the server sees instead of the client's own, 0 none; with full NAT one of `localAddress`, never 0. */
   virtualPort = 0;
   clientNextHop = 0;
   serverNextHop = 0;

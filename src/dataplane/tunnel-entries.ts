@@ -4,13 +4,16 @@
  */
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
+  ADDRESS_WORDS,
   ENTRY,
   FLAG_DECREMENT_TTL,
   FLAG_DENIED,
+  FLAG_REWRITE_BOTH,
   FLAG_REWRITE_CHANNEL,
   FLAG_REWRITE_PORTS,
   FLAG_REWRITE_SOURCE,
   TABLE_FORWARD,
+  TABLE_LOCAL,
   TABLE_REVERSE,
 } from '../flow/layout.js';
 import type { TunnelDraft } from './tunnel-draft.js';
@@ -24,6 +27,8 @@ export class TunnelEntries {
 
   constructor(
     readonly table: ConnectionTable,
+    /** The addresses segment. */
+    readonly addresses: Int32Array,
     /** Takes an entry from the tunnel that has it. */
     readonly detach: (slot: number, nowMs: number) => void,
   ) {}
@@ -43,6 +48,20 @@ export class TunnelEntries {
   reverseKey(key: Int32Array, draft: TunnelDraft, clientPort: number, channel: number): void {
     const ports = draft.hasPorts ? clientPort << 16 : NO_PORTS;
     layKey(key, draft, ports, channel, (draft.server.address << 16) | (draft.protocol << 8) | TABLE_REVERSE);
+    this.#seeLocal(key, draft);
+  }
+
+  /** Lays out the key that keeps this port of the draft's `localAddress` towards its server. */
+  localKey(key: Int32Array, draft: TunnelDraft, port: number): void {
+    layKey(key, draft, port << 16, 0, (draft.server.address << 16) | (draft.protocol << 8) | TABLE_LOCAL);
+    this.#seeLocal(key, draft);
+  }
+
+  /** With full NAT a server's packets are addressed to `localAddress`, not to the client. */
+  #seeLocal(key: Int32Array, draft: TunnelDraft): void {
+    if (draft.localAddress < 0) return;
+    const at = draft.localAddress * ADDRESS_WORDS;
+    for (let word = 0; word < 4; word++) key[word] = this.addresses[at + word];
   }
 
   /** Ports that a server → client entry writes: the one shown to the client, and the client's own where it was hidden. */
@@ -63,6 +82,7 @@ export class TunnelEntries {
     let flags = FLAG_DECREMENT_TTL;
     if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
     if (draft.denied) flags |= FLAG_DENIED;
+    if (draft.localAddress >= 0) flags |= FLAG_REWRITE_BOTH;
     if (tableKind === TABLE_FORWARD && draft.virtualChannel !== 0) flags |= FLAG_REWRITE_CHANNEL;
     layKey(
       this.#key,
@@ -83,6 +103,7 @@ export class TunnelEntries {
   insertOut(record: number, draft: TunnelDraft, tableKind: number, channel: number, shownPort: number): number {
     let flags = FLAG_DECREMENT_TTL | FLAG_REWRITE_SOURCE;
     if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
+    if (draft.localAddress >= 0) flags |= FLAG_REWRITE_BOTH;
     layKey(
       this.#key,
       draft,
@@ -90,11 +111,23 @@ export class TunnelEntries {
       channel,
       (draft.server.address << 16) | (draft.protocol << 8) | tableKind,
     );
+    this.#seeLocal(this.#key, draft);
     return this.#insert(
       record,
       (draft.vip.address << 16) | draft.clientNextHop,
       this.portsOut(draft, shownPort),
       flags,
+    );
+  }
+
+  /** Keeps the draft's port of its `localAddress` for the tunnel. Looks like a server → client entry to those who count. */
+  insertLocal(record: number, draft: TunnelDraft, shownPort: number): number {
+    this.localKey(this.#key, draft, draft.virtualPort);
+    return this.#insert(
+      record,
+      (draft.vip.address << 16) | draft.clientNextHop,
+      this.portsOut(draft, shownPort),
+      FLAG_REWRITE_SOURCE | FLAG_REWRITE_PORTS | FLAG_REWRITE_BOTH,
     );
   }
 

@@ -10,6 +10,7 @@ import {
   ENTRY,
   ENTRY_WORDS,
   FLAG_DENIED,
+  FLAG_REWRITE_BOTH,
   FLAG_REWRITE_SOURCE,
   HEADER,
   RECORD,
@@ -27,7 +28,7 @@ import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
 import { addWide } from '../flow/wide-counter.js';
 import { CLOSE_REASON, type EventTap, SHARD_EVENT } from './event-tap.js';
-import { clientPortOf, virtualPortOf } from '../flow/client-port.js';
+import { clientEntryOf, clientPortOf, virtualPortOf } from '../flow/client-port.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 import { TunnelEntries } from './tunnel-entries.js';
 
@@ -53,7 +54,7 @@ export class TunnelStore {
     readonly servers: ServerTable,
   ) {
     this.#records = memory.records;
-    this.entries = new TunnelEntries(table, (slot, nowMs) => this.detach(slot, nowMs));
+    this.entries = new TunnelEntries(table, memory.addresses, (slot, nowMs) => this.detach(slot, nowMs));
     this.clients = new ClientIndex(memory);
   }
 
@@ -81,12 +82,13 @@ export class TunnelStore {
 
   /** An entry of the tunnel that has the client's address in its key, −1 when it has none (being made). */
   anyEntry(record: number): number {
-    return (
-      (this.word(record, RECORD.entryForward) ||
-        this.word(record, RECORD.entryHalfOpen) ||
-        this.word(record, RECORD.entryAlias) ||
-        this.word(record, RECORD.entryReverse)) - 1
-    );
+    return clientEntryOf(this.#records, this.table, record);
+  }
+
+  /** The entry that keeps its port of a VIP's `localAddress`, −1 without full NAT. */
+  localEntry(record: number): number {
+    const slot = this.word(record, RECORD.entryAlias) - 1;
+    return slot >= 0 && (this.table.flagsOf(slot) & FLAG_REWRITE_BOTH) !== 0 ? slot : -1;
   }
 
   /** The client's own port, 0 where the protocol has none. */
@@ -168,11 +170,14 @@ export class TunnelStore {
       second = draft.fromServer
         ? entries.insertIn(record, draft, TABLE_FORWARD, port, known, draft.server.port)
         : entries.insertOut(record, draft, TABLE_REVERSE, known, port);
-    if (second < 0) {
+    const local = draft.localAddress < 0 || second < 0 ? 0 : entries.insertLocal(record, draft, port);
+    if (second < 0 || local < 0) {
+      if (second >= 0 && second !== first) this.table.remove(second, nowMs);
       if (first >= 0) this.table.remove(first, nowMs);
       this.pool.freeRecord(record);
       return STORE_FULL;
     }
+    if (draft.localAddress >= 0) this.#set(record, RECORD.entryAlias, local + 1);
     this.#set(record, RECORD.entryHalfOpen, first + 1);
     if (second !== first) this.#set(record, draft.fromServer ? RECORD.entryForward : RECORD.entryReverse, second + 1);
     this.servers.addHalfOpen(draft.server.index, 1);
@@ -221,14 +226,15 @@ export class TunnelStore {
     // A server that was started again during the set-up answers anew, with another id: the first answer counts no more.
     if (!this.#leadsTo(this.word(record, RECORD.entryForward) - 1, shown, shownPort)) {
       this.#removeEntry(record, RECORD.entryForward, nowMs);
-      this.#removeEntry(record, RECORD.entryAlias, nowMs);
+      if (draft.localAddress < 0) this.#removeEntry(record, RECORD.entryAlias, nowMs);
     }
     if (this.word(record, RECORD.entryForward) === 0) {
       const slot = entries.insertIn(record, draft, TABLE_FORWARD, shownPort, shown, serverPort);
       if (slot < 0) return false;
       this.#set(record, RECORD.entryForward, slot + 1);
       // A client that stays on the port it dialled (xl2tpd) is followed just as one that moves (RFC 2661 §8.1).
-      if (shownPort !== draft.vip.port && !this.#taken(draft, draft.vip.port, shown)) {
+      // With full NAT it is answered from there anyway, and the word is another entry's.
+      if (draft.localAddress < 0 && shownPort !== draft.vip.port && !this.#taken(draft, draft.vip.port, shown)) {
         const alias = entries.insertIn(record, draft, TABLE_FORWARD, draft.vip.port, shown, serverPort);
         if (alias >= 0) this.#set(record, RECORD.entryAlias, alias + 1);
       }
@@ -338,6 +344,39 @@ export class TunnelStore {
 
   setSequence(record: number, ofClient: boolean, next: number, acknowledged: number): void {
     this.#set(record, ofClient ? RECORD.clientSequence : RECORD.serverSequence, (next << 16) | acknowledged);
+  }
+
+  /**
+   * Puts a tunnel on full NAT: `draft` is the tunnel with `localAddress` and the port of it that `FullNat.port` chose. Its
+   * entries are made anew or changed one by one, the keeper of the port first, so that no packet leaves half rewritten. The
+   * caller holds the lock. False, and nothing has changed: the table is full.
+   */
+  putOnFullNat(record: number, draft: TunnelDraft, nowSeconds: number, nowMs: number): boolean {
+    const { entries, table } = this;
+    entries.setTime(nowSeconds, nowMs);
+    const local = entries.insertLocal(record, draft, draft.vip.port);
+    if (local < 0) return false;
+    let reverse = 0;
+    if (draft.clientChannel !== 0) {
+      reverse = entries.insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, draft.vip.port);
+      if (reverse < 0) {
+        table.remove(local, nowMs);
+        return false;
+      }
+    }
+    this.#removeEntry(record, RECORD.entryAlias, nowMs);
+    this.#set(record, RECORD.entryAlias, local + 1);
+    const ports = this.word(record, RECORD.ports);
+    if (ports !== 0) this.#set(record, RECORD.ports, (ports & ~0xffff) | draft.vip.port);
+    for (const word of [RECORD.entryHalfOpen, RECORD.entryForward]) {
+      const slot = this.word(record, word) - 1;
+      if (slot < 0) continue;
+      const target = (draft.virtualPort << 16) | (table.portsOf(slot) & 0xffff);
+      table.update(slot, table.targetOf(slot), target, record, table.flagsOf(slot) | FLAG_REWRITE_BOTH);
+    }
+    this.#removeEntry(record, RECORD.entryReverse, nowMs);
+    if (draft.clientChannel !== 0) this.#set(record, RECORD.entryReverse, reverse + 1);
+    return true;
   }
 
   setVirtualChannel(record: number, channel: number): void {

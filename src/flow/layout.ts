@@ -9,7 +9,7 @@
  */
 
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 export const PAGE_LENGTH = 4096;
 /** Value size of the BPF array: an index into it is a byte offset divided by this. */
 export const ELEMENT_LENGTH = 64;
@@ -154,6 +154,11 @@ export const TABLE_HALF_OPEN = 1; // client → VIP, keyB = the client's assigne
 export const TABLE_REVERSE = 2; // server → client, keyB = the id in the header (the client's)
 export const TABLE_FORWARD = 3; // client → VIP, keyB = the id in the header (the server's or the virtual one)
 export const TABLE_REVERSE_HALF_OPEN = 4; // server → client request, keyB = the server's assigned id
+/**
+ * Full NAT: whose is this port of the VIP's `localAddress` towards this server? The key has that local address in place of
+ * the client's, the port, and no id. No packet is forwarded by it: it keeps the port, and tells the other entries the address.
+ */
+export const TABLE_LOCAL = 5;
 
 /** Flags of ENTRY.record. */
 export const FLAG_REWRITE_SOURCE = 1; // the new address replaces the source, else the destination
@@ -161,7 +166,12 @@ export const FLAG_REWRITE_PORTS = 2; // ENTRY.ports are written into the UDP or 
 export const FLAG_REWRITE_CHANNEL = 4; // the channel is replaced by RECORD.serverChannel (TABLE_FORWARD) or RECORD.virtualChannel (TABLE_REVERSE)
 export const FLAG_DENIED = 8; // the firewall of the present plan denies it: drop
 export const FLAG_DECREMENT_TTL = 16;
-export const FLAG_REWRITE_BOTH = 32; // the other end's address too (full NAT, for clients that refuse answers from elsewhere)
+/**
+ * Full NAT: the other address too. Client → server the source becomes the VIP's `localAddress`, which is the client in the
+ * key of RECORD.entryAlias (TABLE_LOCAL); server → client, whose key has that address in place of the client's, the
+ * destination becomes the client in the key of RECORD.entryForward, or of entryHalfOpen while there is none.
+ */
+export const FLAG_REWRITE_BOTH = 32;
 export const FLAG_OFFLOADED = 64; // the XDP program may forward by this entry
 export const FLAG_IPV4 = 128; // client words 0 … 2 are 0, 0 and 0xffff: the table's own, its users neither set nor see it
 
@@ -178,7 +188,7 @@ export const RECORD = {
   entryHalfOpen: 6, // entry slot + 1, 0 none (all four)
   entryReverse: 7,
   entryForward: 8,
-  entryAlias: 9, // forward entry for the VIP's own port when the server floated
+  entryAlias: 9, // forward entry for the VIP's own port when the server floated; with full NAT the TABLE_LOCAL entry
   created: 10, // seconds
   clientSequence: 11, // Ns of the client's next message << 16 | highest Nr seen of it (dataplane/dialogue.ts)
   serverSequence: 12, // the same of the server
@@ -203,7 +213,7 @@ export const SESSION_STATE = { free: 0, requested: 1, replied: 2, established: 3
 export const ADDRESS_LENGTH = 32;
 export const ADDRESS_WORDS = 8;
 export const ADDRESS = { words: 0, family: 4 /* 0 free, 4, 6 */, role: 5 /* ADDRESS_ROLE bits */ } as const;
-export const ADDRESS_ROLE = { vip: 1, server: 2 } as const;
+export const ADDRESS_ROLE = { vip: 1, server: 2, local: 4 /* a VIP's `localAddress` */ } as const;
 
 // ── next hop: 32 bytes ──────────────────────────────────────────────────────────────────────────────────────────────
 export const NEXT_HOP_LENGTH = 32;

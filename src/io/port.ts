@@ -7,6 +7,8 @@
 /** The two sides of the appliance. With one arm both are the same device and VLAN, and every frame has `outside`. */
 export const PORT_OUTSIDE = 0;
 export const PORT_INSIDE = 1;
+/** Egress alone: into this host itself, which has the server's address. */
+export const PORT_HOST = 2;
 /** A frame of neither side: another VLAN of the same device. */
 export const PORT_NONE = 255;
 
