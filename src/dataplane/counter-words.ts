@@ -56,6 +56,8 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   followed: 'requests that followed an older tunnel’s server: recovery (RFC 4951), tie breaker, hidden ids',
   recoveriesUnknown: 'requests that recover a tunnel which is not in the table',
   idsReused: 'ids given again while a living tunnel still had them',
+  fullNats: 'tunnels whose server answers to the designator, because their client refuses answers from elsewhere',
+  localPortsShort: 'tunnels that could not: no port of the VIP’s localAddress was found free',
   requestsMoved: 'requests that went to another server because theirs did not answer',
   tunnelsEnded: 'tunnels ended in their ends’ name: the server is down, or its drain is over',
   proxyAnswered: 'messages of such a tunnel’s ends that were acknowledged here',

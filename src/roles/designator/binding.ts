@@ -122,7 +122,7 @@ export class Binding {
     vips[at + VIP_CELL.identity] = identity;
     vips[at + VIP_CELL.state] = 1;
     const natAddress = this.#also(vip.natAddress, ADDRESS_ROLE.vip);
-    const localAddress = this.#also(vip.localAddress, ADDRESS_ROLE.vip);
+    const localAddress = this.#also(vip.localAddress, ADDRESS_ROLE.local);
     const servers = vip.servers.map((server) => this.#bindServer(vip, index, server, nowSeconds));
     this.vips.push({
       index,
