@@ -28,14 +28,18 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
   const { loadAgentConfig } = await import('../config/agent.js');
   const { config, warnings } = loadAgentConfig(resolve(context.cwd, options.config), options.config);
   if (options.check === true) {
-    await write(context.stdout, warnings.map((warning) => `${formatProblem(warning)}\n`).join(''));
+    const { checkedCandidate } = await import('../config/candidate.js');
+    const all = [...warnings, ...checkedCandidate(config.master)];
+    await write(context.stdout, all.map((warning) => `${formatProblem(warning)}\n`).join(''));
     return write(context.stderr, `${options.config}: fine\n`);
   }
-  const [{ Agent, realWorld }, { createLogger, flushLogger, logReady }, { keyOf }] = await Promise.all([
-    import('../roles/agent/agent.js'),
-    import('../ops/log.js'),
-    import('../roles/secret.js'),
-  ]);
+  const [{ Agent, realWorld }, { createLogger, flushLogger, logReady }, { keyOf }, { openCandidate }] =
+    await Promise.all([
+      import('../roles/agent/agent.js'),
+      import('../ops/log.js'),
+      import('../roles/secret.js'),
+      import('../roles/candidate/open.js'),
+    ]);
   const isQuiet = options.dryRun === true || options.once === true;
   const logger = createLogger(isQuiet ? 'error' : config.logLevel);
   for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration');
@@ -43,6 +47,9 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
   const agent = new Agent(config, keyOf(config.secret), logger, world);
   const ending = new AbortController();
   const forget = (['SIGTERM', 'SIGINT'] as const).map((signal) => context.onSignal(signal, () => ending.abort()));
+  const candidate = isQuiet ? null : openCandidate(config.master, { logger, ...context });
+  // The agent itself keeps nothing of its file: a reload is the master part's.
+  if (candidate !== null) forget.push(context.onSignal('SIGHUP', () => candidate.reload()));
   const every = config.everySeconds * 1000;
   const pause = (until: number): Promise<unknown> =>
     sleep(Math.max(0, until - performance.now()), undefined, { signal: ending.signal }).catch(() => {});
@@ -51,6 +58,7 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
     let report = await agent.look();
     if (!isQuiet)
       logReady(logger, { servers: config.servers, designators: config.designators, source: config.source.kind });
+    candidate?.start();
     let next = performance.now();
     if (options.once === true) {
       await pause(next + Math.min(every, 1000));
@@ -68,6 +76,8 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
       if (!ending.signal.aborted) report = await agent.look();
     }
   } finally {
+    // Before the signals are forgotten: a second one must not leave it behind.
+    await candidate?.stop();
     for (const off of forget) off();
     await agent.close();
     world.close();

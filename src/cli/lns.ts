@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatProblem } from '../config/problem.js';
+import type { EventLog } from '../ops/events.js';
 import type { CliContext } from './context.js';
 import { ControlClient, type Target, withTarget } from './client.js';
 import { addConfigOption } from './options.js';
@@ -44,18 +45,22 @@ async function run(options: LnsOptions, context: CliContext): Promise<void> {
   if (options.check === true) {
     const { loadUsers } = await import('../config/users.js');
     if (config.usersFile !== null) loadUsers(config.usersFile);
-    await write(context.stdout, warnings.map((warning) => `${formatProblem(warning)}\n`).join(''));
+    const { checkedCandidate } = await import('../config/candidate.js');
+    const all = [...warnings, ...checkedCandidate(config.master)];
+    await write(context.stdout, all.map((warning) => `${formatProblem(warning)}\n`).join(''));
     return write(context.stderr, `${options.config}: fine\n`);
   }
-  const [{ runRole }, { Lns }, { makeOffload }] = await Promise.all([
+  const [{ runRole }, { Lns }, { makeOffload }, { openCandidate }] = await Promise.all([
     import('./role.js'),
     import('../roles/lns/lns.js'),
     import('../roles/lns/offload/make.js'),
+    import('../roles/candidate/open.js'),
   ]);
   const { logLevel, control } = config;
   await runRole(context, { logLevel, control, warnings }, ({ logger, onFatal }) => {
     const reread = () => readLnsConfig(file, options.config);
-    return new Lns({ config, logger, onFatal, reread, offload: makeOffload });
+    const candidate = (events: EventLog) => openCandidate(config.master, { logger, events, ...context });
+    return new Lns({ config, logger, onFatal, reread, offload: makeOffload, candidate });
   });
 }
 

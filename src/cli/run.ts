@@ -14,6 +14,7 @@ const WATCHDOG_SHARE = 2;
 interface RunOptions {
   readonly config: string;
   readonly pin?: boolean;
+  readonly attached?: boolean;
 }
 
 export function register(program: Command, context: CliContext): void {
@@ -21,6 +22,7 @@ export function register(program: Command, context: CliContext): void {
     program.command('run').description('the appliance, in the foreground; SIGHUP reloads, SIGTERM ends it'),
   )
     .option('--pin', 'keep each shard on a CPU of its own')
+    .option('--attached', 'end when standard input ends: for a program that carries this one')
     .action((options: RunOptions) => run(options, context));
 }
 
@@ -63,6 +65,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     context.onSignal('SIGINT', () => end('end')),
     context.onSignal('SIGUSR1', () => end('leave')),
   ];
+  if (options.attached === true) onInputEnd(context, () => end('end'));
 
   const datapath = openDatapath({ config, shards: shardCount(config), logger, processId: context.pid });
   const designator = new DesignatorProcess({
@@ -138,6 +141,13 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     logger.info({ forwarding: leaves }, 'ended');
     flushLogger(logger);
   }
+}
+
+/** Whoever carries this process keeps its standard input open; that it ends says that they are gone, whatever ended them. */
+function onInputEnd({ stdin }: CliContext, listener: () => void): void {
+  stdin.once('end', listener);
+  stdin.once('error', listener);
+  stdin.resume();
 }
 
 /** Tells systemd that all shards live, twice within WATCHDOG_USEC; a shard that hangs silences it. */

@@ -238,6 +238,10 @@ export function register(program: Command, context: CliContext): void {
     endpointView(options, context, 'peers', {}),
   );
 
+  view(show, 'master', 'the master part that this endpoint carries (lns)').action((options: ShowOptions) =>
+    endpointView(options, context, 'master', {}),
+  );
+
   table('workers', 'shards: the threads that forward', '/v1/workers', WORKER_COLUMNS);
   table('drops', 'packets that ended here, by reason', '/v1/drops', DROP_COLUMNS);
 

@@ -1,6 +1,7 @@
 /** The configuration of `designator agent`: what it reads, and where it tells. */
 import { z } from 'zod';
 import { isAbsolute } from 'node:path';
+import { type CandidateConfig, candidateSchema, compileCandidate } from './candidate.js';
 import type { ConfigProblem, Secret } from './compiled.js';
 import { parseBandwidth, parseDuration } from './durations.js';
 import { readFileText } from './file-text.js';
@@ -76,6 +77,7 @@ export const agentSchema = z.strictObject({
     })
     .default({})
     .describe('The server says that it takes no new tunnels while one of these is exceeded.'),
+  master: candidateSchema.optional(),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 });
 
@@ -115,6 +117,8 @@ export interface AgentConfig {
     readonly tunnels: number | null;
     readonly sessions: number | null;
   };
+  /** null: it carries no master part. */
+  readonly master: CandidateConfig | null;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -190,6 +194,7 @@ function compile(file: string, input: Input): AgentConfig {
       tunnels: input.refuseAbove.tunnels ?? null,
       sessions: input.refuseAbove.sessions ?? null,
     },
+    master: compileCandidate(input.master),
     logLevel: input.log.level,
   };
 }

@@ -27,6 +27,12 @@ const group = gatewayGroupSchema
       .default('forwarder')
       .describe('Which port the answers leave from: the master’s, or that of the designator that they name.'),
     permanentAfter: own.permanentAfter.default('never'),
+    preempt: own.preempt
+      .unwrap()
+      .optional()
+      .describe(
+        'Whether a better designator becomes master while there is one: true, after 5s; absent: true, and false with `algorithm: master`.',
+      ),
     return: z
       .enum(['gradual', 'stay', 'at-once'])
       .default('stay')

@@ -27,7 +27,15 @@ const FIXED = {
 } as const;
 
 function wholeInput(side: Side, input: SideInput, device: string, addresses: readonly string[]): GatewayGroupInput {
-  return { ...FIXED, ...input, name: side, interface: device, addresses: input.addresses ?? addresses } as never;
+  const preempt = input.preempt ?? input.algorithm !== 'master';
+  return {
+    ...FIXED,
+    ...input,
+    preempt,
+    name: side,
+    interface: device,
+    addresses: input.addresses ?? addresses,
+  } as never;
 }
 
 /** `input` has passed the schema. `folder`: what relative paths of keys are relative to. */

@@ -62,6 +62,8 @@ export function checkGatewayGroup(group: Input, say: Say): void {
       ['rebalance'],
       'with `algorithm: host` a host has the gateway that follows from it; nothing is moved',
     );
+  if (group.algorithm === 'master' && group.rebalance !== false)
+    say('warning', ['rebalance'], 'with `algorithm: master` all hosts have the master; nothing is moved');
   checkTracks(group.track, say);
   checkAdvertise(group, say);
 }
@@ -79,7 +81,8 @@ function checkKey({ key, compatibility, glbp }: Input, say: Say): void {
     say('error', ['key', 'text'], `a key of GLBP has at most ${GLBP_KEY_LIMIT} characters`);
 }
 
-function checkGlbp({ group, addresses, glbp, replies }: Input, say: Say): void {
+function checkGlbp({ group, algorithm, addresses, glbp, replies }: Input, say: Say): void {
+  if (algorithm === 'master') say('error', ['algorithm'], 'GLBP gives hosts to all its gateways');
   if (group > CISCO_GROUP_ID_MAX)
     say('error', ['group'], `with \`compatibility: glbp\` it is at most ${CISCO_GROUP_ID_MAX}`);
   if (addresses.length > 1) say('error', ['addresses', 1], 'GLBP has one shared address a group');

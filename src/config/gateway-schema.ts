@@ -17,7 +17,7 @@ const WEIGHT_MAX = 1000;
 const PRIORITY_MAX = 254;
 const DAY = 86_400;
 
-export const GATEWAY_ALGORITHMS = ['round-robin', 'weighted', 'host', 'least-load'] as const;
+export const GATEWAY_ALGORITHMS = ['round-robin', 'weighted', 'host', 'least-load', 'master'] as const;
 
 const percent = z.string().regex(/^([1-9]\d?|100)%$/, { error: 'it must be a share: write 80%' });
 const decrement = (what: string, most: number) =>
@@ -109,7 +109,10 @@ export const gatewayGroupSchema = z.strictObject({
       .default(3)
       .describe('Messages in a row that must be missing before a member counts as dead.'),
   }).describe('Adverts between members.'),
-  algorithm: z.enum(GATEWAY_ALGORITHMS).default('weighted').describe('How the master selects a gateway for a host.'),
+  algorithm: z
+    .enum(GATEWAY_ALGORITHMS)
+    .default('weighted')
+    .describe('How the master selects a gateway for a host; `master`: all hosts get the master, the others stand by.'),
   weight: z.int().min(0).max(WEIGHT_MAX).default(100).describe('Share of hosts that this gateway is given; 0 none.'),
   capacity: bandwidth
     .optional()

@@ -16,6 +16,7 @@ const FIXED: readonly (readonly [key: string, read: (config: LnsConfig) => unkno
   ['sessions.limit', ({ sessions }) => sessions.limit],
   ['offload', ({ offload }) => offload],
   ['takeOver', ({ takeOver }) => takeOver],
+  ['master', ({ master }) => master],
   ['control', ({ control }) => control],
 ];
 

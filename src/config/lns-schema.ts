@@ -9,6 +9,7 @@ import {
   tunnelTimerKeys,
   workersKey,
 } from './endpoint-parts.js';
+import { candidateSchema } from './candidate.js';
 import { radiusSchema } from './radius.js';
 import { name, secret, secretFile } from './schema.js';
 import { COUNT_MAX, duration, listOf, section, text } from './schema-parts.js';
@@ -205,6 +206,7 @@ export const lnsSchema = z.strictObject({
   }).describe('New tunnels and calls are refused while one of these is exceeded.'),
   offload: offloadSchema.optional(),
   takeOver: takeOverSchema.optional(),
+  master: candidateSchema.optional(),
   control: controlSection('/run/designator/lns.sock'),
   log: logSection,
 });

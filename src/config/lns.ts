@@ -13,6 +13,7 @@ import {
   type TunnelTimers,
   valid,
 } from './endpoint-parts.js';
+import { type CandidateConfig, compileCandidate } from './candidate.js';
 import { checkLnsRelations } from './lns-check.js';
 import { type CompiledOffload, compileOffload } from './lns-offload.js';
 import { lnsSchema } from './lns-schema.js';
@@ -98,6 +99,8 @@ export interface LnsConfig {
   /** Taking over addresses and tunnels at the network; null: not configured. */
   readonly offload: CompiledOffload | null;
   readonly takeOver: CompiledTakeOver | null;
+  /** null: it carries no master part. */
+  readonly master: CandidateConfig | null;
   readonly tun: { readonly device: string; readonly mtu: number; readonly routes: boolean };
   readonly sessions: {
     readonly limit: number;
@@ -205,6 +208,7 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
     usersFile: input.users?.file ?? null,
     radius: input.radius === undefined ? null : compileRadius(input.radius),
     offload: input.offload === undefined ? null : compileOffload(input.offload),
+    master: compileCandidate(input.master),
     takeOver: input.takeOver === undefined ? null : compileTakeOver(input.takeOver),
     tun: { device: tun.device, mtu: tun.mtu, routes: tun.routes === 'pools' },
     sessions: {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { DesignatorError } from '../errors.js';
 import { loadAgentConfig } from './agent.js';
+import { type CandidateConfig, candidateProblems } from './candidate.js';
 import type { ConfigProblem } from './compiled.js';
 import { readGatewayConfig } from './gateway.js';
 import { loadLacConfig } from './lac.js';
@@ -24,10 +25,17 @@ export function readRoleConfig(
   file: string,
   shownAs = file,
 ): readonly ConfigProblem[] {
-  if (role === 'lns') return readLnsConfig(file, shownAs).problems;
+  const carried = (master: CandidateConfig | null): readonly ConfigProblem[] =>
+    master === null ? [] : candidateProblems(master);
+  if (role === 'lns') {
+    const { config, problems } = readLnsConfig(file, shownAs);
+    return [...problems, ...carried(config?.master ?? null)];
+  }
   if (role === 'gateway') return readGatewayConfig(file, shownAs).problems;
   try {
-    return (role === 'lac' ? loadLacConfig(file, shownAs) : loadAgentConfig(file, shownAs)).warnings;
+    if (role === 'lac') return loadLacConfig(file, shownAs).warnings;
+    const { config, warnings } = loadAgentConfig(file, shownAs);
+    return [...warnings, ...carried(config.master)];
   } catch (error) {
     const { problems } = error instanceof DesignatorError ? error.context : {};
     if (Array.isArray(problems)) return problems as readonly ConfigProblem[];

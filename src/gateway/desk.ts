@@ -4,6 +4,7 @@
  */
 import type { AddressWords } from '../wire/address.js';
 import { isIpv4 } from '../wire/address.js';
+import { Announcer } from './answers/announcer.js';
 import { Answers } from './answers/answers.js';
 import { ConflictDefence } from './answers/defence.js';
 import type { Ask, Claim } from './answers/heard.js';
@@ -46,6 +47,7 @@ export class Desk {
     asked: 0,
     answered: 0,
     answeredLate: 0,
+    announced: 0,
     handed: 0,
     handedTwice: 0,
     noForwarder: 0,
@@ -58,6 +60,9 @@ export class Desk {
   readonly #pending = new PendingAsks();
   readonly #defence = new ConflictDefence();
   readonly #advertiser: RouterAdvertiser;
+  readonly #announcer = new Announcer();
+  /** All hosts have the master. */
+  #alone: boolean;
   readonly #port: Mac;
   readonly #number: number;
   /** Until when another master has answered, as far as it was heard. */
@@ -70,6 +75,7 @@ export class Desk {
     this.#hosts = hosts;
     this.#port = readMac(options.mac);
     this.#number = options.number;
+    this.#alone = options.algorithm === 'master';
     this.answers = new Answers({ scheme, group, addresses });
     this.#limits = new SourceLimits(perSource);
     const source = addresses.find((words) => words[0] >>> 22 === 0xfe80 >>> 6) ?? null;
@@ -78,6 +84,11 @@ export class Desk {
 
   configure(settings: Partial<GroupSettings>, now: number): void {
     if (settings.perSource !== undefined) this.#limits.configure(settings.perSource);
+    if (settings.algorithm !== undefined && this.#alone !== (settings.algorithm === 'master')) {
+      this.#alone = !this.#alone;
+      this.#announcer.stop();
+      if (this.#alone && this.#context.master) this.#announcer.start(now);
+    }
     if (settings.advertise === undefined) return;
     for (const frame of this.#advertiser.configure(settings.advertise, now)) this.#context.send(frame);
   }
@@ -132,12 +143,15 @@ export class Desk {
   /** We are master now. What nobody answered is answered. */
   open(now: number): void {
     this.#advertiser.start(this.#number, now);
+    if (this.#alone) this.#announcer.start(now);
+    this.#announce(now);
     this.#answerPending(now);
   }
 
   /** We are not master any more. */
   close(): void {
     this.#advertiser.stop();
+    this.#announcer.stop();
     this.#defence.stop();
     this.#matches.clear();
   }
@@ -147,8 +161,14 @@ export class Desk {
     for (const frame of this.#advertiser.farewell()) this.#context.send(frame);
   }
 
+  /** A member is heard that was not: it may have been master where we were not heard. */
+  heardAgain(now: number): void {
+    if (this.#alone && this.#context.master) this.#announcer.again(now);
+  }
+
   tick(now: number): void {
     if (!this.#context.master) return;
+    this.#announce(now);
     this.#answerPending(now);
     for (const frame of this.#advertiser.tick(now)) this.#context.send(frame);
     for (const { mac, addresses, forwarder } of this.#defence.turn(() => this.#hosts.rows(now), now))
@@ -159,7 +179,7 @@ export class Desk {
   nextTime(now: number): number {
     if (!this.#context.master) return Number.POSITIVE_INFINITY;
     const waiting = this.#pending.size > 0 ? now + 0.005 : Number.POSITIVE_INFINITY;
-    return Math.min(waiting, this.#advertiser.nextTime, this.#defence.nextTime);
+    return Math.min(waiting, this.#advertiser.nextTime, this.#defence.nextTime, this.#announcer.nextTime);
   }
 
   allCounters(): Record<string, number> {
@@ -238,6 +258,16 @@ export class Desk {
     }
     this.counters.answered++;
     this.#context.reply(forwarder, this.answers.reply(ask, forwarder));
+  }
+
+  /** All hosts are ours: everybody is told at once, and each host that is known also by itself, until it has heard. */
+  #announce(now: number): void {
+    if (!this.#announcer.due(now)) return;
+    // Another one still serves its virtual MAC, or it cannot forward.
+    if (!this.#context.serves(this.#number)) return this.#announcer.again(now);
+    this.counters.announced++;
+    for (const frame of this.answers.announce(this.#number)) this.#context.send(frame);
+    this.#hosts.move(null, this.#number, now);
   }
 
   #answerPending(now: number): void {

@@ -95,8 +95,7 @@ export class GatewayGroup {
   }
 
   tick(now: number): void {
-    const election = this.#begin(now);
-    if (election.state === 'stopped' || !this.#link) return;
+    if (this.#begin(now).state === 'stopped' || !this.#link) return;
     for (const { number } of this.#parts.members.tick(now, Math.max(0, now - this.#dueAt)))
       this.#parts.courier.probe(number);
     this.#settle(now);
@@ -358,8 +357,8 @@ export class GatewayGroup {
       return;
     }
     const peer = this.#parts.members.receive(header, advert, at);
+    if (peer === null) return;
     if (header.sender === this.#parts.options.number) {
-      if (peer === null) return;
       this.#parts.log.trouble(
         now,
         'duplicate-number',
@@ -369,7 +368,6 @@ export class GatewayGroup {
       );
       return this.#settle(now);
     }
-    if (peer === null) return;
     if (peer === this.#acting) this.#parts.desk.answeredUntil(at);
     if (advert === null) this.#small(header.type, peer, body, now);
     else this.#heard(peer, advert, now);
@@ -419,7 +417,9 @@ export class GatewayGroup {
     for (const change of this.#parts.members.changes()) {
       this.#describe(describeMember(change));
       // It may have served all of them where we were not heard.
-      if (change.kind === 'up') this.#parts.holdings.refresh(now);
+      if (change.kind !== 'up') continue;
+      this.#parts.holdings.refresh(now);
+      this.#parts.desk.heardAgain(now);
     }
     for (let steps = 0; steps < STEPS_LIMIT; steps++) {
       const standing = this.#parts.self.standing(election.state === 'resigned');

@@ -75,8 +75,14 @@ export class Roster {
       number,
       server,
       givenOut,
-      weight: this.weightOf(number),
+      weight: this.#shareOf(number),
       load: this.loadOf(server),
     }));
+  }
+
+  /** What counts for new hosts: with `algorithm: master` only whoever asks for it here, which is the master. */
+  #shareOf(number: number): number {
+    if (this.#self.settings.algorithm !== 'master') return this.weightOf(number);
+    return number === this.#number ? Math.max(1, this.#self.weight) : 0;
   }
 }

@@ -6,8 +6,9 @@
 import type { AddressWords } from '../wire/address.js';
 import type { Mac, MacScheme } from './mac.js';
 
-export type Algorithm = 'round-robin' | 'weighted' | 'host' | 'least-load';
-export const ALGORITHMS: readonly Algorithm[] = ['round-robin', 'weighted', 'host', 'least-load'];
+/** `master`: every host gets the master, so that one member works and the others stand by. */
+export type Algorithm = 'round-robin' | 'weighted' | 'host' | 'least-load' | 'master';
+export const ALGORITHMS: readonly Algorithm[] = ['round-robin', 'weighted', 'host', 'least-load', 'master'];
 
 export interface RebalanceOptions {
   /** What is made even: the loads that the gateways report, or the numbers of hosts in proportion to the weights. */

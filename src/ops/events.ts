@@ -37,6 +37,7 @@ export const EVENT_TYPES = {
   'gateway-hosts': 'hosts of a gateway group were moved, or there is no room for more',
   'gateway-trouble': 'something on the segment is not as it should be; `what` says which',
   'gateway-tracking': 'something that a gateway tracks fails, or is well again',
+  'master-part': 'the master part that this endpoint carries started, is ready, or ended; `state` says which',
   'gateway-host': 'something of the machine under a gateway group fails, or is well again',
   lost: 'events are missing here; `count` says how many, `where` says where',
 } as const satisfies Readonly<Record<string, string>>;

@@ -20,6 +20,9 @@ export const TYPE_MESSAGE = 0x88b5;
 /** First byte behind the Ethernet header of a teach frame; a message of the members begins with its version, never 0. */
 export const TEACH = 0;
 
+const BROADCAST: Mac = 0xffff_ffff_ffff;
+/** RFC 2464 §7. */
+const ALL_NODES_MAC: Mac = 0x3333_0000_0001;
 const ALL_NODES: AddressWords = [0xff020000, 0, 0, 1];
 
 export class Answers {
@@ -66,6 +69,18 @@ export class Answers {
       }
     }
     return frames;
+  }
+
+  /**
+   * Tells everybody at once, unasked, that the shared addresses are at this forwarder: gratuitous ARP (RFC 5227 §3) and
+   * unsolicited advertisements (RFC 4861 §7.2.6). For groups in which all hosts have the same forwarder.
+   */
+  announce(forwarder: number): Uint8Array<ArrayBuffer>[] {
+    return this.#group.addresses.map((shared) =>
+      isIpv4(shared[0], shared[1], shared[2])
+        ? this.#arp(BROADCAST, forwarder, ARP_REQUEST, shared, shared, 0)
+        : this.#advertisement(ALL_NODES_MAC, forwarder, NA_ROUTER | NA_OVERRIDE, shared, null),
+    );
   }
 
   /** A frame from the forwarder's virtual MAC that every switch learns from and no host reads. */

@@ -7,6 +7,7 @@ const DONE: Readonly<Record<string, string>> = {
   'port-sent': 'frames that were sent',
   asked: 'questions of hosts for a shared address that came here',
   answered: 'questions that this gateway answered',
+  announced: 'times that everybody was told where the shared addresses are',
   'answered-late': 'questions from before this gateway became master that it answered then',
   'answered-arp': 'ARP requests that this gateway answered (GLBP)',
   'answered-nd': 'neighbour solicitations that this gateway answered (GLBP)',

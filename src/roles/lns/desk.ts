@@ -18,6 +18,7 @@ import type { EventLog } from '../../ops/events.js';
 import { ENDPOINT_COUNTERS } from '../../protocol/l2tp/counters.js';
 import { PPP_DISCARDS } from '../../protocol/ppp/counters.js';
 import { formatWords } from '../../wire/address.js';
+import type { CandidateRow } from '../candidate/candidate.js';
 import type { Lns, TunnelNote } from './lns.js';
 import { REFUSALS } from './lns-counters.js';
 import type { Subscriber } from './subscriber.js';
@@ -57,6 +58,7 @@ export class LnsDesk implements Endpoint {
       ['drops', all('what ended here, by reason', () => this.#drops())],
       ['counters', all('what happened', () => this.#counters())],
       ['workers', all('threads of the data path', () => this.#workers())],
+      ['master', all('the master part that this endpoint carries', () => this.#master())],
       ...(this.#lns.offload?.tables ?? []),
     ]);
   }
@@ -229,6 +231,11 @@ export class LnsDesk implements Endpoint {
     ];
   }
 
+  #master(): CandidateRow[] {
+    const { candidate } = this.#lns;
+    return candidate === null ? [] : [candidate.row()];
+  }
+
   #workers(): EndpointWorkerRow[] {
     if (!this.#lns.started) return [];
     return this.#lns.plane.workers().map(({ shard, state, restarts, packets }) => ({
@@ -291,6 +298,14 @@ export class LnsDesk implements Endpoint {
         total('dropped_packets', 'Packets and messages that ended here.', packets, reason),
       ),
       ...this.events.totals().byType.map(({ type, count }) => total('events', 'What happened.', count, type)),
+      ...this.#master().flatMap(({ state, restarts }) => [
+        gauge(
+          'master_part_running',
+          '1 while the master part that this endpoint carries is ready.',
+          state === 'running' ? 1 : 0,
+        ),
+        total('master_part_restarts', 'Starts of the master part after its first.', restarts),
+      ]),
       ...(lns.offload?.metrics() ?? []),
     ];
   }

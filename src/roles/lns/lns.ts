@@ -22,6 +22,7 @@ import type { L2tpTunnel } from '../../protocol/l2tp/tunnel.js';
 import { PppCounters } from '../../protocol/ppp/counters.js';
 import type { PppOptions } from '../../protocol/ppp/options.js';
 import { TunnelPlane } from '../../workers/tunnel-plane.js';
+import type { Candidate } from '../candidate/candidate.js';
 import { EndpointLoop, type LoopPunt } from '../endpoint/loop.js';
 import { randomSource } from '../endpoint/random.js';
 import { RadiusDynamicService } from '../radius-dynamic.js';
@@ -56,6 +57,8 @@ export interface LnsOptions {
   readonly onFatal: (error: Error) => void;
   /** Makes the part that shares state with a peer; null: this LNS is alone. */
   readonly offload?: (host: LnsOffloadHost, logger: Logger) => LnsOffload | null;
+  /** Makes the master part that this endpoint carries; null: it carries none. */
+  readonly candidate?: (events: EventLog) => Candidate | null;
 }
 
 /** What the LNS keeps of a tunnel. */
@@ -81,6 +84,7 @@ export class Lns {
   radius: RadiusService | null = null;
   #radiusRequests: RadiusDynamicService | null = null;
   readonly offload: LnsOffload | null;
+  readonly candidate: Candidate | null;
   started = false;
   readonly #options: LnsOptions;
   readonly #logger: Logger;
@@ -105,6 +109,7 @@ export class Lns {
     if (config.usersFile !== null) this.#users.users = loadUsers(config.usersFile);
     // Its tables and commands are the API's before anything has started.
     this.offload = options.offload?.(new LnsOffloadHost(this), options.logger) ?? null;
+    this.candidate = options.candidate?.(this.events) ?? null;
     this.endpoint = new LnsDesk(this);
   }
 
@@ -174,6 +179,8 @@ export class Lns {
     await this.#hearRadius(config);
     this.#startTeller();
     this.started = true;
+    // Last: a master whose own machine takes no tunnels yet would designate to it.
+    this.candidate?.start();
     return {
       name: config.name,
       listen: config.listen.map(({ host, port }) => `${host} ${port}`),
@@ -334,6 +341,7 @@ export class Lns {
     await this.#teller?.close();
     this.#teller = null;
     this.#startTeller();
+    this.candidate?.reload();
     this.events.emit('reload', { ok: true, changes: changes.join(', ') });
     return { ok: true, problems: [...problems, ...(users?.problems ?? [])], changes };
   }
@@ -371,6 +379,8 @@ export class Lns {
   /** Tells every tunnel, waits for their acknowledgements a little, and frees the devices. */
   async stop(): Promise<void> {
     this.started = false;
+    // First the office, which another endpoint takes at once; then the tunnels that are here.
+    const handedOver = this.candidate?.stop();
     if (this.#loadTimer !== null) clearInterval(this.#loadTimer);
     await this.#teller?.close();
     await this.offload?.stop();
@@ -381,6 +391,7 @@ export class Lns {
     await this.radius?.stop();
     this.network?.close();
     await this.plane?.stop();
+    await handedOver;
     this.events.close();
   }
 

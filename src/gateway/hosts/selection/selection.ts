@@ -29,6 +29,8 @@ export interface Selection {
 export function selectionOf(algorithm: Algorithm): Selection {
   switch (algorithm) {
     case 'round-robin':
+    // The master's own forwarder is the one candidate (Roster.views); without it any that is served.
+    case 'master':
       return new RoundRobin();
     case 'weighted':
       return new Weighted();
