@@ -68,6 +68,8 @@ export class Candidate {
   readonly #file: string;
   readonly #world: CandidateWorld;
   readonly #reports: CandidateReports;
+  /** Started and not stopped. */
+  #wanted = false;
   #state: CandidateState = 'stopped';
   #reason: string | null = null;
   #since: number;
@@ -86,13 +88,15 @@ export class Candidate {
   }
 
   start(): void {
-    if (this.#state === 'stopped') this.#launch();
+    if (this.#wanted) return;
+    this.#wanted = true;
+    this.#launch();
   }
 
   /** Its configuration is read again: by the running process, or by a new one where the last did not want to start. */
   reload(): void {
     if (this.#process !== null) return this.#process.signal('SIGHUP');
-    if (this.#state === 'stopped') return;
+    if (!this.#wanted) return;
     this.#forget();
     this.#pause = PAUSE_FIRST;
     this.#launch();
@@ -100,6 +104,7 @@ export class Candidate {
 
   /** Resolves when it has ended. It is told first, and given some seconds. */
   stop(): Promise<void> {
+    this.#wanted = false;
     this.#forget();
     const carried = this.#process;
     this.#enter('stopped', null);
@@ -149,7 +154,7 @@ export class Candidate {
   #over(status: number | null, why: string): void {
     this.#process = null;
     this.#forget();
-    if (this.#state === 'stopped') return this.#ended();
+    if (!this.#wanted) return this.#ended();
     if (FINAL.has(status)) return this.#enter('refused', why);
     if (this.#world.now() - this.#startedAt >= STEADY) this.#pause = PAUSE_FIRST;
     const pause = this.#pause;
