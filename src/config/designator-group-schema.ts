@@ -44,7 +44,13 @@ const group = gatewayGroupSchema
 export const designatorGroups = z
   .strictObject({
     outside: group
-      .extend({ addresses: shared.optional().describe('The shared addresses: the VIPs when absent.') })
+      .extend({
+        addresses: shared
+          .optional()
+          .describe(
+            'The shared addresses. Absent: the VIPs, their `natAddress`, and with one interface their `localAddress`.',
+          ),
+      })
       .optional()
       .describe('Shares the VIPs with other designators.'),
     inside: group

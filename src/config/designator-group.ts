@@ -46,17 +46,31 @@ export function compileDesignatorGroups(
   folder: string,
 ): DesignatorGroups | null {
   if (input === undefined || (input.outside === undefined && input.inside === undefined)) return null;
-  const addresses = [...new Set(vips.map(({ address }) => address))];
+  const oneArm = devices.outside === devices.inside;
+  const addresses = new Set<string>();
+  for (const { address, natAddress, localAddress } of vips) {
+    addresses.add(address);
+    if (natAddress != null) addresses.add(natAddress.address);
+    if (localAddress != null && oneArm) addresses.add(localAddress.address);
+  }
   const compiled = (side: Side, of: SideInput | undefined): GatewayGroupConfig | null =>
-    of === undefined ? null : compileGatewayGroup(wholeInput(side, of, devices[side], addresses), folder);
+    of === undefined ? null : compileGatewayGroup(wholeInput(side, of, devices[side], [...addresses]), folder);
   return { outside: compiled('outside', input.outside), inside: compiled('inside', input.inside) };
+}
+
+interface VipInput {
+  readonly name: string;
+  readonly address: string;
+  readonly algorithm: string;
+  readonly natAddress?: string | undefined;
+  readonly localAddress?: string | undefined;
 }
 
 /** The file's shape is right. */
 export function checkDesignatorGroups(
   source: ConfigSource,
   input: DesignatorGroupsInput,
-  vips: readonly { readonly name: string; readonly address: string; readonly algorithm: string }[],
+  vips: readonly VipInput[],
   interfaces: Readonly<Record<Side, string>>,
 ): ConfigProblem[] {
   if (input === undefined) return [];
@@ -81,9 +95,29 @@ export function checkDesignatorGroups(
     );
   if (outside === undefined) return problems;
   const listed = outside.addresses?.map(textOf);
-  for (const { name, address, algorithm } of vips) {
+  const oneArm = nameOf(interfaces.outside) === nameOf(interfaces.inside);
+  const insideListed = inside?.addresses.map(textOf) ?? [];
+  for (const { name, address, algorithm, natAddress, localAddress } of vips) {
     if (listed !== undefined && !listed.includes(textOf(address)))
       say('error', ['outside', 'addresses'], `VIP ${name} is missing: the group answers for all of them or for none`);
+    if (listed !== undefined && natAddress !== undefined && !listed.includes(textOf(natAddress)))
+      say(
+        'error',
+        ['outside', 'addresses'],
+        `natAddress of VIP ${name} is missing: whoever has the VIP answers for it`,
+      );
+    if (localAddress !== undefined && oneArm && listed !== undefined && !listed.includes(textOf(localAddress)))
+      say(
+        'error',
+        ['outside', 'addresses'],
+        `localAddress of VIP ${name} is missing: whoever has the VIP answers for it`,
+      );
+    if (localAddress !== undefined && !oneArm && !insideListed.includes(textOf(localAddress)))
+      say(
+        'error',
+        inside === undefined ? ['outside'] : ['inside', 'addresses'],
+        `localAddress of VIP ${name} must be among gateway.inside.addresses: whoever has the VIP answers for it there`,
+      );
     if (algorithm !== 'maglev')
       say(
         'warning',

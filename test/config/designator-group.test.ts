@@ -81,3 +81,42 @@ test('a reload that changes the groups is refused', () => {
   expect(diffConfigs(old, config(file(BOTH.replace('number: 1', 'number: 2')))).refused).toHaveLength(1);
   expect(diffConfigs(old, config(file(''))).refused[0].message).toContain('restart it');
 });
+
+describe('addresses of one-way VIPs', () => {
+  const oneWay = (gateway: string, inside = 'lan0', vip = ''): string => `
+interfaces: { outside: lan0, inside: ${inside} }
+part: master
+vips:
+  - name: access
+    address: 10.9.0.100
+    algorithm: maglev
+    protocols: [l2tp]
+    reply: nat
+    natAddress: 200.200.100.2
+    localAddress: 10.9.0.101
+    servers: [{ name: a, address: 10.9.0.1 }]
+${vip}${gateway}`;
+  const group = (keys = ''): string => `gateway:
+  outside: { group: 7, number: 1, ${KEY}${keys} }
+`;
+  const words = (text: string): number[] | undefined =>
+    parse(text).config?.gateway?.outside?.addresses.map((address) => address[3] & 0xff);
+
+  test('belong to the group that answers for the VIP: those behind it only where there is one interface', () => {
+    expect(words(oneWay(group()))).toEqual([100, 2, 101]);
+    const two = `${group()}  inside: { group: 8, number: 1, addresses: [10.9.0.254, 10.9.0.101], ${KEY} }`;
+    expect(words(oneWay(two, 'wan0'))).toEqual([100, 2]);
+  });
+
+  test('are missed where addresses are written, with the reason', () => {
+    expect(problems(oneWay(group(', addresses: [10.9.0.100]')))).toEqual([
+      'error gateway.outside.addresses: natAddress of VIP access is missing: whoever has the VIP answers for it',
+      'error gateway.outside.addresses: localAddress of VIP access is missing: whoever has the VIP answers for it',
+    ]);
+    const why =
+      'localAddress of VIP access must be among gateway.inside.addresses: whoever has the VIP answers for it there';
+    expect(problems(oneWay(group(), 'wan0'))).toEqual([`error gateway.outside: ${why}`]);
+    const inside = `${group()}  inside: { group: 8, number: 1, addresses: [10.9.0.254], ${KEY} }`;
+    expect(problems(oneWay(inside, 'wan0'))).toEqual([`error gateway.inside.addresses: ${why}`]);
+  });
+});
