@@ -116,14 +116,15 @@ function compileVip(vip: VipInput, part: ConfigInput['part']): CompiledVip {
   const ownPort = DEFAULT_PORTS[protocols[0]];
   return {
     name: vip.name,
-    ...compileAddress(vip.address),
+    // The NAT server alone has the VIP's part at its own address; the VIP is the master's.
+    ...compileAddress(part === 'nat' && vip.natAddress !== undefined ? vip.natAddress : vip.address),
     port: vip.port ?? ownPort,
     protocols,
     algorithm: vip.algorithm,
     leakyBucket: { rate: parseRate(vip.leakyBucket?.rate ?? '50/s') ?? 50, burst: vip.leakyBucket?.burst ?? 50 },
     reply: vip.reply,
     oneWay: vip.reply === 'direct' || (vip.reply === 'nat' && part === 'master'),
-    natAddress: vip.natAddress === undefined ? null : compileAddress(vip.natAddress),
+    natAddress: part === 'nat' || vip.natAddress === undefined ? null : compileAddress(vip.natAddress),
     localAddress: vip.localAddress === undefined ? null : compileAddress(vip.localAddress),
     serverPort: vip.serverPort,
     clampMss: vip.clampMss ?? null,

@@ -13,6 +13,7 @@ import { CLOSE_REASON } from './event-tap.js';
 import type { Following } from './following.js';
 import { HIDDEN_FULL, HIDDEN_MOVES, HIDDEN_WAITS, HiddenIds } from './hidden-ids.js';
 import { patchAssigned, patchWord } from './patch.js';
+import type { NatPart } from './nat-part.js';
 import type { PlanVip } from './plan.js';
 import type { TrackerParts } from './tracker.js';
 import type { TunnelDraft } from './tunnel-draft.js';
@@ -27,6 +28,7 @@ export class Answers {
   readonly #event: ControlEvent;
   readonly #draft: TunnelDraft;
   readonly #hidden: HiddenIds;
+  readonly channels: VirtualChannels;
   #directory!: Directory;
   #nowSeconds = 0;
   #nowMs = 0;
@@ -35,14 +37,15 @@ export class Answers {
     parts: TrackerParts,
     event: ControlEvent,
     draft: TunnelDraft,
-    readonly channels: VirtualChannels,
+    ids: { readonly channels: VirtualChannels; readonly ports: VirtualPorts },
     readonly following: Following,
-    ports: VirtualPorts,
+    readonly nat: NatPart,
   ) {
+    this.channels = ids.channels;
     this.#p = parts;
     this.#event = event;
     this.#draft = draft;
-    this.#hidden = new HiddenIds(parts.store, parts.designator.cells, ports, parts.statistics);
+    this.#hidden = new HiddenIds(parts.store, parts.designator.cells, ids.ports, parts.statistics);
   }
 
   setDirectory(directory: Directory): void {
@@ -94,13 +97,17 @@ export class Answers {
       return record;
     }
     const port = batch.local[i] < 0 ? -1 : batch.keys[row + 4] & 0xffff;
-    const record = this.#hidden.meantByClient(batch, i, kind, port);
+    let record = this.#hidden.meantByClient(batch, i, kind, port);
+    if (record < 0) record = this.nat.meant(batch, row);
     const vip = record < 0 ? null : this.#directory.vip(store.vipIndex(record));
     if (vip === null || !this.#fillDraft(batch, i, descriptor, record, vip, true)) return -1;
-    const ports = store.word(record, RECORD.ports);
     const draft = this.#draft;
+    // Of a tunnel whose answer was missed nothing was shown yet: it is where the client says.
+    const ports = store.word(record, RECORD.ports) || (draft.server.port << 16) | (batch.keys[row + 4] & 0xffff);
     draft.serverChannel = channel;
-    return store.confirm(record, draft, ports & 0xffff, ports >>> 16, this.#nowSeconds, this.#nowMs) ? record : -1;
+    if (!store.confirm(record, draft, ports & 0xffff, ports >>> 16, this.#nowSeconds, this.#nowMs)) return -1;
+    if (store.state(record) === RECORD_STATE.established) this.#p.offload.established(record);
+    return record;
   }
 
   /** The answer names the other end's id (and, by its source, the server's port). −1, HELD, or a drop reason. */
@@ -138,7 +145,9 @@ export class Answers {
   #replyHidden(batch: Batch, i: number, record: number, usual: number, serverPort: number): number {
     const { store, wheel, floating, statistics } = this.#p;
     const draft = this.#draft;
-    const port = this.#hidden.shownPort(draft, record, usual, this.#nowSeconds);
+    let port = this.#hidden.shownPort(draft, record, usual, this.#nowSeconds);
+    // Who sees no requests cannot send one elsewhere.
+    if (port === HIDDEN_MOVES && this.nat.active) port = this.#hidden.ownPort(draft);
     if (port === HIDDEN_FULL) return DROP['hidden-channel'];
     if (port === HIDDEN_WAITS) return DROP['hidden-channel-waits'];
     if (port === HIDDEN_MOVES) {

@@ -24,6 +24,7 @@ export const KIND_CONTROL_OUT = 6;
 export const KIND_UNBOUND_IN = 7; // control message without a channel in its header
 export const KIND_UNBOUND_OUT = 8;
 export const KIND_FRAGMENT = 9; // of tunnel traffic, perhaps: only the tunnel's owner can tell
+export const KIND_MISSED_OUT = 11; // data of a server whose tunnel is not in the table of a NAT server
 export const KIND_ICMP_ERROR = 10; // about a packet of a tunnel, perhaps
 
 /** Words of a row of the key column: end to end, as `ConnectionTable.findMany` wants them. */

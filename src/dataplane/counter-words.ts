@@ -58,6 +58,9 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   idsReused: 'ids given again while a living tunnel still had them',
   fullNats: 'tunnels whose server answers to the designator, because their client refuses answers from elsewhere',
   localPortsShort: 'tunnels that could not: no port of the VIP’s localAddress was found free',
+  natAnswers: 'tunnels that the NAT server made from a server’s answer',
+  natMissed:
+    'tunnels whose answer the NAT server has missed, learnt from later messages and packets, each way for itself',
   requestsMoved: 'requests that went to another server because theirs did not answer',
   tunnelsEnded: 'tunnels ended in their ends’ name: the server is down, or its drain is over',
   proxyAnswered: 'messages of such a tunnel’s ends that were acknowledged here',

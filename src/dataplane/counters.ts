@@ -32,7 +32,7 @@ export const COUNTER = {
   fragmentsWaiting: 28, // … of which so many wait now
   heard: 21, // neighbours' answers that the host has no device for (xdp)
 
-  // Identities: 32 … 47. What other parts count has its own range: fragments and errors 48 …, health 60 …, policy 76 …,
+  // Identities: 32 … 39. What other parts count has its own range: fragments and errors 48 …, health 60 …, policy 76 …,
   // load 92 …, seeing 108 ….
   virtualPorts: 32, // tunnels whose server sees another client port
   hiddenLearnt: 33, // hidden ids that were learnt from the other end's messages
@@ -43,8 +43,11 @@ export const COUNTER = {
   recoveriesUnknown: 38, // requests that recover a tunnel which is not in the table
   idsReused: 39, // ids given again while a living tunnel still had them
 
+  // Ways of answers: 40 … 47.
   fullNats: 40, // tunnels that were put on full NAT
   localPortsShort: 41, // … and that could not be: no port of the VIP's `localAddress` was found free
+  natAnswers: 42, // tunnels that the NAT server made from a server's answer
+  natMissed: 43, // … and those whose answer was missed, learnt from later messages
 
   // Fragments and errors: 48 … 59.
   icmpMade: 48, // ICMP errors of our own, given to the main thread

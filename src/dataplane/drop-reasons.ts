@@ -45,6 +45,7 @@ export const DROP_REASONS = [
   ['next-hop-limit', 'the next-hop table is full'],
   ['table-full', 'the connection table has no room for another tunnel (table.connections)'],
   ['unknown-tunnel', 'tunnel traffic of no tunnel in the table'],
+  ['nat-request', 'tunnel request to the address that answers come from: requests go to the VIP'],
   ['unknown-server', 'tunnel message from a server that names no tunnel of this client'],
   [
     'channel-collision',

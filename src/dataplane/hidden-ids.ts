@@ -38,7 +38,7 @@ export class HiddenIds {
     const known = store.word(record, RECORD.ports) & 0xffff;
     if (known !== 0) return known; // a copy of the answer
     noteHidden(store, draft.vip, nowSeconds);
-    if (draft.vip.hiddenByPort === true) return this.#ownPort(draft);
+    if (draft.vip.hiddenByPort === true) return this.ownPort(draft);
     let waits = false;
     let company = false;
     let elsewhere = false;
@@ -59,11 +59,12 @@ export class HiddenIds {
     }
     // One of another server's tunnels may have the very id. Where following it would lead here again, a port of its own
     // tells the tunnel apart, if the client goes along.
-    if (elsewhere) return better && !company ? HIDDEN_MOVES : this.#ownPort(draft);
+    if (elsewhere) return better && !company ? HIDDEN_MOVES : this.ownPort(draft);
     return waits ? HIDDEN_WAITS : usual;
   }
 
-  #ownPort(draft: TunnelDraft): number {
+  /** A port of the VIP's that is this tunnel's alone, or HIDDEN_FULL. */
+  ownPort(draft: TunnelDraft): number {
     const port = this.ports.towardsClient(draft);
     return port < 0 ? HIDDEN_FULL : port;
   }

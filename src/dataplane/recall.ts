@@ -5,7 +5,7 @@
 import type { ConnectionTable } from '../flow/connection-table.js';
 import { FLAG_DENIED } from '../flow/layout.js';
 import { BATCH_CAPACITY, VERDICT_HANDED } from '../io/port.js';
-import { type Batch, KEY_STRIDE, KIND_DATA_IN, KIND_DATA_OUT, KIND_DONE, KIND_HOST } from './batch.js';
+import { type Batch, KEY_STRIDE, KIND_DATA_IN, KIND_DATA_OUT, KIND_DONE, KIND_HOST, KIND_MISSED_OUT } from './batch.js';
 import { drop } from './classify.js';
 import { COUNTER } from './counters.js';
 import { DROP } from './drop-reasons.js';
@@ -21,6 +21,8 @@ export function recall(
   statistics: Float64Array,
   heirs: Heirs | null = null,
   relay: Relay | null = null,
+  /** A server's packet makes the way to its client where there is none (`NatPart`). */
+  learns = false,
 ): void {
   const { kind, slots, keys, columns } = batch;
   const together = from === 0 && to <= BATCH_CAPACITY;
@@ -33,8 +35,9 @@ export function recall(
     if (slot < 0) {
       // A packet on a port that neither VIP nor server is known by may be anything: the host's.
       if (batch.local[i] < 0) kind[i] = KIND_HOST;
-      else if (relay?.take(batch, i, what === KIND_DATA_IN) !== true)
-        drop(batch, i, statistics, whyUnknown(keys, i, what, heirs));
+      else if (relay?.take(batch, i, what === KIND_DATA_IN) === true) continue;
+      else if (learns && what === KIND_DATA_OUT) kind[i] = KIND_MISSED_OUT;
+      else drop(batch, i, statistics, whyUnknown(keys, i, what, heirs));
       continue;
     }
     if ((flags & FLAG_DENIED) !== 0 && (table.flagsOf(slot) & FLAG_DENIED) !== 0) {

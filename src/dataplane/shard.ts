@@ -199,7 +199,8 @@ export class Shard {
     const { statistics } = this.#o;
     const { kind } = batch;
     classify(batch, from, to, directory, statistics); // 308 tunnel traffic? 310 of which kind? 312 whose?
-    recall(batch, from, to, this.#table, statistics, this.#heirs, this.#relay); // the decisions cached in the connection table
+    const learns = directory.plan.part === 'nat';
+    recall(batch, from, to, this.#table, statistics, this.#heirs, this.#relay, learns); // the decisions cached in the connection table
     const expectant = this.#watch.expectant;
     for (let i = from; i < to; i++) {
       let what = kind[i];

@@ -30,7 +30,15 @@ import {
   type TunnelDescriptor,
 } from '../tunnels/descriptor.js';
 import { Answers, HELD } from './answers.js';
-import { type Batch, KEY_STRIDE, KIND_CONTROL_IN, KIND_DONE, KIND_UNBOUND_IN, KIND_UNBOUND_OUT } from './batch.js';
+import {
+  type Batch,
+  KEY_STRIDE,
+  KIND_CONTROL_IN,
+  KIND_DONE,
+  KIND_MISSED_OUT,
+  KIND_UNBOUND_IN,
+  KIND_UNBOUND_OUT,
+} from './batch.js';
 import { drop, dropMalformed, wasHanded } from './classify.js';
 import type { ClientHops } from './client-hops.js';
 import { COUNTER } from './counters.js';
@@ -45,6 +53,7 @@ import type { Relay } from './relay.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
+import { NatPart } from './nat-part.js';
 import { requestPrint } from './request-print.js';
 import { Sessions } from './sessions.js';
 import type { ProbeEar } from './probe-ear.js';
@@ -83,6 +92,7 @@ export class Tracker {
   readonly #ports: VirtualPorts;
   readonly #following: Following;
   readonly #answers: Answers;
+  readonly #nat: NatPart;
   /** Hash of every tunnel's request, 0 unknown: a repeated one is the same byte for byte. */
   readonly #prints: Int32Array;
   readonly #p: TrackerParts;
@@ -100,13 +110,17 @@ export class Tracker {
     this.#channels = new VirtualChannels(store, statistics);
     this.#ports = new VirtualPorts(store, statistics);
     this.#following = new Following(store, designator.cells);
-    this.#answers = new Answers(parts, this.#event, this.#draft, this.#channels, this.#following, this.#ports);
+    const nat = new NatPart(parts, this.#event, this.#draft);
+    this.#nat = nat;
+    const ids = { channels: this.#channels, ports: this.#ports };
+    this.#answers = new Answers(parts, this.#event, this.#draft, ids, this.#following, nat);
     this.#prints = new Int32Array(store.memory.layout.recordCount);
   }
 
   setDirectory(directory: Directory): void {
     this.#directory = directory;
     this.#answers.setDirectory(directory);
+    this.#nat.setDirectory(directory);
   }
 
   setTime(seconds: number): void {
@@ -114,6 +128,7 @@ export class Tracker {
     this.#nowSeconds = Math.floor(seconds);
     this.#nowMs = Math.floor(seconds * 1000) | 0;
     this.#answers.setTime(this.#nowSeconds, this.#nowMs);
+    this.#nat.setTime(this.#nowSeconds, this.#nowMs);
   }
 
   /** A control frame: gives it a verdict. */
@@ -127,6 +142,10 @@ export class Tracker {
       return this.#finish(batch, i, VERDICT_HANDED);
     }
     const descriptor = this.#directory.descriptor(batch.protocol[i]);
+    if (batch.kind[i] === KIND_MISSED_OUT) {
+      const slot = this.#nat.missed(batch, i, descriptor, (record) => this.#stands(record));
+      return slot < 0 ? this.#drop(batch, i, -1 - slot) : this.#finish(batch, i, slot);
+    }
     const kind = descriptor.read(batch.view, batch.l4[i], batch.end[i], this.#event);
     if (kind < 0) return dropMalformed(batch, i, this.#p.statistics, descriptor.id, -1 - kind);
     switch (batch.kind[i]) {
@@ -146,6 +165,7 @@ export class Tracker {
     const event = this.#event;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
+    if (this.#nat.active && event.kind === EVENT_REQUEST) return this.#drop(batch, i, DROP['nat-request']);
     const print = requestPrint(batch, i);
     if (event.assignedHidden) this.#answers.unhide(batch, i, descriptor, this.#directory.vip(batch.local[i]));
     const requestKey = event.assignedHidden ? print | PRINT_BIT : event.assigned;
@@ -354,7 +374,9 @@ export class Tracker {
     const { store, watch, farewell, statistics } = this.#p;
     const row = i * KEY_STRIDE;
     let slot = store.table.find(batch.keys, row);
-    const record = slot >= 0 ? store.table.recordOf(slot) : this.#answers.meant(batch, i, descriptor, fromClient);
+    let record = slot >= 0 ? store.table.recordOf(slot) : this.#answers.meant(batch, i, descriptor, fromClient);
+    if (!fromClient) record = this.#nat.ofServer(batch, i, descriptor, record);
+    if (record < -1) return this.#drop(batch, i, -2 - record);
     if (record < 0) return fromClient ? this.#unknown(batch, i) : this.#unknownServer(batch, i, descriptor);
     const event = this.#event;
     if (slot >= 0 && (store.table.flagsOf(slot) & FLAG_DENIED) !== 0)
@@ -367,7 +389,8 @@ export class Tracker {
       if (fromClient) watch.fromClient(record, event);
       else watch.fromServer(record, event);
       if (farewell.message(record, fromClient, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
-      if (event.kind === EVENT_REPLY) refused = this.#answers.reply(batch, i, descriptor, record, fromClient);
+      if (event.kind === EVENT_REPLY || this.#nat.answers(record, fromClient))
+        refused = this.#answers.reply(batch, i, descriptor, record, fromClient);
     }
     if (refused === HELD) {
       statistics[COUNTER.held]++;
@@ -376,6 +399,7 @@ export class Tracker {
     if (refused >= 0) return this.#drop(batch, i, refused);
     if (slot < 0) slot = store.table.find(batch.keys, row);
     if (slot < 0) return this.#unknown(batch, i);
+    if (!fromClient && this.#nat.stands(record, descriptor)) this.#stands(record);
     this.#learn(record, fromClient);
     if (event.kind === EVENT_CONNECTED) this.#p.policy.stands(batch.keys, row, this.#now);
     if (!fromClient) this.#answers.showAssigned(batch, i, descriptor, record);
@@ -383,15 +407,11 @@ export class Tracker {
   }
 
   #learn(record: number, fromClient: boolean): void {
-    const { store, wheel, offload, statistics } = this.#p;
+    const { offload, statistics } = this.#p;
     const event = this.#event;
     switch (event.kind) {
       case EVENT_CONNECTED:
-        if (store.state(record) !== RECORD_STATE.halfOpen) return;
-        store.establish(record);
-        // Late copies of the request may still come for one retransmission cycle (RFC 2661 §5.8).
-        wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
-        return offload.established(record);
+        return this.#stands(record);
       case EVENT_CLOSE:
         return this.#closing(record, fromClient ? CLOSE_REASON.clientStop : CLOSE_REASON.serverStop, event.result);
       case EVENT_SESSION_REQUEST:
@@ -406,6 +426,15 @@ export class Tracker {
         this.#sessions.close(record, fromClient, event.session, event.assignedSession, event.result);
         return offload.sessionClosed(record);
     }
+  }
+
+  #stands(record: number): void {
+    const { store, wheel, offload } = this.#p;
+    if (store.state(record) !== RECORD_STATE.halfOpen) return;
+    store.establish(record);
+    // Late copies of the request may still come for one retransmission cycle (RFC 2661 §5.8).
+    wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);
+    offload.established(record);
   }
 
   /** Ends a tunnel of this shard's own, for another CLOSE_REASON than a message. */

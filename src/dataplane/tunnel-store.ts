@@ -187,6 +187,31 @@ export class TunnelStore {
     return record;
   }
 
+  /**
+   * An answer to a request that never was here: record and the way to the client. The rest comes when the answer is read.
+   * Returns the record, or STORE_FULL with nothing left behind.
+   */
+  createAnswered(draft: TunnelDraft, nowSeconds: number, nowMs: number): number {
+    this.lock.acquire(this.shard);
+    const record = this.#newRecord(draft, nowSeconds);
+    this.lock.release(this.shard);
+    if (record < 0) return STORE_FULL;
+    this.entries.setTime(nowSeconds, nowMs);
+    const slot = this.entries.insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, draft.vip.port);
+    if (slot < 0) {
+      this.lock.acquire(this.shard);
+      this.pool.freeRecord(record);
+      this.lock.release(this.shard);
+      return STORE_FULL;
+    }
+    this.#set(record, RECORD.entryReverse, slot + 1);
+    this.servers.addHalfOpen(draft.server.index, 1);
+    Atomics.add(this.memory.header, HEADER.halfOpen, 1);
+    this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
+    this.events?.tunnel(SHARD_EVENT.request, record);
+    return record;
+  }
+
   /** The answer shows the id that the client has hidden: the way back to it gets its entry. False: the table is full. */
   learnClient(record: number, draft: TunnelDraft, channel: number, nowSeconds: number, nowMs: number): boolean {
     draft.clientChannel = channel;

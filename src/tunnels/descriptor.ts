@@ -125,6 +125,8 @@ export interface TunnelDescriptor {
   readonly hasPorts: boolean;
   /** The XDP program knows the protocol: it finds the channel of its data and rewrites it. */
   readonly offloadable?: boolean;
+  /** Messages of the asking end until a tunnel stands: who acknowledges as many says that it does. Absent: nobody says it so. */
+  readonly connectMessages?: number;
   /** Malformed reasons: [drop reason name, sentence]. */
   readonly malformed: readonly (readonly [string, string])[];
   /**

@@ -156,6 +156,7 @@ export interface HarnessOptions {
   connections?: number;
   servers?: { name: string; address: string; port?: number; weight?: number }[];
   vips?: CompiledConfig['vips'];
+  part?: CompiledConfig['part'];
   algorithm?: CompiledConfig['vips'][number]['algorithm'];
   leakyBucket?: { rate: number; burst: number };
   serverPort?: 'expose' | 'hide';
@@ -311,6 +312,7 @@ export class Harness {
       offload: true,
       spread: 0,
       workers: options.shards ?? 1,
+      ...(options.part === undefined ? {} : { part: options.part }),
       vips: options.vips ?? [vipOf(options)],
       firewall: {
         default: options.denyByDefault === true ? 'deny' : 'allow',

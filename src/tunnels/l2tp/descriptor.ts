@@ -71,6 +71,7 @@ export const l2tp: TunnelDescriptor = {
   defaultPort: L2TP_PORT,
   hasPorts: true,
   offloadable: true,
+  connectMessages: 2, // SCCRQ, SCCCN
   malformed: MALFORMED_REASONS,
 
   classify(view: DataView, offset: number, end: number, channel: Int32Array): number {

@@ -1,0 +1,228 @@
+/**
+ * The NAT server of document 001, FIG. 2, where it is a process of its own (`part: nat`): it sees what servers send and
+ * what clients send to its address, and no request. So a tunnel is made here from the server's answer: the header names
+ * the client's id, AVP 9 the server's, the source says which server (FIG. 3: message 106 makes Table 1's entry). Several
+ * tunnels of one client port stay apart by these ids as everywhere. It needs nobody: no bus, and any master.
+ *
+ * Of a tunnel whose answer it has missed (this process is new and there was no table) the way to the client is learnt from
+ * any message or packet of the server, and the way back from the client's next message, if exactly one tunnel can be meant.
+ */
+import { CELL_WORDS, RECORD, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
+import { type ControlEvent, EVENT_CLOSE, EVENT_REPLY, type TunnelDescriptor } from '../tunnels/descriptor.js';
+import { type Batch, KEY_STRIDE } from './batch.js';
+import { COUNTER } from './counters.js';
+import { after } from './dialogue.js';
+import type { Directory } from './directory.js';
+import { DROP } from './drop-reasons.js';
+import { TUNNEL_DENIED } from './firewall.js';
+import type { PlanServer, PlanVip } from './plan.js';
+import type { TrackerParts } from './tracker.js';
+import type { TunnelDraft } from './tunnel-draft.js';
+import { LOOK_LIMIT } from './tunnel-store.js';
+
+const NOT_OURS = -1;
+
+export class NatPart {
+  /** This process is the NAT server. */
+  active = false;
+  readonly #p: TrackerParts;
+  readonly #event: ControlEvent;
+  readonly #draft: TunnelDraft;
+  #directory!: Directory;
+  #nowSeconds = 0;
+  #nowMs = 0;
+  /** The server of an address that only one is configured at, for answers from a port that nobody has configured. */
+  #only = new Map<number, PlanServer | null>();
+
+  /** `event` and `draft`: the tracker's own. */
+  constructor(parts: TrackerParts, event: ControlEvent, draft: TunnelDraft) {
+    this.#p = parts;
+    this.#event = event;
+    this.#draft = draft;
+  }
+
+  setDirectory(directory: Directory): void {
+    this.#directory = directory;
+    this.active = directory.plan.part === 'nat';
+    this.#only = new Map();
+    for (const server of directory.plan.servers)
+      this.#only.set(server.address, this.#only.has(server.address) ? null : server);
+  }
+
+  setTime(nowSeconds: number, nowMs: number): void {
+    this.#nowSeconds = nowSeconds;
+    this.#nowMs = nowMs;
+  }
+
+  /** A server's message and the tunnel that has its ids (−1 none): the tunnel that it is of, −1, or −2 − a drop reason. */
+  ofServer(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number): number {
+    if (!this.active || (record >= 0 && !this.#replaces(record))) return record;
+    return this.#begin(batch, i, descriptor, false);
+  }
+
+  /**
+   * A server's message of a tunnel that is not in the table, or its packet: the record that is made for it, −1 when there
+   * is nothing to be made, or −2 − the reason for which it is dropped.
+   */
+  #begin(batch: Batch, i: number, descriptor: TunnelDescriptor, data: boolean): number {
+    const row = i * KEY_STRIDE;
+    const server = this.#serverOf(batch, i, descriptor, data);
+    const vip = server === null ? null : this.#directory.vip(this.#cell(server.index, SERVER_CELL.vip));
+    if (server === null || vip === null || batch.keys[row + 5] === 0) return NOT_OURS;
+    const refused = this.#fill(batch, row, descriptor, server, vip);
+    if (refused >= 0) return -2 - refused;
+    const record = this.#p.store.createAnswered(this.#draft, this.#nowSeconds, this.#nowMs);
+    if (record < 0) return -2 - DROP['table-full'];
+    const answer = !data && (this.#event.kind === EVENT_REPLY || this.#event.kind === EVENT_CLOSE);
+    this.#p.statistics[answer ? COUNTER.natAnswers : COUNTER.natMissed]++;
+    this.#p.wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
+    return record;
+  }
+
+  /**
+   * A server's packet of a tunnel whose answer was missed: the slot of the way to its client, or −1 − the reason for which
+   * it is dropped. It is a tunnel that stands, since it has data.
+   */
+  missed(batch: Batch, i: number, descriptor: TunnelDescriptor, stands: (record: number) => void): number {
+    const { store } = this.#p;
+    const slot = store.table.find(batch.keys, i * KEY_STRIDE); // another frame of this turn may have made it
+    if (slot >= 0) return slot;
+    const record = this.#begin(batch, i, descriptor, true);
+    if (record < 0) return record === NOT_OURS ? -1 - DROP['unknown-server'] : record + 1;
+    stands(record);
+    return store.word(record, RECORD.entryReverse) - 1;
+  }
+
+  /**
+   * A server's answer that is none to the tunnel which has its ids: the client has begun anew and gives the id again. True:
+   * that tunnel has given way, and the answer makes another.
+   */
+  #replaces(record: number): boolean {
+    const { store, wheel } = this.#p;
+    const { kind, ns, assigned } = this.#event;
+    if (kind !== EVENT_REPLY || ns !== 0) return false;
+    const state = store.state(record);
+    if (state === RECORD_STATE.halfOpen) return false;
+    const known = store.word(record, RECORD.serverChannel);
+    if (state === RECORD_STATE.established && (assigned === 0 || assigned === known)) return false;
+    wheel.cancel(record);
+    store.release(record, this.#nowMs);
+    return true;
+  }
+
+  /** A StopCCN that is the answer to a request: it names the server's id, by which the client acknowledges it. */
+  answers(record: number, fromClient: boolean): boolean {
+    const unknown = (): boolean => this.#p.store.word(record, RECORD.serverChannel) === 0;
+    return this.active && !fromClient && this.#event.kind === EVENT_CLOSE && unknown();
+  }
+
+  /**
+   * A server's message shows that the tunnel stands: it has taken as many of the client's messages as it takes. What the
+   * client says need not come by here (it may go on sending to the master).
+   */
+  stands(record: number, descriptor: TunnelDescriptor): boolean {
+    const { kind, nr } = this.#event;
+    const wanted = descriptor.connectMessages ?? 0;
+    return (
+      this.active &&
+      wanted > 0 &&
+      kind !== EVENT_CLOSE &&
+      nr >= 0 &&
+      after(nr, wanted - 1) &&
+      this.#p.store.state(record) === RECORD_STATE.halfOpen
+    );
+  }
+
+  /**
+   * A client's message with an id that no table knows: the one tunnel of its address and port that it can belong to, whose
+   * server's id is not known; −1. Its numbers must go on where that tunnel's dialogue is.
+   */
+  meant(batch: Batch, row: number): number {
+    if (!this.active || this.#event.ns < 0) return NOT_OURS;
+    const { store } = this.#p;
+    const { keys } = batch;
+    const clientPort = keys[row + 4] >>> 16;
+    let found = NOT_OURS;
+    let looks = LOOK_LIMIT;
+    const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
+    for (let record = store.clients.first(a0, a1, a2, a3); record >= 0 && looks > 0; looks--) {
+      if (
+        store.word(record, RECORD.serverChannel) === 0 &&
+        store.word(record, RECORD.entryForward) === 0 &&
+        store.state(record) !== RECORD_STATE.closing &&
+        store.vipAddress(record) === keys[row + 6] >>> 16 &&
+        store.clientPort(record) === clientPort &&
+        store.isClient(record, a0, a1, a2, a3) &&
+        this.#goesOn(record)
+      ) {
+        if (found >= 0) return NOT_OURS;
+        found = record;
+      }
+      record = store.clients.next(record);
+    }
+    if (found >= 0) this.#p.statistics[COUNTER.natMissed]++;
+    return found;
+  }
+
+  /** Is this message of the client's near where the server's half of the dialogue is? */
+  #goesOn(record: number): boolean {
+    const word = this.#p.store.word(record, RECORD.serverSequence);
+    const { ns, nr } = this.#event;
+    return near(nr, word >>> 16) && near(ns, word & 0xffff);
+  }
+
+  #serverOf(batch: Batch, i: number, descriptor: TunnelDescriptor, data: boolean): PlanServer | null {
+    const address = batch.keys[i * KEY_STRIDE + 6] >>> 16;
+    const port = descriptor.hasPorts ? batch.view.getUint16(batch.l4[i]) : 0;
+    const server = this.#directory.serverAt(address, port);
+    // From another port only an answer may come first (RFC 2661 §8.1).
+    if (server !== null || data || this.#event.kind !== EVENT_REPLY) return server;
+    return this.#only.get(address) ?? null;
+  }
+
+  /** −1, or the reason for which there is no such tunnel. */
+  #fill(batch: Batch, row: number, descriptor: TunnelDescriptor, server: PlanServer, vip: PlanVip): number {
+    const { store, hops, policy, shard } = this.#p;
+    const { keys } = batch;
+    const draft = this.#draft;
+    draft.vip = vip;
+    draft.server = server;
+    draft.protocol = descriptor.id;
+    draft.hasPorts = descriptor.hasPorts;
+    draft.a0 = keys[row];
+    draft.a1 = keys[row + 1];
+    draft.a2 = keys[row + 2];
+    draft.a3 = keys[row + 3];
+    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
+    draft.fromServer = false;
+    draft.requestKey = 0;
+    draft.clientChannel = keys[row + 5];
+    draft.serverChannel = 0;
+    draft.virtualChannel = 0;
+    draft.virtualPort = 0;
+    const { a0, a1, a2, a3 } = draft;
+    const { firewall } = policy;
+    draft.denied = false;
+    if (firewall.judgeTunnel(a0, a1, a2, a3, vip, descriptor.id, this.#directory, null) === TUNNEL_DENIED)
+      return DROP['firewall-denied'];
+    draft.serverNextHop = this.#cell(server.index, SERVER_CELL.nextHop);
+    store.lock.acquire(shard);
+    const hop = hops.find(a0, a1, a2, a3, null, 0, 0, this.#nowSeconds);
+    store.lock.release(shard);
+    draft.clientNextHop = hop;
+    return hop < 0 ? -1 - hop : -1;
+  }
+
+  #cell(server: number, word: number): number {
+    return this.#p.store.memory.servers[server * CELL_WORDS + word];
+  }
+}
+
+/** Messages that may be on their way or have been lost; a receive window is hardly ever larger. */
+const NEAR = 64;
+
+/** Within a window of each other, either way (RFC 2661 §5.8). */
+function near(a: number, b: number): boolean {
+  const ahead = (a - b) & 0xffff;
+  return ahead <= NEAR || ahead >= 0x10000 - NEAR;
+}
