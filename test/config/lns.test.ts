@@ -74,14 +74,14 @@ describe('an LNS', () => {
   - { listen: 10.10.1.1:1703, address: 0.0.0.0 }
 `;
     expect(problemsOf(text)).toEqual([
-      '6 answerFrom[0].listen: 10.10.1.2 is not in `listen`',
-      '7 answerFrom[1].address: 2001:db8::1 is of another family than 10.10.1.1',
-      '8 answerFrom[2].listen: 10.10.1.1 is written twice',
-      '9 answerFrom[3].listen: 10.10.1.1:1703 is not in `listen`',
-      '9 answerFrom[3].address: write one address of the host',
+      '6 answerFrom.0.listen: 10.10.1.2 is not in `listen`',
+      '7 answerFrom.1.address: 2001:db8::1 is of another family than 10.10.1.1',
+      '8 answerFrom.2.listen: 10.10.1.1 is written twice',
+      '9 answerFrom.3.listen: 10.10.1.1:1703 is not in `listen`',
+      '9 answerFrom.3.address: write one address of the host',
     ]);
     expect(problemsOf(`${SHORT}answerFrom: [{ listen: 10.10.1.1, address: 10.10.1.1 }]\n`)).toEqual([
-      '5 answerFrom[0].address: it is the address of `listen`, which answers without this',
+      '5 answerFrom.0.address: it is the address of `listen`, which answers without this',
     ]);
   });
 
