@@ -60,6 +60,11 @@ const answerFrom = z
     address: listenText.describe(
       'Address of the host, of the same family, that requests to it are answered from; its port is that of `listen` where none is written.',
     ),
+    except: listOf(text(parsePrefix))
+      .optional()
+      .describe(
+        'Who is answered from where the request came to: localAddress of the designators’ VIPs, and where their active checks come from.',
+      ),
   })
   .describe('Requests that come to one address and are answered from another (document 001, FIG. 4).');
 

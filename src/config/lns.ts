@@ -59,12 +59,17 @@ export interface LnsLoadStatus {
   readonly everySeconds: number;
 }
 
+/** Where requests are answered from, but for those of `except`. */
+export interface LnsAnswer extends Endpoint {
+  readonly except: readonly Prefix[];
+}
+
 export interface LnsConfig {
   readonly file: string;
   readonly name: string;
   readonly listen: readonly Endpoint[];
   /** For each of `listen`: where its requests are answered from, null: from there. */
-  readonly answerFrom: readonly (Endpoint | null)[];
+  readonly answerFrom: readonly (LnsAnswer | null)[];
   /** null: as many as there are cores. */
   readonly workers: number | null;
   readonly tunnels: {
@@ -237,12 +242,14 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
   };
 }
 
-function answerOf(input: LnsInput, at: Endpoint): Endpoint | null {
+function answerOf(input: LnsInput, at: Endpoint): LnsAnswer | null {
   const found = input.answerFrom.find(({ listen }) => {
     const { host, port } = valid(parseListenAddress(listen));
     return host === at.host && port === at.port;
   });
-  return found === undefined ? null : valid(parseListenAddress(found.address, at.port));
+  if (found === undefined) return null;
+  const except = [found.except ?? []].flat().map((text) => valid(parsePrefix(text)));
+  return { ...valid(parseListenAddress(found.address, at.port)), except };
 }
 
 function judgesOf({ users, radius }: LnsInput): ('users' | 'radius')[] {

@@ -59,11 +59,15 @@ describe('an LNS', () => {
   test('an address that answers for another, with the port of the one that it answers for unless it has its own', () => {
     const text = `${SHORT.replace('10.10.1.1', '[10.10.1.1, "10.10.1.1:1702", "2001:db8::1"]')}answerFrom:
   - { listen: 10.10.1.1, address: 192.0.2.1 }
-  - { listen: 10.10.1.1:1702, address: 192.0.2.1 }
+  - { listen: 10.10.1.1:1702, address: 192.0.2.1, except: [10.10.1.0/24, 10.10.2.9] }
 `;
     const { config, problems } = parseLnsConfig('lns.yaml', text);
     expect(problems).toEqual([]);
-    expect(config?.answerFrom).toEqual([{ host: '192.0.2.1', port: 1701 }, { host: '192.0.2.1', port: 1702 }, null]);
+    expect(config?.answerFrom).toMatchObject([
+      { host: '192.0.2.1', port: 1701, except: [] },
+      { host: '192.0.2.1', port: 1702, except: [{ text: '10.10.1.0/24' }, { text: '10.10.2.9/32' }] },
+      null,
+    ]);
   });
 
   test('an address that cannot answer for another is refused with its reason', () => {

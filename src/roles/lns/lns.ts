@@ -17,7 +17,6 @@ import type { Logger } from '../../ops/log.js';
 import { ERROR_CODE, STOP_RESULT } from '../../protocol/l2tp/codes.js';
 import { L2tpEndpoint } from '../../protocol/l2tp/endpoint.js';
 import type { L2tpEvent } from '../../protocol/l2tp/events.js';
-import type { Peer } from '../../protocol/l2tp/peer.js';
 import type { L2tpTunnel } from '../../protocol/l2tp/tunnel.js';
 import { PppCounters } from '../../protocol/ppp/counters.js';
 import type { PppOptions } from '../../protocol/ppp/options.js';
@@ -30,6 +29,7 @@ import { RadiusService } from '../radius-service.js';
 import { RadiusAccounting } from './accounting.js';
 import { FileJudge, type Judge, JudgeChain } from './authenticator.js';
 import { LnsDesk } from './desk.js';
+import { ListeningSockets } from './listening-sockets.js';
 import { LnsCounters } from './lns-counters.js';
 import { LoadTeller, MachineLoad, overloadOf } from './load-teller.js';
 import type { LnsOffload } from './offload-face.js';
@@ -90,10 +90,7 @@ export class Lns {
   readonly #logger: Logger;
   #profiles: Profiles;
   readonly #users = new FileJudge(new Map<string, User>());
-  /** By listening socket: the one that requests are answered from, where it is another. */
-  readonly #answering = new Map<number, number>();
-  /** By answering socket: one of another port that tunnels are put to. */
-  readonly #floating = new Map<number, number>();
+  #sockets!: ListeningSockets;
   #teller: LoadTeller | null = null;
   #loadTimer: NodeJS.Timeout | null = null;
   #trouble: string | null = null;
@@ -131,7 +128,7 @@ export class Lns {
         this.events.emit('shard-crashed', { shard: worker, reason: error.message });
       },
     });
-    this.#listen();
+    this.#sockets = new ListeningSockets(config, this.plane);
     this.network = new TunNetwork(this.plane.tunName ?? config.tun.device);
     this.l2tp = new L2tpEndpoint({
       hostName: config.name,
@@ -140,7 +137,9 @@ export class Lns {
       tunnelIds: config.tunnels.ids,
       vendors: [config.offload?.vendor ?? DEFAULT_VENDOR],
       limits: { tunnels: config.tunnels.limit },
-      answerFrom: (from) => this.#answerFrom(from),
+      // The peer of a pair is answered where it has asked: it knows this LNS by that address.
+      answerFrom: (from) =>
+        this.offload?.profileFor(from.address) == null ? this.#sockets.answering(from) : from.socket,
       profile: (peer, hostName) =>
         this.offload?.profileFor(peer.address) ?? this.#profiles.of(peer, hostName)?.profile ?? null,
     });
@@ -187,32 +186,6 @@ export class Lns {
       device: this.plane.tunName,
       workers,
     };
-  }
-
-  /** The sockets of `listen` come first: their numbers are those of the list. */
-  #listen(): void {
-    const { listen, answerFrom, tunnels } = this.config;
-    const open = new Map<string, number>();
-    const socketOf = ({ host, port }: { host: string; port: number }): number => {
-      const known = open.get(`${host} ${port}`);
-      const socket = known ?? this.plane.addSocket(host, port);
-      open.set(`${host} ${port}`, socket);
-      return socket;
-    };
-    const listening = listen.map(socketOf);
-    for (const [index, from] of answerFrom.entries()) {
-      const socket = from === null ? listening[index] : socketOf(from);
-      if (from !== null) this.#answering.set(listening[index], socket);
-      if (tunnels.floatingPort && !this.#floating.has(socket))
-        this.#floating.set(socket, this.plane.addSocket((from ?? listen[index]).host, 0));
-    }
-  }
-
-  /** The peer of a pair is answered where it has asked: it knows this LNS by that address. */
-  #answerFrom({ address, socket }: Peer): number {
-    const other = this.#answering.get(socket);
-    if (other === undefined || (this.offload?.profileFor(address) ?? null) !== null) return socket;
-    return other;
   }
 
   readonly #failed = (error: unknown): void => {
@@ -314,7 +287,7 @@ export class Lns {
     const note: TunnelNote = { since: now, settings };
     tunnel.userData = note;
     this.events.emit('tunnel-request', tunnelFacts(tunnel));
-    tunnel.accept(this.offload?.avpsFor(tunnel) ?? [], this.#floating.get(tunnel.peer.socket));
+    tunnel.accept(this.offload?.avpsFor(tunnel) ?? [], this.#sockets.floating.get(tunnel.peer.socket));
   }
 
   // ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -70,7 +70,8 @@ export class Profiles {
   }
 }
 
-function isFrom(prefixes: readonly Prefix[], address: string): boolean {
+/** True where one of the prefixes has the address, or there are none. */
+export function isFrom(prefixes: readonly Prefix[], address: string): boolean {
   if (prefixes.length === 0) return true;
   const words = parseAddress(address);
   if (words === null) return false;
