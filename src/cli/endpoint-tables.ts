@@ -1,5 +1,8 @@
 /** Tables of an LNS, a LAC and a gateway for people. */
 import type {
+  ClusterBusRow,
+  ClusterMemberRow,
+  ClusterStreamRow,
   GatewayForwarderRow,
   GatewayGroupRow,
   GatewayHostRow,
@@ -139,8 +142,55 @@ const COLUMNS: Readonly<Record<string, readonly Column<never>[]>> = {
 
 export type FlatRow = Readonly<Record<string, string | number | boolean | null>>;
 
+const CLUSTER_MEMBERS: readonly Column<ClusterMemberRow>[] = [
+  { head: 'member', value: (row) => (row.self ? `${row.number} (this)` : String(row.number)) },
+  { head: 'name', value: (row) => row.name },
+  { head: 'role', value: (row) => row.role },
+  { head: 'part', value: (row) => row.part },
+  { head: 'state', value: (row) => row.state },
+  { head: 'tunnels', value: (row) => row.tunnels, align: 'right' },
+  { head: 'sessions', value: (row) => row.sessions, align: 'right' },
+  { head: 'servers up', value: (row) => row.serversUp, align: 'right' },
+  { head: 'version', value: (row) => row.version },
+  { head: 'heard', value: (row) => (row.self ? null : `${row.heardSecondsAgo.toFixed(1)}s ago`), align: 'right' },
+  { head: 'since', value: (row) => briefDuration(row.memberSeconds), align: 'right' },
+  { head: 'reason', value: (row) => row.reason },
+];
+
+const CLUSTER_STREAMS: readonly Column<ClusterStreamRow>[] = [
+  { head: 'tunnels of', value: (row) => `${row.origin}.${row.shard}` },
+  { head: 'writer', value: (row) => (row.self ? `${row.writer} (this)` : String(row.writer)) },
+  { head: 'state', value: (row) => row.state },
+  { head: 'tunnels', value: (row) => row.tunnels },
+  { head: 'sessions', value: (row) => row.sessions },
+  { head: 'waiting', value: (row) => row.waiting },
+  { head: 'generation', value: (row) => row.generation },
+  { head: 'position', value: (row) => row.position },
+];
+
+type ClusterRow = ClusterBusRow | ClusterMemberRow | ClusterStreamRow;
+
+/** `show cluster`: the bus in a sentence, then its members, then the streams that are here. */
+function clusterText(rows: readonly ClusterRow[], style: boolean): string {
+  const of = <Kind extends ClusterRow['kind']>(kind: Kind) =>
+    rows.filter((row): row is Extract<ClusterRow, { kind: Kind }> => row.kind === kind);
+  const sentences = of('bus').map(
+    ({ cluster, driver, state, reason, duties }) =>
+      `Cluster ${cluster}, bus ${driver}: ${state}${reason === null ? '' : `, ${reason}`}.${
+        duties === null ? '' : ` This member does for all: ${duties}.`
+      }\n`,
+  );
+  const streams = of('stream');
+  return [
+    ...sentences,
+    renderTable(CLUSTER_MEMBERS, of('member'), style),
+    ...(streams.length === 0 ? [] : [renderTable(CLUSTER_STREAMS, streams, style)]),
+  ].join('\n');
+}
+
 /** A table of a role. One that has no columns of its own shows every field of its rows under the field's name. */
 export function endpointTable(role: string, table: string, rows: readonly FlatRow[], style: boolean): string {
+  if (table === 'cluster') return clusterText(rows as unknown as ClusterRow[], style);
   const own = (COLUMNS[`${role} ${table}`] ?? GROUP_COLUMNS[table]) as readonly Column<FlatRow>[] | undefined;
   return renderTable(own ?? plainColumns(rows), rows, style);
 }

@@ -73,6 +73,7 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
     logger,
     datapath,
     pin: options.pin === true,
+    version: context.version,
     onFatal: (error) => {
       // A thread that hangs in native code cannot be joined: an ordinary exit would hang with it.
       logger.fatal({ err: error }, 'cannot go on');

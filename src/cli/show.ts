@@ -253,6 +253,9 @@ export function register(program: Command, context: CliContext): void {
   table('take-overs', 'servers whose tunnels went to their peers', '/v1/take-overs', TAKE_OVER_COLUMNS);
 
   addGatewayViews(show, context);
+  view(show, 'cluster', 'the cluster: its bus, its members, and whose connection state is here').action(
+    (options: ShowOptions) => endpointView(options, context, 'cluster', {}),
+  );
 }
 
 interface GatewayViewOptions extends ShowOptions {

@@ -33,6 +33,8 @@ export type BusHandler = (from: number, incarnation: number, body: Uint8Array) =
 export interface ClusterBus {
   readonly driver: 'local' | 'udp' | 'nats';
   readonly number: number;
+  /** Of our own life. */
+  readonly incarnation: number;
   readonly state: BusState;
   /** Sends to all members, or to one. The bytes may be used again afterwards. */
   publish(subject: ClusterSubject, body: Uint8Array, target?: number): void;

@@ -15,6 +15,8 @@ import type {
   Protocol,
   Secret,
 } from './compiled.js';
+import { announcedAddresses, compileAnnounce } from './announce.js';
+import { compileCluster } from './cluster.js';
 import { compileDesignatorGroups } from './designator-group.js';
 import { compileInactivation } from './inactivation.js';
 import { parseBandwidth, parseDuration, parseRate } from './durations.js';
@@ -53,6 +55,8 @@ export function compile(file: string, input: ConfigInput): CompiledConfig {
     part: input.part,
     vips,
     gateway: compileDesignatorGroups(input.gateway, devices, vips, dirname(resolve(file))),
+    cluster: compileCluster(input.cluster),
+    announce: compileAnnounce(input.announce, announcedAddresses(vips, input.part)),
     firewall: {
       default: firewall.default,
       rules: firewall.rules.map(compileRule),

@@ -3,6 +3,8 @@
  * Deterministic and portable: nothing here depends on the machine. `compile.ts` makes it, the role binds it to
  * interfaces and table indices.
  */
+import type { AnnounceConfig } from './announce.js';
+import type { ClusterConfig } from './cluster.js';
 import type { DesignatorGroups } from './designator-group.js';
 import type { CompiledInactivation } from './inactivation.js';
 import type { RuleAction, RuleAttributes, RuleLimit } from '../flow/rule-list.js';
@@ -196,6 +198,10 @@ export interface CompiledConfig {
   readonly vips: readonly CompiledVip[];
   /** Groups with other designators; null or absent: none. */
   readonly gateway?: DesignatorGroups | null;
+  /** null or absent: this process is a member of none. */
+  readonly cluster?: ClusterConfig | null;
+  /** null or absent: no routes are made. */
+  readonly announce?: AnnounceConfig | null;
   readonly firewall: {
     readonly default: 'allow' | 'deny';
     readonly rules: readonly CompiledRule[];

@@ -46,6 +46,11 @@ export function diffConfigs(
     const message = 'the groups with other designators cannot change while the designator runs: restart it';
     refused.push({ severity: 'error', file: next.file, ...placeOf(['gateway']), path: 'gateway', message });
   }
+  for (const key of ['cluster', 'announce'] as const) {
+    if (JSON.stringify(old[key] ?? null) === JSON.stringify(next[key] ?? null)) continue;
+    const message = `${key} cannot change while the designator runs: restart it`;
+    refused.push({ severity: 'error', file: next.file, ...placeOf([key]), path: key, message });
+  }
   return {
     changes: [...vipChanges(old.vips, next.vips), ...firewallChanges(old, next), ...otherChanges(old, next)],
     refused,

@@ -1,6 +1,8 @@
 /** The one way from a file to a configuration: everything that is wrong, at once and with its place, or what it means. */
 import { DesignatorError } from '../errors.js';
+import { checkAnnounce } from './announce.js';
 import { checkRelations } from './check.js';
+import { checkCluster } from './cluster.js';
 import { compile } from './compile.js';
 import type { CompiledConfig, ConfigProblem } from './compiled.js';
 import { checkDesignatorGroups } from './designator-group.js';
@@ -36,7 +38,11 @@ export function parseConfig(file: string, text: string, options: LoadOptions = {
   if (source.data === undefined) return { config: null, problems: source.problems, placeOf };
   const { input, problems: shape } = checkShape(source);
   const problems = [...source.problems, ...shape, ...checkRelations(source)];
-  if (input !== null) problems.push(...checkDesignatorGroups(source, input.gateway, input.vips, input.interfaces));
+  if (input !== null) {
+    problems.push(...checkDesignatorGroups(source, input.gateway, input.vips, input.interfaces));
+    problems.push(...checkCluster(source, input.cluster));
+    problems.push(...checkAnnounce(source, input));
+  }
   const config = input === null || problems.some(isError) ? null : compile(file, input);
   if (config !== null) {
     for (const { path, message } of [

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { firewall } from './firewall-schema.js';
+import { announceSection, designatorCluster } from './cluster-schema.js';
 import { designatorGroups } from './designator-group-schema.js';
 import { globalAddress, part, replyKeys } from './reply-schema.js';
 import { inactivationSchema } from './inactivation.js';
@@ -311,6 +312,8 @@ export const configSchema = z.strictObject({
       .describe('Tunnels of a server that is down and has a peer wait so long for it before their clients are told.'),
   }).describe('Servers that take over the tunnels of a dead peer.'),
   gateway: designatorGroups,
+  cluster: designatorCluster,
+  announce: announceSection,
   control: section({
     socket: text(parseSocketPath)
       .default('/run/designator/control.sock')

@@ -223,6 +223,8 @@ export interface Appliance {
   ready(): boolean;
   /** Null when all is well, else what is wrong (a shard without a heartbeat …). */
   unhealthy(): string | null;
+  /** It forwards, but something that it shares with others is not as it should be; absent or null: all is. */
+  degraded?(): string | null;
   vips(): VipRow[];
   vipMap(): VipMapRow[];
   servers(): ServerRow[];
@@ -238,7 +240,7 @@ export interface Appliance {
   firewall(): FirewallRow[];
   counters(): CounterRow[];
   takeOvers(): TakeOverRow[];
-  /** Tables, commands and figures of the gateway groups that it is a member of; absent or null: of none. */
+  /** Tables, commands and figures of the gateway groups and the cluster that it is a member of; absent or null: of none. */
   groups?(): Pick<Endpoint, 'tables' | 'commands' | 'metrics'> | null;
   /** Totals for metrics: packets and bytes by direction, requests, tunnels by state and VIP. */
   totals(): Totals;

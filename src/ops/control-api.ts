@@ -169,11 +169,14 @@ function addHealthRoutes(app: FastifyInstance, { appliance, version }: ControlAp
     // As bytes, because the JSON serializer would quote a string.
     return Buffer.from(await metrics.text());
   });
-  const health = (reply: FastifyReply, reason: string | null) => {
+  const health = (reply: FastifyReply, reason: string | null, degraded: string | null = null) => {
     void reply.code(reason === null ? 200 : 503);
-    return { status: reason === null ? 'ok' : 'failed', reason, version };
+    const status = reason !== null ? 'failed' : degraded === null ? 'ok' : 'degraded';
+    return { status, reason: reason ?? degraded, version };
   };
-  app.get('/healthz', { schema: ROUTES.health }, async (_request, reply) => health(reply, appliance.unhealthy()));
+  app.get('/healthz', { schema: ROUTES.health }, async (_request, reply) =>
+    health(reply, appliance.unhealthy(), appliance.degraded?.() ?? null),
+  );
   app.get('/readyz', { schema: ROUTES.ready }, async (_request, reply) =>
     health(reply, appliance.ready() ? null : 'not ready yet'),
   );

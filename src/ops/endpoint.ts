@@ -202,6 +202,64 @@ export interface GatewayGroupRow {
   sinceSeconds: number;
 }
 
+/** `show cluster`: the bus that members speak on. */
+export interface ClusterBusRow {
+  kind: 'bus';
+  cluster: string;
+  /** Of the member that was asked. */
+  number: number;
+  driver: 'local' | 'udp' | 'nats';
+  /** Forwarding goes on when it is `degraded`. */
+  state: 'up' | 'degraded';
+  reason: string | null;
+  /** What this member does for all, with commas. */
+  duties: string | null;
+}
+
+/** `show cluster`: a member. What it has not told is null. */
+export interface ClusterMemberRow {
+  kind: 'member';
+  number: number;
+  name: string | null;
+  /** The one that was asked. */
+  self: boolean;
+  role: 'designator' | 'lns' | 'agent' | null;
+  part: 'all' | 'master' | 'nat' | null;
+  /** `starting`, `ready`, `unable`, `ending`, or `refused`: connection state is not shared with it. */
+  state: string;
+  reason: string | null;
+  address: string | null;
+  version: string | null;
+  tunnels: number | null;
+  sessions: number | null;
+  serversUp: number | null;
+  hearsUs: boolean;
+  /** Another one after every start. */
+  incarnation: string;
+  heardSecondsAgo: number;
+  /** Since it joined. */
+  memberSeconds: number;
+}
+
+/** `show cluster`: tunnels that one member told, by its number and shard. */
+export interface ClusterStreamRow {
+  kind: 'stream';
+  origin: number;
+  shard: number;
+  /** Member that tells them now. */
+  writer: number;
+  /** The member that was asked. */
+  self: boolean;
+  /** `current`, `catching-up`, `silent`; of one's own `current` or `waiting`. */
+  state: string;
+  generation: number;
+  position: number;
+  tunnels: number;
+  sessions: number;
+  /** Changes that are to be told, or to be had. */
+  waiting: number;
+}
+
 /** Narrows a table; a table ignores nothing: what it cannot narrow by is refused. */
 export interface TableFilter {
   readonly limit?: number;

@@ -39,6 +39,11 @@ export const EVENT_TYPES = {
   'gateway-tracking': 'something that a gateway tracks fails, or is well again',
   'master-part': 'the master part that this endpoint carries started, is ready, or ended; `state` says which',
   'gateway-host': 'something of the machine under a gateway group fails, or is well again',
+  'cluster-member': 'a member of the cluster joined, left, is refused or is accepted again; `what` says which',
+  'cluster-bus': 'the cluster’s bus is up, or degraded and why',
+  'cluster-stream': 'connection state of a member has another writer; `what` says how',
+  'cluster-duty': 'what one member of the cluster does for all, this one does from now on, or no more',
+  announced: 'routes for a routing daemon were made or taken away, and why',
   lost: 'events are missing here; `count` says how many, `where` says where',
 } as const satisfies Readonly<Record<string, string>>;
 

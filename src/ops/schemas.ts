@@ -166,7 +166,7 @@ export const SHARED_SCHEMAS = [
     message: text,
     context: { type: 'object', additionalProperties: true },
   }),
-  row('Health', { status: { type: 'string', enum: ['ok', 'failed'] }, reason: textOrNull, version: text }),
+  row('Health', { status: { type: 'string', enum: ['ok', 'degraded', 'failed'] }, reason: textOrNull, version: text }),
 ] as const;
 
 const ERRORS = {
@@ -320,7 +320,11 @@ export const ROUTES = {
     produces: ['application/x-ndjson'],
     response: ERRORS,
   },
-  health: { ...HEALTH, summary: '200 while all parts run, 503 with the reason when one does not' },
+  health: {
+    ...HEALTH,
+    summary:
+      '200 while all parts run, `degraded` with what ails the cluster; 503 with the reason when a part does not run',
+  },
   ready: { ...HEALTH, summary: '200 while traffic flows, else 503' },
   metrics: {
     summary: 'Metrics in the Prometheus text format',

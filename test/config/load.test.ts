@@ -13,6 +13,8 @@ describe('a valid file', () => {
     expect(compiled(MINIMAL)).toEqual({
       file: 'd.yaml',
       gateway: null,
+      cluster: null,
+      announce: null,
       outside: { name: 'wan0', device: 'wan0', vlan: 0 },
       inside: { name: 'lan0', device: 'lan0', vlan: 0 },
       io: 'auto',

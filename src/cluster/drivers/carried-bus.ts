@@ -46,6 +46,10 @@ export class CarriedBus implements ClusterBus {
     this.#core = new BusCore({ ...options, random: randomBytes(6) });
   }
 
+  get incarnation(): number {
+    return this.#core.incarnation;
+  }
+
   /** The carrier is there: from now on members meet. */
   start(carrier: Carrier): this {
     this.#carrier = carrier;

@@ -35,6 +35,8 @@ import type { TopAnswer, TopQuery } from '../../ops/top.js';
 import { groupCommands } from '../gateway/commands.js';
 import { groupMetrics } from '../gateway/metrics.js';
 import { groupTables } from '../gateway/tables.js';
+import { clusterDrops, clusterMetrics } from './cluster/metrics.js';
+import { clusterTables } from './cluster/rows.js';
 import type { DesignatorProcess } from './designator.js';
 import { explain } from './explain.js';
 import { RateBoard } from './rate-board.js';
@@ -80,6 +82,10 @@ export class DesignatorAppliance implements Appliance {
     return this.process.groups?.trouble() ?? (this.process.ready() ? null : 'not ready');
   }
 
+  degraded(): string | null {
+    return this.process.cluster?.degraded() ?? null;
+  }
+
   vips(): VipRow[] {
     return this.process.rows.vips();
   }
@@ -101,10 +107,19 @@ export class DesignatorAppliance implements Appliance {
   }
 
   groups(): Pick<Endpoint, 'tables' | 'commands' | 'metrics'> | null {
-    const { groups } = this.process;
-    if (groups === null) return null;
-    const metrics = () => groupMetrics(groups.runners(), groups.now());
-    return { tables: groupTables(groups), commands: groupCommands(groups), metrics };
+    const { groups, cluster } = this.process;
+    if (groups === null && cluster === null) return null;
+    return {
+      tables: new Map([
+        ...(groups === null ? [] : groupTables(groups)),
+        ...(cluster === null ? [] : clusterTables(cluster)),
+      ]),
+      commands: groups === null ? new Map() : groupCommands(groups),
+      metrics: () => [
+        ...(groups === null ? [] : groupMetrics(groups.runners(), groups.now())),
+        ...(cluster === null ? [] : clusterMetrics(cluster)),
+      ],
+    };
   }
 
   workers(): WorkerRow[] {
@@ -126,8 +141,9 @@ export class DesignatorAppliance implements Appliance {
       packets: this.#sum(DROP_BASE + index) + (kernel[reason] ?? 0),
       description,
     }));
-    const { load, takeOvers, groups } = this.process;
-    return [...packets, ...load.drops(), ...takeOvers.drops(), ...(groups?.drops() ?? [])];
+    const { load, takeOvers, groups, cluster } = this.process;
+    const ofCluster = cluster === null ? [] : clusterDrops(cluster);
+    return [...packets, ...load.drops(), ...takeOvers.drops(), ...(groups?.drops() ?? []), ...ofCluster];
   }
 
   firewall(): FirewallRow[] {

@@ -13,8 +13,11 @@ import { type NativeAddon, native } from '../../io/native.js';
 import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
+import { Ability } from './ability.js';
 import { Binding } from './binding.js';
 import { CaptureDesk } from './capture-desk.js';
+import type { ClusterDesk } from './cluster/cluster-desk.js';
+import { openCluster } from './cluster/open-cluster.js';
 import type { Bound, Datapath } from './datapath.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
@@ -45,6 +48,8 @@ export interface DesignatorOptions {
   readonly datapath: Datapath;
   /** Pin shards to CPUs. */
   readonly pin: boolean;
+  /** Of the product, which members of a cluster tell one another. */
+  readonly version?: string;
 }
 
 const TICK_MS = 200;
@@ -61,6 +66,8 @@ export class DesignatorProcess {
   readonly load: LoadKeeper;
   readonly takeOvers: TakeOverKeeper;
   readonly groups: GatewayGroups | null;
+  readonly cluster: ClusterDesk | null;
+  readonly ability: Ability;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly captures: CaptureDesk;
@@ -155,6 +162,15 @@ export class DesignatorProcess {
     });
     this.health.waitFor = (server) => this.takeOvers.waitFor(server);
     this.groups = openGroups(options.config, memory, options.logger, this.events.log, options.onFatal);
+    this.ability = new Ability({
+      shards: () => this.pool.status(),
+      outside: options.config.outside.device,
+      inside: options.config.inside.device,
+      isUp: (device) => this.host.isUp(device),
+      serves: () => this.#serves(),
+      natOnly: options.config.part === 'nat',
+    });
+    this.cluster = openCluster(this, options);
     this.host = new HostDesk({
       addon,
       memory,
@@ -162,6 +178,7 @@ export class DesignatorProcess {
       logger: options.logger,
       config: () => this.config,
       transmit: (frames) => this.pool.message(0, { type: 'transmit', frames }),
+      onChange: () => this.#hostChanged(),
       onRoutes: (routes) => this.pool.broadcast({ type: 'routes', routes }),
       onNeighbour: (words) => this.health.neighbour(words),
     });
@@ -195,6 +212,7 @@ export class DesignatorProcess {
     );
     await this.load.start(this.config);
     await this.takeOvers.start(this.config);
+    await this.cluster?.open();
     await this.host.start();
     await this.#filter.install();
     await this.datapath.prepare(this.#bound());
@@ -211,6 +229,13 @@ export class DesignatorProcess {
 
   ready(): boolean {
     return this.#ready && this.#stopping === null;
+  }
+
+  /** As the members of a cluster see it. */
+  state(): 'starting' | 'ready' | 'unable' | 'ending' {
+    if (this.#stopping !== null) return 'ending';
+    if (!this.#ready) return 'starting';
+    return this.ability.trouble === null ? 'ready' : 'unable';
   }
 
   /** Ends the shards and leaves the interfaces as they were. The tunnels stay for the next process. */
@@ -243,6 +268,7 @@ export class DesignatorProcess {
       await this.datapath.stop();
       await this.#filter.remove();
     }
+    await this.cluster?.close();
     this.#errors.close();
     this.host.stop();
     this.pool.close();
@@ -285,12 +311,24 @@ export class DesignatorProcess {
 
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #serves(): boolean {
+    return this.binding.servers.some(({ index }) => this.designator.cells.eligible(index));
+  }
+
+  /** What depends on links hears of them at once, not at the next turn. */
+  #hostChanged(): void {
+    if (this.state() === 'ending') return;
+    this.ability.look();
+    this.cluster?.tick();
+  }
+
   #lookAtGroups(): void {
-    const serves = (): boolean => this.binding.servers.some(({ index }) => this.designator.cells.eligible(index));
-    this.groups?.look(this.pool.status(), serves());
+    this.groups?.look(this.pool.status(), this.#serves());
   }
 
   #tick(): void {
+    this.ability.look();
+    this.cluster?.tick();
     this.commands.tick();
     this.load.tick();
     this.#lookAtGroups();

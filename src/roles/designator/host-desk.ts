@@ -6,6 +6,7 @@ import type { CompiledConfig } from '../../config/compiled.js';
 import type { TableMemory } from '../../flow/layout.js';
 import type { RouteSnapshot } from '../../flow/route-table.js';
 import { HostNetwork } from '../../io/host-network.js';
+import { HostWatch } from '../../io/host-watch.js';
 import type { NativeAddon } from '../../io/native.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import type { Logger } from '../../ops/log.js';
@@ -23,6 +24,8 @@ export interface HostDeskParts {
   /** Through a shard's port. */
   readonly transmit: (frames: OwnFrame[]) => void;
   readonly onRoutes: (routes: RouteSnapshot) => void;
+  /** A link, an address or a route is another than before. */
+  readonly onChange: () => void;
   /** A neighbour on the LAN is known to live. */
   readonly onNeighbour: (words: AddressWords) => void;
 }
@@ -34,12 +37,14 @@ export class HostDesk {
   readonly neighbours: NeighbourKeeper;
   readonly #parts: HostDeskParts;
   readonly #network: HostNetwork;
+  readonly #watch: HostWatch;
   #routes: RouteSnapshot | null = null;
 
   constructor(parts: HostDeskParts) {
     this.#parts = parts;
     const { outside, inside } = parts.config();
     this.#network = new HostNetwork({ outside, inside, logger: parts.logger });
+    this.#watch = new HostWatch(parts.addon, parts.onChange);
     this.neighbours = new NeighbourKeeper(parts.memory, { resolve: (port, words) => this.#resolve(port, words) });
   }
 
@@ -58,7 +63,13 @@ export class HostDesk {
   }
 
   stop(): void {
+    this.#watch.close();
     this.#network.stop();
+  }
+
+  /** Is the device there, up, and with a carrier? */
+  isUp(device: string): boolean {
+    return this.#watch.interfaceUp(device);
   }
 
   /** Known once `start` has ended. */
