@@ -37,6 +37,17 @@ export function register(program: Command, context: CliContext): void {
     .argument('<names...>', 'server names')
     .action((names: string[], options: ServerOptions) => run({ action: 'disable', names }, options));
 
+  change(server, 'inactivate', 'empty it, then power it off; the load does not bring it back')
+    .argument('<names...>', 'server names')
+    .option('--deadline <duration>', 'close the tunnels that are left then: 30s, 2m …', durationSeconds)
+    .action((names: string[], options: ServerOptions) =>
+      run({ action: 'inactivate', names, deadlineSeconds: options.deadline }, options),
+    );
+
+  change(server, 'activate', 'power it on; new tunnels when it is heard')
+    .argument('<names...>', 'server names')
+    .action((names: string[], options: ServerOptions) => run({ action: 'activate', names }, options));
+
   change(server, 'weight', 'another weight for designation')
     .argument('<name>', 'server name')
     .argument('<weight>', 'whole number', weightValue)

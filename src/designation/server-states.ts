@@ -72,6 +72,8 @@ export class ServerStates {
   readonly #cells: Int32Array;
   readonly #histories = new Map<number, ServerStateChange[]>();
   readonly #listeners: ServerStateListener[] = [];
+  /** Servers that come back begin slowly. */
+  slowStart = false;
 
   /** `now`: CLOCK_MONOTONIC seconds. */
   constructor(
@@ -131,6 +133,22 @@ export class ServerStates {
     this.#cells[cell + SERVER_CELL.ordered] = state === SERVER_STATE.up ? 0 : state;
     if (state === SERVER_STATE.draining && this.state(server) === SERVER_STATE.down) return false;
     return this.enter(server, state, reason, detail);
+  }
+
+  /** In service again, with a slow start where there is one. */
+  comeBack(server: number, reason: number, detail = ''): boolean {
+    this.withdraw(server);
+    return this.enter(server, this.slowStart ? SERVER_STATE.slowStart : SERVER_STATE.up, reason, detail);
+  }
+
+  /** Takes an order back without another state: of a server that is down. */
+  withdraw(server: number): void {
+    this.#cells[server * CELL_WORDS + SERVER_CELL.ordered] = 0;
+  }
+
+  /** SERVER_REASON of the present state. */
+  reason(server: number): number {
+    return this.#cells[server * CELL_WORDS + SERVER_CELL.reason];
   }
 
   /** SERVER_STATE that an operator has ordered: draining, disabled, or 0 none. */

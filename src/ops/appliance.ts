@@ -180,10 +180,10 @@ export interface ExplainCandidate {
 }
 
 export interface ServerCommand {
-  readonly action: 'drain' | 'enable' | 'disable' | 'weight';
+  readonly action: 'drain' | 'enable' | 'disable' | 'weight' | 'activate' | 'inactivate';
   readonly names: readonly string[];
   readonly weight?: number;
-  /** Drain only: seconds until tunnels that are left are closed; absent = wait for ever. */
+  /** Drain and inactivate only: seconds until tunnels that are left are closed; absent = wait for ever. */
   readonly deadlineSeconds?: number;
 }
 

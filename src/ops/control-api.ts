@@ -190,7 +190,7 @@ function checkCommand({ action, weight, deadlineSeconds }: ServerCommand): void 
   if ((action === 'weight') !== (weight !== undefined)) {
     throw new DesignatorError('TD_USAGE', '"weight" belongs to the action "weight", which needs it');
   }
-  if (deadlineSeconds !== undefined && action !== 'drain') {
-    throw new DesignatorError('TD_USAGE', '"deadlineSeconds" belongs to the action "drain"');
+  if (deadlineSeconds !== undefined && action !== 'drain' && action !== 'inactivate') {
+    throw new DesignatorError('TD_USAGE', '"deadlineSeconds" belongs to the actions "drain" and "inactivate"');
   }
 }

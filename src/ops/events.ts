@@ -19,6 +19,8 @@ export const EVENT_TYPES = {
   'request-refused': 'a tunnel request was refused; at most so many a second, `suppressed` counts the others',
   'server-state': 'a server entered another state',
   'server-changed': 'a command changed a server',
+  inactivation: 'a server is emptied, inactive or brought back because of the load or a command; `what` says which',
+  'server-power': 'a command to power a server off or on has ended',
   'request-flood': 'a flood of tunnel requests began or ended',
   'take-over': 'tunnels of a server lead to its peer from now on',
   'take-over-refused': 'a take-over message was not believed, or its order not done',

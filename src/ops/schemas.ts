@@ -270,13 +270,13 @@ export const ROUTES = {
       additionalProperties: false,
       required: ['action', 'names'],
       properties: {
-        action: { type: 'string', enum: ['drain', 'enable', 'disable', 'weight'] },
+        action: { type: 'string', enum: ['drain', 'enable', 'disable', 'weight', 'activate', 'inactivate'] },
         names: { type: 'array', minItems: 1, maxItems: 4096, items: { type: 'string', minLength: 1 } },
         weight: { type: 'integer', minimum: 0, maximum: 1000, description: 'with action weight, and only there' },
         deadlineSeconds: {
           type: 'number',
           exclusiveMinimum: 0,
-          description: 'with action drain, and only there: tunnels that are left then are closed',
+          description: 'with action drain or inactivate, and only there: tunnels that are left then are closed',
         },
       },
     },

@@ -315,7 +315,13 @@ export class FakeAppliance implements Appliance {
       }
     }
     this.commands.push(command);
-    const state = { drain: 'draining', enable: 'up', disable: 'disabled' } as const;
+    const state = {
+      drain: 'draining',
+      enable: 'up',
+      disable: 'disabled',
+      activate: 'slow-start',
+      inactivate: 'inactive',
+    } as const;
     this.serverRows = this.serverRows.map((row) => {
       if (!command.names.includes(row.name)) return row;
       return command.action === 'weight'

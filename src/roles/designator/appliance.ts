@@ -180,6 +180,7 @@ export class DesignatorAppliance implements Appliance {
       row('checks-unsent', checks.unsent, 'active checks that could not be sent'),
       row('events-lost', lostBefore, 'events of shards that found no room in their ring'),
       row('events-unread', lostInStreams, 'events that streams did not get, because their readers were too slow'),
+      ...this.process.inactivation.counters(),
       ...(this.process.groups?.counters() ?? []),
     ];
   }

@@ -27,6 +27,7 @@ import { type GatewayGroups, openGroups } from './gateway-groups.js';
 import { FollowForecast } from './follow-forecast.js';
 import { filterInput, tellFilterLost } from './filter-input.js';
 import { HealthKeeper } from './health-keeper.js';
+import { InactivationKeeper } from './inactivation-keeper.js';
 import { HostDesk } from './host-desk.js';
 import { LoadKeeper } from './load-keeper.js';
 import { PolicyDesk } from './policy-desk.js';
@@ -73,6 +74,7 @@ export class DesignatorProcess {
   readonly captures: CaptureDesk;
   readonly events: EventDesk;
   readonly commands: ServerCommands;
+  readonly inactivation: InactivationKeeper;
   readonly designator: Designator;
   readonly followForecast: FollowForecast;
   readonly reloads: Reloads;
@@ -137,9 +139,6 @@ export class DesignatorProcess {
       now,
       onChange: (captures) => this.pool.broadcast({ type: 'capture', captures }),
     });
-    this.commands = new ServerCommands(memory, this.binding, now, this.states, (server) =>
-      this.pool.broadcast({ type: 'release', server }),
-    );
     this.health = new HealthKeeper(this.binding, options.config, now, options.logger, () => this.pool);
     this.events = new EventDesk(shards, this.binding, this.states, now);
     this.load = new LoadKeeper({
@@ -150,6 +149,22 @@ export class DesignatorProcess {
       now,
       onHeard: (server) => this.health.health.stirs(server),
     });
+    const closeTunnels = (server: number): void => this.pool.broadcast({ type: 'release', server });
+    this.inactivation = new InactivationKeeper({
+      binding: this.binding,
+      states: this.states,
+      logger: options.logger,
+      events: this.events.log,
+      now,
+      closeTunnels,
+      heardLoad: (server) => this.load.heard(server),
+      hearsLoad: (server) => this.load.hears(server),
+      answered: (server) => this.health.answeredAt(server),
+      checksActively: () => this.health.checks !== null,
+    });
+    this.health.expects = (server) => this.inactivation.expects(server);
+    this.rows.underWay = (server) => this.inactivation.words(server);
+    this.commands = new ServerCommands(memory, this.binding, now, this.states, closeTunnels, this.inactivation);
     this.takeOvers = new TakeOverKeeper({
       binding: this.binding,
       logger: options.logger,
@@ -211,6 +226,7 @@ export class DesignatorProcess {
       'table opened',
     );
     await this.load.start(this.config);
+    this.inactivation.setConfig(this.config);
     await this.takeOvers.start(this.config);
     await this.cluster?.open();
     await this.host.start();
@@ -259,6 +275,7 @@ export class DesignatorProcess {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     await this.groups?.stop();
     this.health.stop();
+    this.inactivation.stop();
     this.load.stop();
     this.takeOvers.stop();
     this.captures.stop();
@@ -333,6 +350,7 @@ export class DesignatorProcess {
     this.load.tick();
     this.#lookAtGroups();
     if (++this.#ticks % 5 !== 0) return;
+    this.inactivation.tick();
     this.groups?.measure();
     this.policy.tick();
     this.host.neighbours.tick();
@@ -363,6 +381,7 @@ export class DesignatorProcess {
     this.#plan = plan;
     this.policy.setPlan(plan);
     this.health.setConfig(config);
+    this.inactivation.setConfig(config);
     this.datapath.update(this.#bound());
     this.host.serversChanged();
     this.designator.setPlan(this.#plan);

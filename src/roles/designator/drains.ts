@@ -8,6 +8,7 @@ import { CELL_WORDS, SERVER_CELL, SERVER_REASON, SERVER_STATE, type TableMemory 
 import { markChanged } from '../../designation/servers.js';
 import type { ServerCommand } from '../../ops/appliance.js';
 import type { Binding, BoundServer } from './binding.js';
+import type { InactivationKeeper } from './inactivation-keeper.js';
 
 const WEIGHT_LIMIT = 1000;
 
@@ -22,6 +23,7 @@ export class ServerCommands {
     readonly states: ServerStates,
     /** Closes every tunnel of a server. */
     readonly closeTunnels: (server: number) => void,
+    readonly inactivation: Pick<InactivationKeeper, 'inactivate' | 'activate' | 'overruled'>,
   ) {}
 
   /** Errors: TD_NOT_FOUND a name that no server has, TD_USAGE a bad weight; nothing is changed then. */
@@ -46,6 +48,18 @@ export class ServerCommands {
     for (const server of found) {
       this.#deadlines.delete(server.index);
       const { index } = server;
+      if (command.action === 'inactivate') {
+        this.inactivation.inactivate(index, command.deadlineSeconds);
+        continue;
+      }
+      const isOut = this.states.state(index) === SERVER_STATE.inactive;
+      // One that is powered off takes no tunnels, whatever is ordered: it has to come first.
+      if (command.action === 'activate' || (command.action === 'enable' && isOut)) {
+        const isUnderWay = this.inactivation.activate(index);
+        if (!isUnderWay && isOut) this.states.comeBack(index, SERVER_REASON.command);
+        continue;
+      }
+      this.inactivation.overruled(index);
       if (command.action === 'enable') this.states.order(index, SERVER_STATE.up, SERVER_REASON.configured);
       else if (command.action === 'disable') this.states.order(index, SERVER_STATE.disabled, SERVER_REASON.command);
       else {

@@ -58,6 +58,14 @@ export class HealthKeeper {
   readonly #addresses: AddressTable;
   readonly #mac = new Uint8Array(6);
 
+  /** Servers that are asked although they are out of service: they are expected to come. */
+  expects: (server: number) => boolean = () => false;
+
+  /** CLOCK_MONOTONIC seconds of its last answer to the active check, null none. */
+  answeredAt(server: number): number | null {
+    return this.#answered.get(server) ?? null;
+  }
+
   /** Seconds that the clients of a server that is down are not told, because its peer may take its tunnels over. */
   waitFor: (server: number) => number = () => 0;
 
@@ -84,6 +92,7 @@ export class HealthKeeper {
     this.#hops = new NextHopTable(this.#memory);
     this.#addresses = new AddressTable(this.#memory);
     this.#setCheck(config.health.active);
+    this.#states.slowStart = config.health.slowStart > 0;
     this.#states.listen((server, change) => this.#changed(server, change));
   }
 
@@ -99,6 +108,7 @@ export class HealthKeeper {
 
   setConfig(config: CompiledConfig): void {
     this.health.setSettings(config.health);
+    this.#states.slowStart = config.health.slowStart > 0;
     this.#setCheck(config.health.active);
     this.shards().broadcast({ type: 'probe-place', place: this.#place });
   }
@@ -115,7 +125,7 @@ export class HealthKeeper {
   tick(): void {
     if (this.#check !== null) {
       const asked = this.binding.servers.filter(
-        ({ index, removed }) => !removed && isWatched(this.#states.state(index)),
+        ({ index, removed }) => !removed && (isWatched(this.#states.state(index)) || this.expects(index)),
       );
       this.#check.tick(
         this.now(),

@@ -123,6 +123,19 @@ export class LoadKeeper {
     return { ageSeconds, accepting, tunnels, sessions, cpu, memory, packetsIn, packetsOut, bitsIn, bitsOut };
   }
 
+  /** Messages of this server are taken. */
+  hears(index: number): boolean {
+    return this.#config?.listen != null && [...this.#servers.values()].some((known) => known.index === index);
+  }
+
+  /** Its last message and when it came, CLOCK_MONOTONIC seconds; null: none, or too long ago. */
+  heard(index: number): { at: number; accepting: boolean; tunnels: number | null } | null {
+    const at = this.#heard.get(index);
+    const status = this.#said.get(index);
+    if (at === undefined || status === undefined) return null;
+    return { at, accepting: status.accepting, tunnels: status.tunnels };
+  }
+
   /** Rows for `show drops`. */
   drops(): DropRow[] {
     return LOAD_FAULTS.map(([fault, description]) => ({

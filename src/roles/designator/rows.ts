@@ -69,11 +69,16 @@ export class Rows {
   }
 
   #reason(server: number): string | null {
+    const underWay = this.underWay(server);
+    if (underWay !== null) return underWay;
     const cell = (word: number): number => this.memory.servers[server * CELL_WORDS + word];
     const takesNone = (cell(SERVER_CELL.flags) & SERVER_FLAG.notAccepting) !== 0;
     if (takesNone && cell(SERVER_CELL.state) === SERVER_STATE.up) return 'its load status says: not accepting';
     return serverReasonWords(cell(SERVER_CELL.reason));
   }
+
+  /** What is being done to a server that its state does not say; whoever does it says how to ask. */
+  underWay: (server: number) => string | null = () => null;
 
   /** What a server's last load status said; whoever takes these messages says how to ask. */
   loadStatus: (server: number) => ServerRow['loadStatus'] = () => null;

@@ -34,6 +34,7 @@ const weigh = (appliance: MemoryAppliance, name: string, weight: number): void =
     () => appliance.now,
     appliance.binding.states,
     () => {},
+    { inactivate: () => {}, activate: () => false, overruled: () => {} },
   );
   commands.run({ action: 'weight', names: [name], weight });
 };
