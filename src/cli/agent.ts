@@ -47,7 +47,7 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
   const agent = new Agent(config, keyOf(config.secret), logger, world);
   const ending = new AbortController();
   const forget = (['SIGTERM', 'SIGINT'] as const).map((signal) => context.onSignal(signal, () => ending.abort()));
-  const candidate = isQuiet ? null : openCandidate(config.master, { logger, ...context });
+  const candidate = isQuiet ? null : openCandidate(config.master, { logger, self: context.self, env: context.env });
   // The agent itself keeps nothing of its file: a reload is the master part's.
   if (candidate !== null) forget.push(context.onSignal('SIGHUP', () => candidate.reload()));
   const every = config.everySeconds * 1000;
