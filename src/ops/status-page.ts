@@ -1,6 +1,8 @@
 /** The page at `/` of the HTTP address: some tables, no script, nothing loaded from elsewhere. It changes nothing. */
 import type { Appliance, ServerRow } from './appliance.js';
 import type { ApplianceEvent } from './events.js';
+import { cell, count, duration, escapeHtml, figure, plain, port, section } from './page-parts.js';
+import { clusterSections } from './page-cluster.js';
 
 const REFRESH_SECONDS = 5;
 const EVENTS_SHOWN = 20;
@@ -33,13 +35,18 @@ footer { margin-top: 2rem; }
 footer a { color: inherit; }
 `;
 
-type Cell = { text: string; kind?: 'number' | 'wrap'; state?: string };
-
 /** The whole page. `now` is the time that it shows. */
 export function statusPage(appliance: Appliance, version: string, now = new Date()): string {
   const trouble = appliance.unhealthy();
+  const degraded = appliance.degraded?.() ?? null;
   const state =
-    trouble !== null ? cell(trouble, 'bad') : appliance.ready() ? cell('ready', 'good') : cell('starting', 'warn');
+    trouble !== null
+      ? cell(trouble, 'bad')
+      : !appliance.ready()
+        ? cell('starting', 'warn')
+        : degraded !== null
+          ? cell(`degraded: ${degraded}`, 'warn')
+          : cell('ready', 'good');
   const { table } = appliance.totals();
   const changes = appliance
     .servers()
@@ -113,6 +120,7 @@ ${section(
       { text: row.reason ?? '', kind: 'wrap' },
     ]),
 )}
+${clusterSections(appliance.groups?.()?.tables)}
 ${section(
   'Changes of servers',
   ['at (UTC)', 'server', 'from', 'to', 'reason'],
@@ -158,29 +166,6 @@ ${section(
 `;
 }
 
-/** A heading that starts with # is of a column of numbers. */
-function section(title: string, heads: string[], rows: Cell[][], empty = 'Nothing to show.'): string {
-  if (rows.length === 0) return `<h2>${title}</h2>\n<p>${empty}</p>`;
-  const head = heads.map((text) =>
-    text.startsWith('#') ? `<th class="number">${text.slice(1)}</th>` : `<th>${text}</th>`,
-  );
-  const body = rows.map((row) => `<tr>${row.map(cellHtml).join('')}</tr>`);
-  return `<h2>${title}</h2>
-<div class="wide"><table><thead><tr>${head.join('')}</tr></thead>
-<tbody>
-${body.join('\n')}
-</tbody></table></div>`;
-}
-
-function cellHtml(of: Cell): string {
-  const classes = of.state === undefined ? of.kind : `state ${of.state}`;
-  return `<td${classes === undefined ? '' : ` class="${classes}"`}>${escapeHtml(of.text)}</td>`;
-}
-
-function plain(text: string): Cell {
-  return { text };
-}
-
 /** The fields of an event in one line. */
 function about(event: ApplianceEvent): string {
   return Object.entries(event)
@@ -192,34 +177,7 @@ function about(event: ApplianceEvent): string {
     .join(', ');
 }
 
-function figure(value: number): Cell {
-  return { text: count(value), kind: 'number' };
-}
-
-/** No thousands separator: a port is a name. */
-function port(value: number): Cell {
-  return { text: String(value), kind: 'number' };
-}
-
-function cell(text: string, state: 'good' | 'warn' | 'bad'): Cell {
-  return { text, state };
-}
-
 function gradeOf(state: ServerRow['state']): 'good' | 'warn' | 'bad' {
   if (state === 'up') return 'good';
   return state === 'down' ? 'bad' : 'warn';
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: 2 });
-}
-
-function duration(seconds: number): string {
-  if (seconds < 60) return `${Math.floor(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -116,7 +116,11 @@ describe('routes of the socket', () => {
     [{ action: 'drain', names: [] }, 400, /body names must NOT have fewer than 1 items/],
     [{ action: 'weight', names: ['lns1'] }, 400, /which needs it/],
     [{ action: 'enable', names: ['lns1'], weight: 3 }, 400, /belongs to the action "weight"/],
-    [{ action: 'disable', names: ['lns1'], deadlineSeconds: 3 }, 400, /belongs to the actions "drain" and "inactivate"/],
+    [
+      { action: 'disable', names: ['lns1'], deadlineSeconds: 3 },
+      400,
+      /belongs to the actions "drain" and "inactivate"/,
+    ],
     [{ action: 'weight', names: ['lns1'], weight: -1 }, 400, /body weight must be >= 0/],
     ['{"action":', 400, /JSON/],
     [{ action: 'drain', names: ['lns1', 'nobody'] }, 404, /no server named "nobody"/],

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { statusPage } from '../../src/ops/status-page.js';
 import { FakeAppliance } from '../helpers/fake-appliance.js';
 
@@ -67,4 +67,127 @@ test('tells what servers went through and what happened last, newest first, in b
   expect(text.indexOf('192.0.2.50:1701')).toBeLessThan(text.indexOf('192.0.2.31:1701'));
   expect(text).not.toContain('192.0.2.30:1701');
   expect(html).not.toContain('<i>');
+});
+
+describe('a designator that shares with others', () => {
+  const table = (rows: readonly object[]) => ({ description: '', filters: [], rows: () => [rows] });
+  const member = {
+    kind: 'member',
+    number: 1,
+    name: 'td1',
+    self: true,
+    role: 'designator',
+    part: 'all',
+    state: 'ready',
+    reason: null,
+    address: '10.99.0.1',
+    version: '1.2.3',
+    tunnels: 2000,
+    sessions: 1999,
+    serversUp: 4,
+    hearsUs: true,
+    incarnation: '1',
+    heardSecondsAgo: 0,
+    memberSeconds: 60,
+  };
+  const gateway = {
+    group: 'outside',
+    gateway: 1,
+    self: true,
+    state: 'master',
+    master: true,
+    alive: true,
+    address: '10.10.1.1',
+    priority: 109,
+    able: true,
+    reasons: '',
+    serves: '1,2',
+    hosts: 3,
+    ageSeconds: 0,
+  };
+
+  function shared(tables: Readonly<Record<string, readonly object[]>>, degraded: string | null = null): FakeAppliance {
+    const all = new Map(Object.entries(tables).map(([name, rows]) => [name, table(rows)]));
+    return Object.assign(new FakeAppliance(), {
+      degraded: () => degraded,
+      groups: () => ({ tables: all, commands: new Map(), metrics: () => [] }),
+    });
+  }
+
+  const tables = {
+    cluster: [
+      {
+        kind: 'bus',
+        cluster: 'pop1',
+        number: 1,
+        driver: 'nats',
+        state: 'degraded',
+        reason: '<i>away',
+        duties: 'inactivation',
+      },
+      member,
+      {
+        ...member,
+        number: 2,
+        self: false,
+        name: null,
+        role: null,
+        part: null,
+        state: 'refused',
+        reason: 'other VIPs',
+        tunnels: null,
+        heardSecondsAgo: 90,
+      },
+      {
+        kind: 'stream',
+        origin: 2,
+        shard: 0,
+        writer: 1,
+        self: true,
+        state: 'current',
+        generation: 3,
+        position: 9,
+        tunnels: 1000,
+        sessions: 7,
+        waiting: 0,
+      },
+    ],
+    groups: [{ group: 'outside', interface: 'lan0', addresses: '10.10.1.100', master: 1 }],
+    gateways: [
+      gateway,
+      {
+        ...gateway,
+        gateway: 2,
+        self: false,
+        state: 'dead',
+        alive: false,
+        able: false,
+        reasons: 'lan1 is down',
+        ageSeconds: 5,
+      },
+    ],
+  };
+
+  test('shows the bus, the members, the streams and the gateway groups', () => {
+    const text = textOf(statusPage(shared(tables), '1.2.3', now));
+    expect(text).toContain('Cluster pop1: bus nats: degraded (&#60;i&#62;away), does for all: inactivation');
+    expect(text).toContain('1 td1 (this) ready designator all 10.99.0.1 2,000 1,999 4 now');
+    expect(text).toContain('2 – refused – – 10.99.0.1 – 1,999 4 1 min ago other VIPs');
+    expect(text).toContain('2 0 1 (this) current 3 1,000 7 0');
+    expect(text).toContain('Gateway group outside on lan0: 10.10.1.100, master 1');
+    expect(text).toContain('1 (this) master 10.10.1.1 109 1,2 3 now');
+    expect(text).toContain('2 dead 10.10.1.1 109 1,2 3 5 s ago lan1 is down');
+  });
+
+  test('says when it is degraded', () => {
+    const html = statusPage(shared(tables, 'the bus: <b>away'), '1.2.3', now);
+    expect(html).toContain('<strong class="state warn">degraded: the bus: &#60;b&#62;away');
+    expect(html).not.toMatch(/<i>|<b>/);
+  });
+
+  test('shows no more streams than fit a page', () => {
+    const streams = Array.from({ length: 500 }, (_, shard) => ({ ...tables.cluster[3], shard }));
+    const text = textOf(statusPage(shared({ cluster: streams }), '1.2.3', now));
+    expect(text.match(/1 \(this\) current 3/g)).toHaveLength(64);
+  });
 });

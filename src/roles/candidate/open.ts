@@ -18,10 +18,10 @@ export interface CandidateHost {
 export function openCandidate(
   config: CandidateConfig | null,
   { logger, events, self, env }: CandidateHost,
-  world: CandidateWorld = candidateWorld(self, env),
+  world?: CandidateWorld,
 ): Candidate | null {
   if (config === null) return null;
-  return new Candidate(config.file, world, {
+  return new Candidate(config.file, world ?? candidateWorld(self, env), {
     log: (level, fields, message) => logger[level](fields, message),
     changed: ({ state, reason, process, restarts }: CandidateRow) => {
       const facts = { state, reason, process, restarts };
