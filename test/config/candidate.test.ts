@@ -1,5 +1,5 @@
 /** The section `master` of a tunnel endpoint, and what is wrong with the file that it names. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -110,5 +110,30 @@ describe('a group in which all hosts have the master', () => {
     expect(outside('algorithm: master, preempt: true')).toMatchObject({ preemptDelaySeconds: 5 });
     expect(outside('algorithm: weighted')).toMatchObject({ preemptDelaySeconds: 5 });
     expect(outside('algorithm: weighted, preempt: false')).toMatchObject({ preemptDelaySeconds: null });
+  });
+});
+
+describe('the files that an operator begins with', () => {
+  const example = (name: string): string => readFileSync(join('docs/examples/candidate', name), 'utf8');
+
+  test('are without a problem', () => {
+    expect(parseLnsConfig('lns1.yaml', example('lns1.yaml'))).toMatchObject({
+      problems: [],
+      config: { master: { file: '/etc/designator/master.yaml' } },
+    });
+    expect(parseAgentConfig('agent3.yaml', example('agent3.yaml'))).toMatchObject({ problems: [] });
+    expect(parseConfig('master.yaml', example('master.yaml'))).toMatchObject({
+      problems: [],
+      config: { gateway: { outside: { algorithm: 'master' } } },
+    });
+  });
+
+  test('are those of docs/master.md', () => {
+    const blocks = [...readFileSync('docs/master.md', 'utf8').matchAll(/```yaml\n(.*?)```/gs)].map(
+      ([, block]) => block,
+    );
+    expect(blocks).toHaveLength(2);
+    expect(parseLnsConfig('page', blocks[0])).toMatchObject({ problems: [] });
+    expect(parseConfig('page', blocks[1])).toMatchObject({ problems: [] });
   });
 });

@@ -62,6 +62,15 @@ test('the example unit runs the command of the contract with the rights that pac
   }
 });
 
+test.each(['lns', 'agent'])('the unit of designator %s runs it with the rights that its master part needs', (role) => {
+  const unit = readFileSync(new URL(`../../docs/examples/designator-${role}.service`, import.meta.url), 'utf8');
+  expect(unit).toMatch(new RegExp(`^ExecStart=.*designator ${role} -c /etc/designator/${role}\\.yaml$`, 'm'));
+  for (const right of ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_SYS_NICE', 'CAP_IPC_LOCK'])
+    expect(unit).toMatch(new RegExp(`^AmbientCapabilities=.*\\b${right}\\b`, 'm'));
+  // The carried process must not speak for the service.
+  expect(unit).not.toMatch(/^NotifyAccess=(all|exec)$/m);
+});
+
 test('docs/observing.md names every type of event', () => {
   const text = readFileSync(new URL('../../docs/observing.md', import.meta.url), 'utf8');
   for (const type of Object.keys(EVENT_TYPES)) expect(text, type).toContain(`\`${type}\``);
