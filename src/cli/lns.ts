@@ -59,9 +59,8 @@ async function run(options: LnsOptions, context: CliContext): Promise<void> {
   const { logLevel, control } = config;
   await runRole(context, { logLevel, control, warnings }, ({ logger, onFatal }) => {
     const reread = () => readLnsConfig(file, options.config);
-    // One by one: what a command is given inherits from the context and has none of it as its own.
-    const { self, env } = context;
-    const candidate = (events: EventLog) => openCandidate(config.master, { logger, events, self, env });
+    const candidate = (events: EventLog) =>
+      openCandidate(config.master, { logger, events, self: context.self, env: context.env });
     return new Lns({ config, logger, onFatal, reread, offload: makeOffload, candidate });
   });
 }
