@@ -14,6 +14,7 @@ import type { RedistributionRow } from './gateway-redistribution.js';
 import { type HitRow, hitsBench } from './hits.js';
 import { type LatencyRow, latencyBench } from './latency.js';
 import { type LnsRow, lnsBench } from './lns.js';
+import { PAIR_PEERS, type PairPeer, type PairRow, pairBench } from './pair.js';
 import { run as runDesignation } from './micro/designation.js';
 import { run as runMicro } from './micro/index.js';
 import type { Row } from './micro/row.js';
@@ -34,6 +35,7 @@ import {
   lnsTable,
   lnsVerdicts,
   microTable,
+  pairTable,
   redistributionTable,
   setupTable,
   verdicts,
@@ -56,6 +58,7 @@ export const BENCHMARKS = [
   'lns',
   'gateway',
   'gateway-arp',
+  'pair',
 ] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 export type BenchRow =
@@ -72,7 +75,8 @@ export type BenchRow =
   | LnsRow
   | GatewayRow
   | GatewayArpRow
-  | RedistributionRow;
+  | RedistributionRow
+  | PairRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -103,7 +107,7 @@ export interface BenchResult {
 
 /** Errors: TD_NO_PERMISSION `forward` without root; TD_USAGE a peer that there is not. */
 export async function bench(request: BenchRequest): Promise<BenchResult> {
-  const peers: readonly string[] = [...PEERS, ...VARIANTS, ...Object.keys(GATEWAY_PEERS)];
+  const peers: readonly string[] = [...PEERS, ...VARIANTS, ...Object.keys(GATEWAY_PEERS), ...Object.keys(PAIR_PEERS)];
   const stranger = request.peers?.find((peer) => !peers.includes(peer));
   if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${peers.join(', ')}`);
   const machine = environment(request.version);
@@ -213,6 +217,18 @@ const RUN: Record<Benchmark, Run> = {
       ...(seconds === undefined ? {} : { seconds }),
     });
     return { rows, parts: [gatewayArpTable(rows)] };
+  },
+  pair: async ({ self, env, pid, progress, quick, pairs, peers }) => {
+    const rows = await pairBench({
+      self,
+      env,
+      pid,
+      progress,
+      ...(quick ? { rounds: 1, tunnels: 4, peers: ['pair-packet' as const] } : {}),
+      ...(pairs === undefined ? {} : { rounds: pairs }),
+      ...(peers === undefined ? {} : { peers: peers.filter((peer): peer is PairPeer => peer in PAIR_PEERS) }),
+    });
+    return { rows, parts: [pairTable(rows)] };
   },
 };
 

@@ -13,6 +13,7 @@ import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
 import type { LnsRow } from './lns.js';
 import type { Row } from './micro/row.js';
+import type { PairRow } from './pair.js';
 import {
   churnTable,
   type Environment,
@@ -26,6 +27,7 @@ import {
   latencyTable,
   lnsTable,
   microTable,
+  pairTable,
   redistributionTable,
   setupTable,
   verdicts,
@@ -131,6 +133,7 @@ export function markdown(run: Run): string {
     'Hosts that ping through a group of gateways: from the death to the first answer, and how long it takes to give its hosts away.',
     some(rowsOf<GatewayRow>(run, 'gateway'), gatewayTable),
     some(rowsOf<RedistributionRow>(run, 'gateway-redistribution'), redistributionTable),
+    some(rowsOf<PairRow>(run, 'pair'), pairTable),
   );
   section('Tunnel set-up', 'One shard, without a network.', some(setup, setupTable));
   section('Tables and decisions', 'Without a network.', some(micro, microTable));

@@ -9,6 +9,7 @@ import type { ServerDeathRow } from './server-death.js';
 import type { ForwardRow } from './forward.js';
 import type { GatewayRow } from './gateway.js';
 import type { GatewayArpRow } from './gateway-arp.js';
+import type { PairRow } from './pair.js';
 import type { RedistributionRow } from './gateway-redistribution.js';
 import type { HitRow } from './hits.js';
 import type { LatencyRow } from './latency.js';
@@ -263,6 +264,23 @@ export function serverDeathTable(rows: readonly ServerDeathRow[]): string {
       figure(r.noticedMs),
       figure(r.toldMs),
       figure(r.againMs),
+    ]),
+  ]);
+}
+
+export function pairTable(rows: readonly PairRow[]): string {
+  return table([
+    ['peer', 'tunnels', 'address back ms', 'worst', 'sessions silent ms', 'worst', 'lost', 'bar ms', 'reached'],
+    ...rows.map((r) => [
+      r.peer,
+      figure(r.tunnels),
+      figure(r.electedMs),
+      figure(r.electedMaxMs),
+      figure(r.silentMs),
+      figure(r.silentMaxMs),
+      String(r.lost),
+      figure(r.barMs),
+      r.barMs === null ? '' : r.lost === 0 && r.electedMaxMs !== null && r.electedMaxMs <= r.barMs ? 'yes' : 'no',
     ]),
   ]);
 }

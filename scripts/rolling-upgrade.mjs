@@ -16,7 +16,8 @@ const USAGE = `usage: rolling-upgrade [options] MEMBER…
   --config FILE        configuration at the members (/etc/designator/designator.yaml)
   --designator COMMAND the program at the members (designator)
   --install COMMAND    puts the new version there, while the old one runs; absent: it is there already
-  --restart COMMAND    ends the old process and starts the new one (systemctl restart designator)
+  --restart COMMAND    ends the old process and starts the new one (systemctl restart designator);
+                       {member} is the member's name in both
   --patience SECONDS   for each thing that is waited for (120)
   --gone PERCENT       so many tunnels may be missing, since clients hang up meanwhile (1)
   --dry-run            only look whether the cluster is fit for it
@@ -72,7 +73,7 @@ function at(member, line) {
   const words = o.via
     .split(' ')
     .filter(Boolean)
-    .map((word) => word.replaceAll('{member}', member));
+    .map((word) => named(word, member));
   return new Promise((resolve) => {
     const child = spawn(words[0], [...words.slice(1), line], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -93,6 +94,7 @@ function at(member, line) {
 }
 
 const product = (words) => `${o.designator} ${words} -c ${o.config}`;
+const named = (text, member) => text.replaceAll('{member}', member);
 const lastLine = ({ status, stdout, stderr }) =>
   (stderr.trim() || stdout.trim()).split('\n').at(-1) || `status ${status}`;
 
@@ -120,7 +122,7 @@ async function viewOf(member) {
   const self = of('member').find((row) => row.self);
   const problems = [];
   for (const bus of of('bus')) if (bus.state !== 'up') problems.push(`bus ${bus.state}: ${bus.reason}`);
-  for (const row of of('member')) if (row.state !== 'up') problems.push(`member ${row.number} is ${row.state}`);
+  for (const row of of('member')) if (row.state !== 'ready') problems.push(`member ${row.number} is ${row.state}`);
   if (of('member').length !== o.members.length)
     problems.push(`${of('member').length} members in the cluster, ${o.members.length} named`);
   for (const row of of('stream'))
@@ -177,11 +179,11 @@ async function resign(member) {
 
 async function upgrade(member, before) {
   const began = Date.now();
-  if (o.install !== undefined) await must(member, o.install, 'install');
+  if (o.install !== undefined) await must(member, named(o.install, member), 'install');
   // The new version reads the old file before anything ends.
   await must(member, product('check'), 'check', EXIT.config);
   await resign(member);
-  await must(member, o.restart, 'restart');
+  await must(member, named(o.restart, member), 'restart');
   const views = await untilWhole(member, before);
   const now = views.find((view) => view.member === member);
   const seconds = ((Date.now() - began) / 1000).toFixed(1);

@@ -18,6 +18,7 @@ const NAMES = [
   'lns',
   'gateway',
   'gateway-arp',
+  'pair',
 ];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
@@ -76,7 +77,7 @@ export function register(program: Command, context: CliContext): void {
   program
     .command('bench')
     .description(
-      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another; gateways beside keepalived and ucarp',
+      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another; gateways beside keepalived and ucarp; a pair of designators beside keepalived with nftables',
     )
     .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
     .option('--quick', 'small and short: everything runs, figures mean little')

@@ -16,6 +16,8 @@ import { SELF, startLns } from './lab.js';
 import { LabGenerator } from './lab-generator.js';
 
 const OURS = 2;
+/** Tunnels that the xl2tpd client may dial later. */
+const MORE = 8;
 const USER = { name: 'user', password: 's3cret' };
 /** One echo of every session in so many seconds. */
 const PING_SECONDS = 2;
@@ -44,7 +46,8 @@ export class ClusterScene {
   readonly endpoints: LabEndpoint[] = [];
   readonly generators: LabGenerator[] = [];
   xl2tpd!: Xl2tpdClient;
-  #watch!: Watch<string>;
+  readonly #watches: Watch<string>[] = [];
+  #dialled = 0;
   #names: readonly string[] = [];
 
   private constructor(
@@ -122,17 +125,15 @@ export class ClusterScene {
           more: ['--user', USER.name, '--methods', 'chap-md5', '--rate', '800', '--in-flight', '200'],
         }),
       );
-    this.xl2tpd = new Xl2tpdClient(farm.lab, third, 'customer', { lns: vipAddress(1), tunnels: options.dialled });
+    this.xl2tpd = new Xl2tpdClient(farm.lab, third, 'customer', {
+      lns: vipAddress(1),
+      tunnels: options.dialled + MORE,
+    });
     await this.xl2tpd.ready();
     const ids: number[] = [];
     for (let number = 1; number <= options.dialled; number++) ids.push((await this.xl2tpd.connect(number)).local);
-    // A packet to the client of tunnel id n is one that has crossed to the server and was answered from there.
-    this.#watch = await Watch.start(
-      third,
-      Object.fromEntries(
-        ids.map((id) => [`t${id}`, { hook: 'prerouting', match: `udp sport 1701 @th,64,1 0 @th,96,16 ${id}` }]),
-      ),
-    );
+    this.#dialled = options.dialled;
+    await this.#listen(ids);
     await Promise.all(this.generators.map((generator) => generator.held()));
     // A server opens a session a moment after its client.
     await waitFor('all sessions at the servers', async () => (await this.#marks()).size === this.total);
@@ -140,8 +141,19 @@ export class ClusterScene {
     if (this.#names.length !== this.total) throw new Error(`${this.#names.length} tunnels of ${this.total}`);
   }
 
+  /** A packet to the xl2tpd client in tunnel id n is one that has crossed to the server and was answered from there. */
+  async #listen(ids: readonly number[]): Promise<void> {
+    const what = ids.map((id) => [
+      `t${id}`,
+      { hook: 'prerouting', match: `udp sport 1701 @th,64,1 0 @th,96,16 ${id}` },
+    ]);
+    this.#watches.push(
+      await Watch.start(this.farm.clients[2], Object.fromEntries(what), `watch${this.#watches.length}`),
+    );
+  }
+
   get total(): number {
-    return 2 * this.options.tunnels + this.options.dialled;
+    return 2 * this.options.tunnels + this.#dialled;
   }
 
   /** Established tunnels by all ids and both ends, over all living members, each once. */
@@ -184,7 +196,9 @@ export class ClusterScene {
     for (const [n, rows] of tables.entries())
       for (const row of rows)
         if (row.state === 'up') marks.set(`ours${n + 1} ${row.tunnelId}/${row.sessionId}`, row.packetsIn);
-    for (const [name, packets] of Object.entries(await this.#watch.packets())) marks.set(`xl2tpd ${name}`, packets);
+    const watched = await Promise.all(this.#watches.map((watch) => watch.packets()));
+    for (const [name, packets] of watched.flatMap((counts) => Object.entries(counts)))
+      marks.set(`xl2tpd ${name}`, packets);
     return marks;
   }
 
@@ -205,6 +219,65 @@ export class ClusterScene {
       },
       timeoutMs,
       () => `${silent.length} of ${before.size} are silent, as ${silent.slice(0, 5).join(', ')}`,
+    );
+  }
+
+  /** The designator that a client's packets go to: 0 and 1 have the generators, 2 is the xl2tpd client. */
+  activeOf(client: number): Promise<number> {
+    return this.farm.memberOf(this.farm.clients[client], vipAddress(client < 2 ? 0 : 1));
+  }
+
+  /** One more tunnel of the xl2tpd client, which is to go on like the others from now on. */
+  async dialOne(): Promise<void> {
+    const { local } = await this.xl2tpd.connect(++this.#dialled);
+    await this.#listen([local]);
+    await waitFor('the new tunnel in a table', async () => {
+      this.#names = await this.names();
+      return this.#names.length === this.total;
+    });
+  }
+
+  /** Rows of `show cluster` of one kind. */
+  async cluster<Row>(number: number, kind: 'bus' | 'member' | 'stream'): Promise<Row[]> {
+    const rows = await this.farm.member(number).control<{ kind: string }[]>('GET', '/v1/cluster');
+    return rows.filter((row) => row.kind === kind) as Row[];
+  }
+
+  async busState(number: number, wanted: string): Promise<void> {
+    let seen: { state: string }[] = [];
+    await waitFor(
+      `the bus of ${number} to be ${wanted}`,
+      async () => {
+        seen = await this.cluster(number, 'bus');
+        return seen.every(({ state }) => state === wanted);
+      },
+      20_000,
+      () => JSON.stringify(seen),
+    );
+  }
+
+  /** Resolves when every living member has its bus and sees each other one on it. */
+  async wholeBus(): Promise<void> {
+    const { living } = this.farm;
+    let seen: unknown = null;
+    await waitFor(
+      'all members on the bus',
+      async () => {
+        const tables = await Promise.all(
+          living.map(async (number) => ({
+            bus: await this.cluster<{ state: string }>(number, 'bus'),
+            members: await this.cluster<{ number: number; state: string }>(number, 'member'),
+          })),
+        );
+        seen = tables;
+        return tables.every(
+          ({ bus, members }) =>
+            bus.every(({ state }) => state === 'up') &&
+            living.every((number) => members.some((row) => row.number === number && row.state === 'ready')),
+        );
+      },
+      20_000,
+      () => JSON.stringify(seen),
     );
   }
 

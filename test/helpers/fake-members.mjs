@@ -30,7 +30,7 @@ function cluster() {
     .map(read);
   return [
     { kind: 'bus', driver: 'udp', state: me.bus ?? 'up', reason: me.bus === undefined ? null : 'no answer' },
-    ...rows.map(({ number, version, incarnation, state: its = 'up' }) => ({
+    ...rows.map(({ number, version, incarnation, state: its = 'ready' }) => ({
       kind: 'member',
       number,
       self: number === me.number,

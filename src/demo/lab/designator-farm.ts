@@ -8,7 +8,8 @@
  * (VIPs, the section `cluster`) is for the caller to say.
  */
 import { LabAppliance } from './appliance.js';
-import { LabError } from './command.js';
+import { command, LabError } from './command.js';
+import { unixSeconds } from './gateway-lan.js';
 import type { Bridge, Lab } from './lab.js';
 import type { Namespace } from './namespace.js';
 import { waitFor } from './wait.js';
@@ -181,6 +182,19 @@ export class DesignatorFarm {
   /** Cuts a member off the bus, or joins it again; its other wires stay. */
   async cut(number: number, cut = true): Promise<void> {
     await this.boxes[number - 1].ip(`link set bus0 ${cut ? 'down' : 'up'}`);
+  }
+
+  /** The machine is gone: no process, no link. Resolves with the moment, in Unix seconds. */
+  async die(number: number): Promise<number> {
+    const { name } = this.boxes[number - 1];
+    const pids = (await command(this.lab.env, 'ip', ['netns', 'pids', name])).split('\n').filter(Boolean);
+    const script = `[ $# -eq 0 ] || kill -KILL "$@"; exec ip -n ${name} -batch -`;
+    const event = unixSeconds();
+    // Children first: a program whose helper dies before it would take its leave in order.
+    await command(this.lab.env, 'sh', ['-c', script, 'sh', ...pids.reverse()], {
+      input: 'link set wan0 down\nlink set lan0 down\nlink set bus0 down\n',
+    });
+    return event;
   }
 
   async stop(): Promise<void> {

@@ -17,7 +17,7 @@ import { Ability } from './ability.js';
 import { Binding } from './binding.js';
 import { CaptureDesk } from './capture-desk.js';
 import type { ClusterDesk } from './cluster/cluster-desk.js';
-import { type ClusterParts, openCluster, openParts } from './cluster/open-cluster.js';
+import { openCluster } from './cluster/open-cluster.js';
 import type { Bound, Datapath } from './datapath.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
@@ -68,7 +68,6 @@ export class DesignatorProcess {
   readonly takeOvers: TakeOverKeeper;
   readonly groups: GatewayGroups | null;
   readonly cluster: ClusterDesk | null;
-  readonly clusterParts: ClusterParts | null;
   readonly ability: Ability;
   readonly binding: Binding;
   readonly rows: Rows;
@@ -149,7 +148,6 @@ export class DesignatorProcess {
       events: this.events.log,
       now,
       onHeard: (server) => this.health.health.stirs(server),
-      isMember: (options.config.cluster ?? null) !== null,
     });
     const closeTunnels = (server: number): void => this.pool.broadcast({ type: 'release', server });
     this.inactivation = new InactivationKeeper({
@@ -188,7 +186,6 @@ export class DesignatorProcess {
       natOnly: options.config.part === 'nat',
     });
     this.cluster = openCluster(this, options);
-    this.clusterParts = openParts(this);
     this.host = new HostDesk({
       addon,
       memory,
@@ -349,7 +346,6 @@ export class DesignatorProcess {
   #tick(): void {
     this.ability.look();
     this.cluster?.tick();
-    this.clusterParts?.orders.tick();
     this.commands.tick();
     this.load.tick();
     this.#lookAtGroups();
@@ -393,7 +389,6 @@ export class DesignatorProcess {
     if (this.#ready) this.host.announceVips();
     await this.load.apply(config);
     await this.takeOvers.apply(config);
-    this.clusterParts?.orders.book.retry();
   }
 
   #bound(): Bound {
