@@ -90,6 +90,13 @@ const needs = [
     in: lab,
     optional: true,
   },
+  {
+    package: 'bird2',
+    found: () => command('bird'),
+    why: 'routers of clusters in tests',
+    in: lab,
+    optional: true,
+  },
   { package: 'ucarp', found: () => command('ucarp'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'nginx', found: () => command('nginx'), why: 'a peer in benchmarks', in: lab, optional: true },
   { package: 'libnginx-mod-stream', found: streamModule, why: 'a peer in benchmarks', in: lab, optional: true },

@@ -134,6 +134,8 @@ async function run(options: RunOptions, context: CliContext): Promise<void> {
   } finally {
     if (watchdog !== null) clearInterval(watchdog);
     const late = setTimeout(() => exitNow(EXIT.internal), STOP_LIMIT_MS);
+    // While the API still answers, and before anything is forwarded no more.
+    await designator.retreat();
     await api.close();
     if (leaves) leaves = await designator.leave();
     else await designator.stop();

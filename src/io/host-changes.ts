@@ -30,6 +30,9 @@ const IFA_F_NOPREFIXROUTE = 0x200;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_PRIORITY = 6;
+const RTA_TABLE = 15;
+/** In the header, when the table's number needs an attribute. */
+const TABLE_UNSPECIFIED = 0;
 const RTPROT_STATIC = 4;
 const SCOPE_UNIVERSE = 0;
 const SCOPE_LINK = 253;
@@ -53,6 +56,10 @@ export interface HostRoute {
   /** Interface index. */
   readonly index: number;
   readonly metric: number;
+  /** Table of the kernel; absent: main. */
+  readonly table?: number;
+  /** Who made it (rtm_protocol); absent: `static`. */
+  readonly protocol?: number;
 }
 
 /** Errors of every call: NetlinkRefusal. */
@@ -136,15 +143,22 @@ function addressHeader(index: number, words: Words, length: number): Uint8Array 
 }
 
 /** struct rtmsg and its attributes. */
-function routeBody({ words, length, index, metric }: HostRoute): Uint8Array {
+function routeBody({
+  words,
+  length,
+  index,
+  metric,
+  table = TABLE_MAIN,
+  protocol = RTPROT_STATIC,
+}: HostRoute): Uint8Array {
   const v4 = isMapped(words);
   const header = Uint8Array.of(
     familyOf(words),
     length,
     0,
     0,
-    TABLE_MAIN,
-    RTPROT_STATIC,
+    table > 0xff ? TABLE_UNSPECIFIED : table,
+    protocol,
     v4 ? SCOPE_LINK : SCOPE_UNIVERSE,
     RTN_UNICAST,
     0,
@@ -153,6 +167,7 @@ function routeBody({ words, length, index, metric }: HostRoute): Uint8Array {
     0,
   );
   const parts = [header, attribute(RTA_DST, bytesOf(words)), attribute(RTA_OIF, signed(index))];
+  if (table > 0xff) parts.push(attribute(RTA_TABLE, signed(table)));
   if (metric > 0) parts.push(attribute(RTA_PRIORITY, signed(metric)));
   return join(parts);
 }

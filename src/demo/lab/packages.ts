@@ -27,6 +27,7 @@ export const PACKAGES = {
   keepalived: 'keepalived',
   ucarp: 'ucarp',
   'nats-server': 'nats-server',
+  bird: 'bird2',
 } as const;
 export type Program = keyof typeof PACKAGES;
 

@@ -14,6 +14,7 @@ import type { ReloadResult } from '../../ops/appliance.js';
 import type { Logger } from '../../ops/log.js';
 import { AddressTable } from '../../flow/address-table.js';
 import { Ability } from './ability.js';
+import type { Announcer } from './announcer.js';
 import { Binding } from './binding.js';
 import { CaptureDesk } from './capture-desk.js';
 import type { ClusterDesk } from './cluster/cluster-desk.js';
@@ -35,6 +36,7 @@ import { Reloads } from './reloads.js';
 import { Rows } from './rows.js';
 import { ShardDesk, type ShardSurroundings } from './shard-desk.js';
 import { shardCount } from './shard-count.js';
+import { openAnnouncer } from './open-announcer.js';
 import type { OpenedTable } from './table-file.js';
 import { TakeOverKeeper, takeOverFile } from './take-over-keeper.js';
 
@@ -69,6 +71,8 @@ export class DesignatorProcess {
   readonly groups: GatewayGroups | null;
   readonly cluster: ClusterDesk | null;
   readonly ability: Ability;
+  /** null: it makes no routes. */
+  readonly announcer: Announcer | null;
   readonly binding: Binding;
   readonly rows: Rows;
   readonly captures: CaptureDesk;
@@ -89,6 +93,7 @@ export class DesignatorProcess {
   #ticker: NodeJS.Timeout | null = null;
   #ticks = 0;
   #ready = false;
+  #retreating = false;
   #stopping: Promise<void> | null = null;
 
   constructor(options: DesignatorOptions) {
@@ -185,6 +190,7 @@ export class DesignatorProcess {
       serves: () => this.#serves(),
       natOnly: options.config.part === 'nat',
     });
+    this.announcer = openAnnouncer(this, options);
     this.cluster = openCluster(this, options);
     this.host = new HostDesk({
       addon,
@@ -239,6 +245,7 @@ export class DesignatorProcess {
     this.health.start();
     await this.host.settle();
     await this.groups?.start();
+    await this.announcer?.start();
     this.host.announceVips();
     this.#ready = true;
   }
@@ -247,9 +254,18 @@ export class DesignatorProcess {
     return this.#ready && this.#stopping === null;
   }
 
+  /**
+   * Before anything else ends: routers are told to send nothing more here, while what they have sent is still forwarded.
+   */
+  async retreat(): Promise<void> {
+    this.#retreating = true;
+    this.ability.look();
+    await this.announcer?.retreat();
+  }
+
   /** As the members of a cluster see it. */
   state(): 'starting' | 'ready' | 'unable' | 'ending' {
-    if (this.#stopping !== null) return 'ending';
+    if (this.#stopping !== null || this.#retreating) return 'ending';
     if (!this.#ready) return 'starting';
     return this.ability.trouble === null ? 'ready' : 'unable';
   }
@@ -272,6 +288,7 @@ export class DesignatorProcess {
   }
 
   async #stop(stays: boolean): Promise<void> {
+    await this.retreat();
     if (this.#ticker !== null) clearInterval(this.#ticker);
     await this.groups?.stop();
     this.health.stop();
@@ -286,6 +303,7 @@ export class DesignatorProcess {
       await this.#filter.remove();
     }
     await this.cluster?.close();
+    this.announcer?.close();
     this.#errors.close();
     this.host.stop();
     this.pool.close();
@@ -336,6 +354,7 @@ export class DesignatorProcess {
   #hostChanged(): void {
     if (this.state() === 'ending') return;
     this.ability.look();
+    this.announcer?.look();
     this.cluster?.tick();
   }
 
@@ -345,6 +364,7 @@ export class DesignatorProcess {
 
   #tick(): void {
     this.ability.look();
+    this.announcer?.look();
     this.cluster?.tick();
     this.commands.tick();
     this.load.tick();
