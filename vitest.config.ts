@@ -16,6 +16,7 @@ const ADAPTERS = [
   'identities',
   'take-over',
   'gateway-designators',
+  'cluster-figures',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**

@@ -1,6 +1,7 @@
 /**
- * Messages that wait until the host's drop filter knows a server's floating port (docs/decisions/0004): the answer that
- * reveals the port must not reach the host, nor may what follows. A bounded store of frame copies.
+ * Messages that wait: until the host's drop filter knows a server's floating port (docs/decisions/0004), since the answer
+ * that reveals it must not reach the host, nor may what follows; or until a NAT server knows the way to a client. A bounded
+ * store of frame copies.
  */
 import { SCRATCH_SLOT_LENGTH } from '../io/port.js';
 import type { Batch } from './batch.js';
@@ -11,7 +12,7 @@ export class HeldFrames {
   readonly #bytes = new Uint8Array(HELD_LIMIT * SCRATCH_SLOT_LENGTH);
   readonly #length = new Int32Array(HELD_LIMIT);
   readonly #ingress = new Uint8Array(HELD_LIMIT);
-  /** address index << 16 | port that the frame waits for. */
+  /** What the frame waits for: address index << 16 | port, or a next hop. */
   readonly #place = new Int32Array(HELD_LIMIT);
   #count = 0;
 
@@ -32,7 +33,7 @@ export class HeldFrames {
     return true;
   }
 
-  /** Puts frames whose port is registered into scratch slots of the batch; the rest keeps its order. */
+  /** Puts frames whose place is known into scratch slots of the batch; the rest keeps its order. */
   release(batch: Batch, isRegistered: (place: number) => boolean, flags: number): void {
     let kept = 0;
     for (let at = 0; at < this.#count; at++) {

@@ -7,7 +7,8 @@
  * Of a tunnel whose answer it has missed (this process is new and there was no table) the way to the client is learnt from
  * any message or packet of the server, and the way back from the client's next message, if exactly one tunnel can be meant.
  */
-import { CELL_WORDS, RECORD, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
+import { CELL_WORDS, NEXT_HOP_STATE, RECORD, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
+import { FRAME_HANDED } from '../io/port.js';
 import { type ControlEvent, EVENT_CLOSE, EVENT_REPLY, type TunnelDescriptor } from '../tunnels/descriptor.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
 import { COUNTER } from './counters.js';
@@ -15,12 +16,19 @@ import { after } from './dialogue.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import { TUNNEL_DENIED } from './firewall.js';
+import { HeldFrames } from './held.js';
 import type { PlanServer, PlanVip } from './plan.js';
 import type { TrackerParts } from './tracker.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 import { LOOK_LIMIT } from './tunnel-store.js';
 
 const NOT_OURS = -1;
+/** Answer of `ofServer`: the message waits until the way to its client is known. */
+export const NAT_HELD = -0x10000;
+/** Seconds for which the first messages to a next hop wait for its link-layer address, and when it may be tried anew. */
+const WAIT_SECONDS = 2;
+const TRY_AGAIN_SECONDS = 10;
+const WAITING_LIMIT = 1024;
 
 export class NatPart {
   /** This process is the NAT server. */
@@ -31,6 +39,13 @@ export class NatPart {
   #directory!: Directory;
   #nowSeconds = 0;
   #nowMs = 0;
+  /**
+   * Answers to clients on a link of ours, which nobody here has heard of before: they need not be lost. Made when first
+   * needed.
+   */
+  #held: HeldFrames | null = null;
+  /** By next hop that has not answered: until when messages wait for it. */
+  readonly #waiting = new Map<number, number>();
   /** The server of an address that only one is configured at, for answers from a port that nobody has configured. */
   #only = new Map<number, PlanServer | null>();
 
@@ -54,7 +69,10 @@ export class NatPart {
     this.#nowMs = nowMs;
   }
 
-  /** A server's message and the tunnel that has its ids (−1 none): the tunnel that it is of, −1, or −2 − a drop reason. */
+  /**
+   * A server's message and the tunnel that has its ids (−1 none): the tunnel that it is of, −1, NAT_HELD, or −2 − a drop
+   * reason.
+   */
   ofServer(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number): number {
     if (!this.active || (record >= 0 && !this.#replaces(record))) return record;
     return this.#begin(batch, i, descriptor, false);
@@ -71,6 +89,7 @@ export class NatPart {
     if (server === null || vip === null || batch.keys[row + 5] === 0) return NOT_OURS;
     const refused = this.#fill(batch, row, descriptor, server, vip);
     if (refused >= 0) return -2 - refused;
+    if (!data && this.#waits(batch, i, this.#draft.clientNextHop)) return NAT_HELD;
     const record = this.#p.store.createAnswered(this.#draft, this.#nowSeconds, this.#nowMs);
     if (record < 0) return -2 - DROP['table-full'];
     const answer = !data && (this.#event.kind === EVENT_REPLY || this.#event.kind === EVENT_CLOSE);
@@ -169,6 +188,26 @@ export class NatPart {
     const word = this.#p.store.word(record, RECORD.serverSequence);
     const { ns, nr } = this.#event;
     return near(nr, word >>> 16) && near(ns, word & 0xffff);
+  }
+
+  #waits(batch: Batch, i: number, hop: number): boolean {
+    if (this.#p.hops.table.state(hop) === NEXT_HOP_STATE.resolved) return false;
+    let until = this.#waiting.get(hop);
+    if (until === undefined || this.#nowSeconds >= until + TRY_AGAIN_SECONDS) {
+      if (this.#waiting.size >= WAITING_LIMIT) this.#waiting.clear();
+      until = this.#nowSeconds + WAIT_SECONDS;
+      this.#waiting.set(hop, until);
+    }
+    this.#held ??= new HeldFrames();
+    return this.#nowSeconds < until && this.#held.hold(batch, i, hop);
+  }
+
+  /** Puts back what has waited: its next hop is known, or has had its time. Once a turn. */
+  release(batch: Batch): void {
+    if (this.#held === null || this.#held.count === 0) return;
+    const { table } = this.#p.hops;
+    const isOver = (hop: number): boolean => this.#nowSeconds >= (this.#waiting.get(hop) ?? 0);
+    this.#held.release(batch, (hop) => table.state(hop) === NEXT_HOP_STATE.resolved || isOver(hop), FRAME_HANDED);
   }
 
   #serverOf(batch: Batch, i: number, descriptor: TunnelDescriptor, data: boolean): PlanServer | null {

@@ -182,6 +182,7 @@ export class Shard {
     this.#tick(port.clock[0]);
     handOver.drain(batch);
     this.#floating.release(batch);
+    this.#tracker.nat.release(batch);
     if (this.#directory !== null) {
       const given = batch.scratch;
       this.#decide(0, batch.received, this.#directory);

@@ -53,7 +53,7 @@ import type { Relay } from './relay.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
-import { NatPart } from './nat-part.js';
+import { NAT_HELD, NatPart } from './nat-part.js';
 import { requestPrint } from './request-print.js';
 import { Sessions } from './sessions.js';
 import type { ProbeEar } from './probe-ear.js';
@@ -92,7 +92,7 @@ export class Tracker {
   readonly #ports: VirtualPorts;
   readonly #following: Following;
   readonly #answers: Answers;
-  readonly #nat: NatPart;
+  readonly nat: NatPart;
   /** Hash of every tunnel's request, 0 unknown: a repeated one is the same byte for byte. */
   readonly #prints: Int32Array;
   readonly #p: TrackerParts;
@@ -111,7 +111,7 @@ export class Tracker {
     this.#ports = new VirtualPorts(store, statistics);
     this.#following = new Following(store, designator.cells);
     const nat = new NatPart(parts, this.#event, this.#draft);
-    this.#nat = nat;
+    this.nat = nat;
     const ids = { channels: this.#channels, ports: this.#ports };
     this.#answers = new Answers(parts, this.#event, this.#draft, ids, this.#following, nat);
     this.#prints = new Int32Array(store.memory.layout.recordCount);
@@ -120,7 +120,7 @@ export class Tracker {
   setDirectory(directory: Directory): void {
     this.#directory = directory;
     this.#answers.setDirectory(directory);
-    this.#nat.setDirectory(directory);
+    this.nat.setDirectory(directory);
   }
 
   setTime(seconds: number): void {
@@ -128,7 +128,7 @@ export class Tracker {
     this.#nowSeconds = Math.floor(seconds);
     this.#nowMs = Math.floor(seconds * 1000) | 0;
     this.#answers.setTime(this.#nowSeconds, this.#nowMs);
-    this.#nat.setTime(this.#nowSeconds, this.#nowMs);
+    this.nat.setTime(this.#nowSeconds, this.#nowMs);
   }
 
   /** A control frame: gives it a verdict. */
@@ -143,7 +143,7 @@ export class Tracker {
     }
     const descriptor = this.#directory.descriptor(batch.protocol[i]);
     if (batch.kind[i] === KIND_MISSED_OUT) {
-      const slot = this.#nat.missed(batch, i, descriptor, (record) => this.#stands(record));
+      const slot = this.nat.missed(batch, i, descriptor, (record) => this.#stands(record));
       return slot < 0 ? this.#drop(batch, i, -1 - slot) : this.#finish(batch, i, slot);
     }
     const kind = descriptor.read(batch.view, batch.l4[i], batch.end[i], this.#event);
@@ -165,7 +165,7 @@ export class Tracker {
     const event = this.#event;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
-    if (this.#nat.active && event.kind === EVENT_REQUEST) return this.#drop(batch, i, DROP['nat-request']);
+    if (this.nat.active && event.kind === EVENT_REQUEST) return this.#drop(batch, i, DROP['nat-request']);
     const print = requestPrint(batch, i);
     if (event.assignedHidden) this.#answers.unhide(batch, i, descriptor, this.#directory.vip(batch.local[i]));
     const requestKey = event.assignedHidden ? print | PRINT_BIT : event.assigned;
@@ -375,7 +375,8 @@ export class Tracker {
     const row = i * KEY_STRIDE;
     let slot = store.table.find(batch.keys, row);
     let record = slot >= 0 ? store.table.recordOf(slot) : this.#answers.meant(batch, i, descriptor, fromClient);
-    if (!fromClient) record = this.#nat.ofServer(batch, i, descriptor, record);
+    if (!fromClient) record = this.nat.ofServer(batch, i, descriptor, record);
+    if (record === NAT_HELD) return this.#finish(batch, i, VERDICT_HANDED);
     if (record < -1) return this.#drop(batch, i, -2 - record);
     if (record < 0) return fromClient ? this.#unknown(batch, i) : this.#unknownServer(batch, i, descriptor);
     const event = this.#event;
@@ -389,7 +390,7 @@ export class Tracker {
       if (fromClient) watch.fromClient(record, event);
       else watch.fromServer(record, event);
       if (farewell.message(record, fromClient, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
-      if (event.kind === EVENT_REPLY || this.#nat.answers(record, fromClient))
+      if (event.kind === EVENT_REPLY || this.nat.answers(record, fromClient))
         refused = this.#answers.reply(batch, i, descriptor, record, fromClient);
     }
     if (refused === HELD) {
@@ -399,7 +400,7 @@ export class Tracker {
     if (refused >= 0) return this.#drop(batch, i, refused);
     if (slot < 0) slot = store.table.find(batch.keys, row);
     if (slot < 0) return this.#unknown(batch, i);
-    if (!fromClient && this.#nat.stands(record, descriptor)) this.#stands(record);
+    if (!fromClient && this.nat.stands(record, descriptor)) this.#stands(record);
     this.#learn(record, fromClient);
     if (event.kind === EVENT_CONNECTED) this.#p.policy.stands(batch.keys, row, this.#now);
     if (!fromClient) this.#answers.showAssigned(batch, i, descriptor, record);

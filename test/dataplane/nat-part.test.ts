@@ -1,6 +1,10 @@
 /** The NAT server alone (document 001, FIG. 2 and 3): tunnels made from answers, without a request ever being seen. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HELD_LIMIT } from '../../src/dataplane/held.js';
+import { SHARD_LIMIT } from '../../src/flow/layout.js';
+import { NextHopTable } from '../../src/flow/next-hop-table.js';
+import { SpinLock } from '../../src/flow/spin-lock.js';
 import { PORT_INSIDE } from '../../src/io/port.js';
 import {
   avp,
@@ -23,9 +27,11 @@ import {
 import { FUZZ_RUNS } from '../helpers/fuzz.js';
 import {
   CLIENT,
+  CLIENT_MAC,
   defaultRoutes,
   Harness,
   type HarnessOptions,
+  mac,
   NO_POLICY,
   SERVER_1,
   SERVER_2,
@@ -37,9 +43,21 @@ const NAT = '200.200.100.9';
 const TI = `${CLIENT}:1701`;
 const hidden = (tunnel: number): Uint8Array => sccrp({ tunnel, assigned: 0, hidden: true });
 
+const CLIENT_WORD = viewOf(Uint8Array.from(CLIENT.split('.').map(Number))).getInt32(0);
+
 class NatServer extends Harness {
-  constructor(options: HarnessOptions = {}) {
-    super({ ...options, part: 'nat', vips: [vipOf(options, 'access', NAT)] });
+  /** `unheard`: the link-layer addresses of clients are not known. Else each is, as behind a router. */
+  constructor({ unheard = false, ...options }: HarnessOptions & { unheard?: boolean } = {}) {
+    const routes = defaultRoutes();
+    // Everything outside is behind one router.
+    if (!unheard) routes.gateways.set([0, 0, 0xffff, 0x0a0b0c0d], 4);
+    super({ routes, ...options, part: 'nat', vips: [vipOf(options, 'access', NAT)] });
+    if (unheard) return;
+    const hops = new NextHopTable(this.memory);
+    const lock = new SpinLock(this.memory);
+    lock.acquire(SHARD_LIMIT);
+    hops.setMac(hops.ensure(0, 0, 0, 0xffff, 0x0a0b0c0d), mac(CLIENT_MAC), 1000);
+    lock.release(SHARD_LIMIT);
   }
   /** From a server to a client: `source → destination` of what comes out. */
   out(server: string, payload: Uint8Array, { to = TI, port = 1701, shard = 0 } = {}): string[] {
@@ -141,6 +159,41 @@ describe('several tunnels of one address and port', () => {
     n.out(SERVER_2, sccrp({ tunnel: 1, assigned: 60 }));
     expect(n.in(scccn({ tunnel: 60 }))).toEqual([`${TI} > ${SERVER_2}:1701`]);
     expect(n.in(scccn({ tunnel: 50 }))).toEqual([`${TI} > ${SERVER_1}:1701`]);
+  });
+});
+
+describe('the way to a client that was never heard', () => {
+  const hop = (n: NatServer): number => new NextHopTable(n.memory).find(0, 0, 0, 0xffff, CLIENT_WORD);
+
+  test('the answer waits for its link-layer address and is not lost', () => {
+    const n = new NatServer({ unheard: true });
+    expect(n.out(SERVER_1, sccrp({ tunnel: 1, assigned: 2 }))).toEqual([]);
+    expect(n.table()).toEqual([]);
+    new NextHopTable(n.memory).setMac(hop(n), mac(CLIENT_MAC), 1000);
+    const before = n.ports[0].sent.length;
+    n.settle();
+    expect(ways(n.ports[0].sent.slice(before))).toEqual([`${NAT}:1701 > ${TI}`]);
+    expect([n.table(), n.drops()]).toEqual([[['lns1', 1, null, 2, 'half-open']], {}]);
+  });
+
+  test('it waits so long, then goes the way of all packets to it; later ones wait anew', () => {
+    const n = new NatServer({ unheard: true });
+    n.out(SERVER_1, sccrp({ tunnel: 1, assigned: 2 }));
+    n.at(1001);
+    expect(n.table()).toEqual([]);
+    n.at(1002);
+    expect(n.table()).toHaveLength(1);
+    n.out(SERVER_1, sccrp({ tunnel: 2, assigned: 3 }));
+    expect(n.table()).toHaveLength(2);
+    n.at(1020);
+    n.out(SERVER_1, sccrp({ tunnel: 4, assigned: 5 }));
+    expect(n.table()).toHaveLength(2);
+  });
+
+  test('only so many wait', () => {
+    const n = new NatServer({ unheard: true, connections: 1024 });
+    for (let id = 1; id <= HELD_LIMIT + 3; id++) n.out(SERVER_1, sccrp({ tunnel: id, assigned: id }));
+    expect(n.table()).toHaveLength(3);
   });
 });
 
