@@ -176,10 +176,12 @@ function checkLoadStatus(data: unknown, say: Say): void {
   };
   checkSecret(common, ['loadStatus']);
   const listens = at(common, 'listen') !== undefined;
+  // Other members, and servers themselves, tell it over the cluster's bus.
+  const hears = listens || at(data, 'cluster') !== undefined;
   let own = 0;
   list(at(data, 'vips')).forEach((vip, v) => {
     const algorithm = at(vip, 'algorithm');
-    if (algorithm === 'least-load' && !listens)
+    if (algorithm === 'least-load' && !hears)
       say(
         'warning',
         ['vips', v, 'algorithm'],
@@ -192,7 +194,7 @@ function checkLoadStatus(data: unknown, say: Say): void {
       const path: Path = ['vips', v, 'servers', s, 'loadStatus'];
       checkSecret(settings, path);
       if (hasSecret(settings)) own++;
-      if (settings !== undefined && !listens) say('warning', path, 'means nothing without loadStatus.listen');
+      if (settings !== undefined && !hears) say('warning', path, 'means nothing without loadStatus.listen');
     });
   });
   if (listens && !hasSecret(common) && own === 0)

@@ -182,6 +182,8 @@ export class DesignatorAppliance implements Appliance {
       row('events-unread', lostInStreams, 'events that streams did not get, because their readers were too slow'),
       ...this.process.inactivation.counters(),
       ...(this.process.groups?.counters() ?? []),
+      ...(this.process.clusterParts?.orders.counters() ?? []),
+      ...(this.process.clusterParts?.relay.counters() ?? []),
     ];
   }
 
@@ -269,6 +271,7 @@ export class DesignatorAppliance implements Appliance {
     const changed = this.process.commands.run(command);
     const { action, names, weight, deadlineSeconds } = command;
     this.events.emit('server-changed', { action, servers: names.join(', '), weight, deadlineSeconds });
+    this.process.clusterParts?.orders.ordered(command);
     return changed.map((server) => this.process.rows.server(server));
   }
 

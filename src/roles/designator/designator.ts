@@ -18,7 +18,7 @@ import type { Announcer } from './announcer.js';
 import { Binding } from './binding.js';
 import { CaptureDesk } from './capture-desk.js';
 import type { ClusterDesk } from './cluster/cluster-desk.js';
-import { openCluster } from './cluster/open-cluster.js';
+import { type ClusterParts, openCluster, openParts } from './cluster/open-cluster.js';
 import type { Bound, Datapath } from './datapath.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
@@ -70,6 +70,7 @@ export class DesignatorProcess {
   readonly takeOvers: TakeOverKeeper;
   readonly groups: GatewayGroups | null;
   readonly cluster: ClusterDesk | null;
+  readonly clusterParts: ClusterParts | null;
   readonly ability: Ability;
   /** null: it makes no routes. */
   readonly announcer: Announcer | null;
@@ -153,6 +154,7 @@ export class DesignatorProcess {
       events: this.events.log,
       now,
       onHeard: (server) => this.health.health.stirs(server),
+      isMember: (options.config.cluster ?? null) !== null,
     });
     const closeTunnels = (server: number): void => this.pool.broadcast({ type: 'release', server });
     this.inactivation = new InactivationKeeper({
@@ -192,6 +194,7 @@ export class DesignatorProcess {
     });
     this.announcer = openAnnouncer(this, options);
     this.cluster = openCluster(this, options);
+    this.clusterParts = openParts(this);
     this.host = new HostDesk({
       addon,
       memory,
@@ -366,6 +369,7 @@ export class DesignatorProcess {
     this.ability.look();
     this.announcer?.look();
     this.cluster?.tick();
+    this.clusterParts?.orders.tick();
     this.commands.tick();
     this.load.tick();
     this.#lookAtGroups();
@@ -409,6 +413,7 @@ export class DesignatorProcess {
     if (this.#ready) this.host.announceVips();
     await this.load.apply(config);
     await this.takeOvers.apply(config);
+    this.clusterParts?.orders.book.retry();
   }
 
   #bound(): Bound {

@@ -14,7 +14,7 @@ import type { DropRow, ServerLoadStatus } from '../../ops/appliance.js';
 import type { EventLog } from '../../ops/events.js';
 import { limited, type LimitedLogger, type Logger } from '../../ops/log.js';
 import { formatEndpoint, parseAddress } from '../../wire/address.js';
-import { LOAD_STATUS_LENGTH_LIMIT, type LoadStatus } from '../../wire/load-status.js';
+import { LOAD_STATUS_LENGTH_LIMIT, type LoadStatus, readLoadStatus } from '../../wire/load-status.js';
 import { keyOf } from '../secret.js';
 import type { Binding } from './binding.js';
 import { LOAD_FAULT_PREFIX, LOAD_FAULTS, type LoadFault, LoadVerifier } from './load-verifier.js';
@@ -30,6 +30,8 @@ export interface LoadKeeperOptions {
   readonly clock?: () => number;
   /** A server's own message has come: it lives. */
   readonly onHeard?: (server: number) => void;
+  /** Messages may come over a cluster's bus, also where none are listened for. */
+  readonly isMember?: boolean;
 }
 
 /** Lines and events a second about messages that are not believed. */
@@ -57,8 +59,16 @@ export class LoadKeeper {
   #socket: Socket | null = null;
   #rejectedSecond = Number.NaN;
   #rejected = 0;
+  /** Servers by name → sequence of the last message that came over a cluster's bus. */
+  readonly #lastRelayed = new Map<string, number>();
   /** Messages that were believed. */
   accepted = 0;
+  /** Of these, such that came over a cluster's bus. */
+  relays = 0;
+  /** Messages that had come the other way before. */
+  twice = 0;
+  /** A message was believed that came straight from its server. The bytes are only valid during the call. */
+  onDirect: ((bytes: Uint8Array) => void) | null = null;
 
   constructor(options: LoadKeeperOptions) {
     this.#o = options;
@@ -148,7 +158,33 @@ export class LoadKeeper {
   /** One datagram. `from` is for the log. */
   receive(bytes: Uint8Array, from = ''): void {
     const { status, fault, server } = this.#verifier.verify(bytes, this.#clock());
-    if (status === null) return this.#reject(fault ?? 'malformed', server, from);
+    if (status !== null) {
+      this.#take(status, from);
+      this.onDirect?.(bytes);
+    } else if (fault === 'replayed' && this.#wasRelayed(bytes)) this.twice++;
+    else this.#reject(fault ?? 'malformed', server, from);
+  }
+
+  /** One that another member of a cluster has heard, or its server has put on the bus. */
+  relayed(bytes: Uint8Array, from: string): void {
+    const { status, fault, server } = this.#verifier.verify(bytes, this.#clock());
+    if (status === null) {
+      // It has come straight, or from a third member: no news, and no attack.
+      if (fault === 'replayed') this.twice++;
+      else this.#reject(fault ?? 'malformed', server, from);
+      return;
+    }
+    this.relays++;
+    this.#lastRelayed.set(status.server, status.sequence);
+    this.#take(status, from);
+  }
+
+  #wasRelayed(bytes: Uint8Array): boolean {
+    const status = readLoadStatus(bytes);
+    return typeof status !== 'string' && status.sequence <= (this.#lastRelayed.get(status.server) ?? -1);
+  }
+
+  #take(status: LoadStatus, from: string): void {
     const known = this.#servers.get(status.server);
     if (known === undefined) return this.#reject('unknown-server', null, from);
     this.accepted++;
@@ -209,7 +245,7 @@ export class LoadKeeper {
     const keys = new Map<string, Uint8Array>();
     const servers = new Map<string, Known>();
     const read = (secret: Secret | null): Uint8Array | null =>
-      loadStatus.listen === null || secret === null ? null : keyOf(secret);
+      (loadStatus.listen === null && this.#o.isMember !== true) || secret === null ? null : keyOf(secret);
     const common = read(loadStatus.secret);
     for (const server of config.vips.flatMap((vip) => vip.servers)) {
       const index = this.#o.binding.servers.find(({ name, removed }) => name === server.name && !removed)?.index;
@@ -221,6 +257,7 @@ export class LoadKeeper {
     this.#verifier.configure(keys, loadStatus.clockSkew * 1000);
     this.#config = loadStatus;
     this.#servers = servers;
+    for (const name of this.#lastRelayed.keys()) if (!servers.has(name)) this.#lastRelayed.delete(name);
     const indices = new Set([...servers.values()].map(({ index }) => index));
     for (const index of this.#heard.keys()) if (!indices.has(index)) this.#forget(index);
   }

@@ -318,3 +318,44 @@ describe('settings', () => {
     });
   });
 });
+
+test('over the bus of a cluster: as if it had come straight, not told on, and its copy is neither news nor an attack', async () => {
+  const { designator, binding, events, now, ...scene } = new Scene(configOf({}));
+  const keeper = new LoadKeeper({
+    designator,
+    binding,
+    logger: pino({ level: 'silent' }),
+    events,
+    now: () => now,
+    clock: () => EPOCH,
+    isMember: true,
+  });
+  let told = 0;
+  keeper.onDirect = () => void told++;
+  await keeper.start({ ...scene.config, loadStatus: { ...scene.config.loadStatus, listen: null } });
+  const status = (sequence: number): Uint8Array =>
+    buildLoadStatus(
+      { ...NOTHING_KNOWN, server: 'lns1', sequence, timeMs: EPOCH, bitsIn: 1, bitCapacity: 4 },
+      Buffer.from(SECRET),
+    );
+  keeper.relayed(status(7), 'member 2');
+  expect(keeper.said(binding.servers[0].index)).toMatchObject({ bitsIn: 1 });
+  expect([keeper.relays, keeper.accepted, keeper.twice, told]).toEqual([1, 1, 0, 0]);
+  keeper.relayed(status(7), 'member 3');
+  keeper.receive(status(7), '10.10.1.1');
+  expect([keeper.relays, keeper.accepted, keeper.twice, told]).toEqual([1, 1, 2, 0]);
+  keeper.receive(status(8), '10.10.1.1');
+  expect([keeper.accepted, told]).toEqual([2, 1]);
+  keeper.relayed(status(8), 'member 2');
+  expect(keeper.twice).toBe(3);
+  expect(keeper.drops().filter(({ packets }) => packets > 0)).toEqual([]);
+  keeper.receive(status(8), '10.10.1.1');
+  keeper.relayed(Buffer.from(status(9)).fill(0, 30, 34), 'member 2');
+  keeper.relayed(new Uint8Array(3), 'member 2');
+  const dropped = Object.fromEntries(keeper.drops().map(({ reason, packets }) => [reason, packets]));
+  expect(dropped).toMatchObject({
+    'load-status-replayed': 1,
+    'load-status-bad-hmac': 1,
+    'load-status-malformed': 1,
+  });
+});

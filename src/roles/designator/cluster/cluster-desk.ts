@@ -52,6 +52,8 @@ export class ClusterDesk {
   readonly #changeListeners: ((change: BusChange) => void)[] = [];
   #bus: ClusterBus | null = null;
   #shared: SharedState | null = null;
+  /** Of members, also of those that have left. */
+  readonly #names = new Map<number, string>();
   #since = 0;
   #told = '';
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -208,7 +210,9 @@ export class ClusterDesk {
 
   #changed(change: BusChange): void {
     const { kind, number, reason } = change;
-    const member = this.members().find((known) => known.number === number)?.told.name ?? undefined;
+    const now = this.members().find((known) => known.number === number)?.told.name ?? null;
+    if (now !== null) this.#names.set(number, now);
+    const member = this.#names.get(number);
     this.#parts.events.emit('cluster-member', { what: kind, number, member, reason });
     this.log.info({ number, member, reason }, `a member has ${kind}`);
     for (const listener of this.#changeListeners) listener(change);

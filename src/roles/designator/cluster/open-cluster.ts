@@ -4,6 +4,8 @@ import type { MemberText } from '../../../wire/cluster-member.js';
 import type { DesignatorOptions, DesignatorProcess } from '../designator.js';
 import { ClusterDesk } from './cluster-desk.js';
 import { clusterFacts } from './facts.js';
+import { LoadRelay } from './load-relay.js';
+import { ServerOrders } from './server-orders.js';
 
 /** null: it is a member of none. */
 export function openCluster(process: DesignatorProcess, options: DesignatorOptions): ClusterDesk | null {
@@ -16,6 +18,25 @@ export function openCluster(process: DesignatorProcess, options: DesignatorOptio
     facts: () => clusterFacts(process.config),
     describe: () => describe(process, options.version ?? null),
   });
+}
+
+/** What designators of a cluster tell one another besides connection state. */
+export interface ClusterParts {
+  readonly orders: ServerOrders;
+  readonly relay: LoadRelay;
+}
+
+export function openParts(process: DesignatorProcess): ClusterParts | null {
+  const desk = process.cluster;
+  if (desk === null) return null;
+  return {
+    orders: new ServerOrders({
+      desk,
+      events: process.events.log,
+      run: (command) => void process.commands.run(command),
+    }),
+    relay: new LoadRelay(desk, process.load),
+  };
 }
 
 function describe(process: DesignatorProcess, version: string | null): Omit<MemberText, 'name'> {
