@@ -17,6 +17,7 @@ const ADAPTERS = [
   'take-over',
   'gateway-designators',
   'cluster-figures',
+  'cluster-share',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**

@@ -43,9 +43,9 @@ export class Introductions {
   /** Changes of what is thought of others: number and whether it is accepted. */
   readonly news: { number: number; accepted: boolean; differences: readonly string[] }[] = [];
   readonly #known = new Map<number, Known>();
-  readonly #text: Uint8Array;
-  readonly #digest: Uint8Array;
-  #facts: Facts;
+  #text = new Uint8Array(0);
+  #digest = new Uint8Array(0);
+  #facts: Facts = new Map();
   /** Members who are to be told something, and what. */
   readonly #due: { target: number; kind: number; asks: boolean }[] = [];
   readonly #greeted = new Map<number, number>();
@@ -54,11 +54,18 @@ export class Introductions {
     facts: Facts,
     readonly capacity: Capacity,
   ) {
-    this.#facts = facts;
+    this.setFacts(facts);
+  }
+
+  /** Other facts than before: whoever is known introduces itself again, and so do we. */
+  setFacts(facts: Facts): void {
     const lines = [...facts].map(([name, value]) => `${clean(name)}${SEPARATOR}${clean(value)}`).sort();
     this.#text = new TextEncoder().encode(lines.join('\n')).subarray(0, FACTS_LIMIT);
     this.#digest = createHash('sha256').update(lines.join('\n')).digest().subarray(0, 8);
-    this.#facts = new Map(lines.map((line) => line.split(SEPARATOR) as [string, string]));
+    this.#facts = new Map(lines.map((line) => split(line)));
+    for (const number of this.#known.keys()) this.#enqueue(number, STATE_KIND.hello, true);
+    this.#known.clear();
+    this.#greeted.clear();
   }
 
   /** May frames of this member about connection state be believed? One that is not known is told to introduce itself. */

@@ -1,27 +1,29 @@
 /**
- * Puts what streams say into our own table, entries and all, so that it can forward by them the moment it is asked to.
- * VIPs and servers are found by name; what is of one that we do not know waits until `retry`. Nobody else may write these
- * tunnels meanwhile: a shard takes them over by adoption (dataplane/ageing.ts) when their VIP becomes ours.
+ * Puts what streams say into our own table, entries and all, so that it forwards by them as by any. VIPs and servers are
+ * found by name; what is of one that we do not know waits until `retry`. Nobody else writes these tunnels meanwhile, but
+ * for two flags of their entries (whether the firewall denies them, whether the XDP program may forward by them), which
+ * the shard of their client sets. Runs in the main thread, beside shards that write tunnels of their own.
  */
 import { ClientIndex } from '../flow/client-index.js';
 import { ConnectionTable } from '../flow/connection-table.js';
 import { addWide } from '../flow/wide-counter.js';
 import {
-  CELL_WORDS,
   ENTRY,
   ENTRY_WORDS,
+  FLAG_DENIED,
+  FLAG_OFFLOADED,
   FLAG_REWRITE_SOURCE,
-  HEADER,
   RECORD,
   RECORD_STATE,
-  SERVER_CELL,
   SESSION,
+  SESSION_STATE,
   SHARD_LIMIT,
   type TableMemory,
 } from '../flow/layout.js';
 import { RecordPool, recordState } from '../flow/record-pool.js';
 import { SpinLock } from '../flow/spin-lock.js';
 import { counterTag, PLANE, SESSION_RECORD, TUNNEL_RECORD, type TunnelCounters } from '../wire/cluster-record.js';
+import { AppliedCounts } from './applied-counts.js';
 import { IndexMap } from './index-map.js';
 import type { Stream } from './stream.js';
 import type { StateSink } from './stream-reader.js';
@@ -41,6 +43,38 @@ export interface Places {
   serverNextHop(server: number): number;
 }
 
+/** Whoever shares the table with the streams; all are told under no lock but where it says so. */
+export interface ApplyHooks {
+  /** The record is the stream's from now on. Before anybody can find it; lock held. */
+  given(record: number, stream: Stream): void;
+  belongs(record: number, stream: Stream): boolean;
+  /** The record is nobody's; lock held. */
+  freed(record: number): void;
+  /** Its entries are there, or have changed. */
+  laid(record: number): void;
+  /** May the entry of this record be replaced by another tunnel's with the same key? Only what no shard writes may. */
+  mayReplace(record: number): boolean;
+  /** This record is left from a process before this one: another tunnel with its key replaces all of it. */
+  isFormer(record: number): boolean;
+  /** The counts of the server's tunnels have changed. */
+  counted(server: number): void;
+}
+
+const ALONE: ApplyHooks = {
+  given: () => undefined,
+  belongs: () => true,
+  freed: () => undefined,
+  laid: () => undefined,
+  mayReplace: () => true,
+  isFormer: () => false,
+  counted: () => undefined,
+};
+
+/** Flags that shards set on entries that are put in here. */
+const SHARDS_FLAGS = FLAG_DENIED | FLAG_OFFLOADED;
+/** Tunnels whose key is another one's that are looked at again. */
+const COLLIDED_LIMIT = 4096;
+
 interface Maps {
   readonly tunnels: IndexMap;
   readonly sessions: IndexMap;
@@ -48,10 +82,21 @@ interface Maps {
   readonly orphans: Map<number, Set<number>>;
   /** For every session: the tunnel that it waits for + 1. */
   readonly waitsFor: Int32Array;
+  /** Tunnels with an entry whose key is that of a tunnel of ours. */
+  readonly collided: Set<number>;
 }
 
 export class TableApply implements StateSink {
-  readonly counters = { applied: 0, removed: 0, unplaced: 0, tableFull: 0, sessionsFull: 0, countersStale: 0 };
+  readonly counters = {
+    applied: 0,
+    removed: 0,
+    unplaced: 0,
+    tableFull: 0,
+    sessionsFull: 0,
+    countersStale: 0,
+    collided: 0,
+    replaced: 0,
+  };
   readonly table: ConnectionTable;
   readonly pool: RecordPool;
   readonly #lock: SpinLock;
@@ -61,21 +106,21 @@ export class TableApply implements StateSink {
   readonly #laid: Laid = { vipAddress: 0, serverAddress: 0, serverPort: 0, clientNextHop: 0, serverNextHop: 0 };
   /** Record + 1 that a session of ours belongs to. */
   readonly #sessionRecord: Int32Array;
-  /** Server (low half) and RECORD_STATE that a record was counted with; −1: it is not counted. */
-  readonly #counted: Int32Array;
+  readonly #counts: AppliedCounts;
   #nowMs = 0;
   #now = 0;
 
   constructor(
     readonly memory: TableMemory,
     readonly places: Places,
+    readonly hooks: ApplyHooks = ALONE,
   ) {
     this.table = new ConnectionTable(memory);
     this.pool = new RecordPool(memory);
     this.#lock = new SpinLock(memory);
     this.#clients = new ClientIndex(memory);
     this.#sessionRecord = new Int32Array(memory.layout.sessionCount);
-    this.#counted = new Int32Array(memory.layout.recordCount).fill(-1);
+    this.#counts = new AppliedCounts(memory, this.pool, (server) => hooks.counted(server));
   }
 
   /** The clock of the table, before frames are received. */
@@ -117,6 +162,60 @@ export class TableApply implements StateSink {
       if (mirror.has(index) && tunnels.localOf(index) < 0) this.#tunnel(stream, index);
   }
 
+  /** Puts up to `count` tunnels from `index` on in anew: routes or the plan are other ones. Returns where to go on. */
+  refresh(stream: Stream, index: number, count: number): number {
+    const mirror = stream.mirrors[PLANE.tunnels];
+    const end = Math.min(index + count, mirror.capacity);
+    for (let i = index; i < end; i++) if (mirror.has(i)) this.#tunnel(stream, i);
+    return end;
+  }
+
+  /** Tunnels whose key was another one's: those that have it to themselves by now get their entries. Once a second. */
+  retryCollided(stream: Stream): void {
+    const { collided } = this.#mapsOf(stream);
+    if (collided.size === 0) return;
+    const again = [...collided];
+    collided.clear();
+    for (const index of again) if (stream.mirrors[PLANE.tunnels].has(index)) this.#tunnel(stream, index);
+  }
+
+  /** Whoever wrote the stream here until now has lost it: what it has made of our records is where we go on. */
+  resume(stream: Stream): void {
+    const { tunnels, sessions } = this.#mapsOf(stream);
+    const { pool } = this;
+    for (let session = 0; session < pool.sessionCount; session++)
+      if (sessions.streamOf(session) >= 0 && pool.sessionWord(session, SESSION.state) === SESSION_STATE.free)
+        sessions.unlinkLocal(session);
+    for (let index = 0; index < stream.capacity[PLANE.tunnels]; index++) {
+      const record = tunnels.localOf(index);
+      if (record < 0) continue;
+      if (pool.state(record) === RECORD_STATE.free || !this.hooks.belongs(record, stream)) {
+        tunnels.unlinkStream(index);
+        continue;
+      }
+      this.#counts.take(record);
+      for (let s = pool.firstSession(record), steps = 0; s >= 0 && steps < pool.sessionCount; steps++) {
+        if (sessions.streamOf(s) >= 0) this.#sessionRecord[s] = record + 1;
+        s = pool.nextSession(s);
+      }
+      // What was told while somebody else wrote stands in the mirror, and not in the table.
+      this.#tunnel(stream, index);
+    }
+    this.retry(stream);
+  }
+
+  /** A record that a process before this one left: it is counted already. */
+  takeFormer(record: number): void {
+    this.#counts.take(record);
+  }
+
+  /** Takes a record out that no stream has put in and no shard writes. */
+  evict(record: number): void {
+    this.#counts.set(record, 0, RECORD_STATE.free);
+    this.#release(record);
+    this.counters.replaced++;
+  }
+
   /** Takes out all that a stream has put in: nobody vouches for it any more. */
   drop(stream: Stream): void {
     const maps = this.#mapsOf(stream);
@@ -141,14 +240,14 @@ export class TableApply implements StateSink {
     let record = maps.tunnels.localOf(index);
     const isNew = record < 0;
     if (isNew) {
-      record = this.#allocate();
+      record = this.#allocate(stream);
       if (record < 0) {
         this.counters.tableFull++;
         return;
       }
-    } else this.#clients.remove(record);
+    }
     this.#fill(stream, words, from, record, vip, server);
-    if (!this.#entries(words, from, record, vip, server)) {
+    if (!this.#entries(maps, index, words, from, record, vip, server)) {
       this.counters.tableFull++;
       if (!isNew) return this.#removeTunnel(maps, index);
       this.#release(record);
@@ -156,9 +255,13 @@ export class TableApply implements StateSink {
     }
     if (isNew) maps.tunnels.link(index, record);
     const at = from + TUNNEL_RECORD.client;
+    this.#lock.acquire(SHARD_LIMIT);
+    this.#clients.remove(record);
     this.#clients.add(record, words[at], words[at + 1], words[at + 2], words[at + 3]);
-    this.#recount(record, server, words[from + TUNNEL_RECORD.state] & 0xff);
+    this.#lock.release(SHARD_LIMIT);
+    this.#counts.set(record, server, words[from + TUNNEL_RECORD.state] & 0xff);
     this.counters.applied++;
+    this.hooks.laid(record);
     const waiting = maps.orphans.get(index);
     if (waiting !== undefined) for (const session of [...waiting]) this.#session(stream, session);
   }
@@ -180,7 +283,15 @@ export class TableApply implements StateSink {
   }
 
   /** Makes the entries what the words say. False: no room. */
-  #entries(words: Int32Array, from: number, record: number, vip: number, server: number): boolean {
+  #entries(
+    maps: Maps,
+    index: number,
+    words: Int32Array,
+    from: number,
+    record: number,
+    vip: number,
+    server: number,
+  ): boolean {
     const { places, table, pool } = this;
     const laid = this.#laid;
     const at = from + TUNNEL_RECORD.client;
@@ -190,6 +301,8 @@ export class TableApply implements StateSink {
     laid.clientNextHop = places.clientNextHop(words[at], words[at + 1], words[at + 2], words[at + 3]);
     laid.serverNextHop = places.serverNextHop(server);
     const flags = words[from + TUNNEL_RECORD.state] >>> 16;
+    const stands = (words[from + TUNNEL_RECORD.state] & 0xff) === RECORD_STATE.established;
+    const kept = stands ? SHARDS_FLAGS : SHARDS_FLAGS & ~FLAG_OFFLOADED;
     const plan = this.#plan;
     for (const [field, flag] of ENTRY_FIELDS) {
       let slot = pool.get(record, field) - 1;
@@ -206,19 +319,32 @@ export class TableApply implements StateSink {
         if (
           table.targetOf(slot) !== plan.target ||
           table.portsOf(slot) !== plan.ports ||
-          table.flagsOf(slot) !== plan.flags
+          (table.flagsOf(slot) & ~kept) !== plan.flags
         )
-          table.update(slot, plan.target, plan.ports, record, plan.flags);
+          table.lead(slot, plan.target, plan.ports, plan.flags, kept);
         continue;
       }
-      // The id is another tunnel's by now, whose end we shall hear of: the newer one has it.
       const occupant = table.find(plan.key, 0);
-      if (occupant >= 0) this.#detach(occupant);
+      if (occupant >= 0 && !this.#makeRoom(occupant)) {
+        if (maps.collided.size < COLLIDED_LIMIT) maps.collided.add(index);
+        this.counters.collided++;
+        continue;
+      }
       slot = table.insert(plan.key, 0, plan.target, plan.ports, record, plan.flags, this.#nowMs);
       if (slot < 0) return false;
       table.touch(slot, this.#now);
       pool.set(record, field, slot + 1);
     }
+    return true;
+  }
+
+  /** The entry has the key of a newer tunnel. False: it is a tunnel of ours, which stays. */
+  #makeRoom(occupant: number): boolean {
+    const record = this.table.recordOf(occupant);
+    if (!this.hooks.mayReplace(record)) return false;
+    if (this.hooks.isFormer(record)) this.evict(record);
+    // The id is another tunnel's by now, whose end we shall hear of: the newer one has it.
+    else this.#detach(occupant);
     return true;
   }
 
@@ -247,19 +373,23 @@ export class TableApply implements StateSink {
       this.#sessionRecord[s] = 0;
       s = pool.nextSession(s);
     }
-    this.#clients.remove(record);
-    this.#recount(record, 0, RECORD_STATE.free);
+    this.#counts.set(record, 0, RECORD_STATE.free);
     maps.tunnels.unlinkStream(index);
+    maps.collided.delete(index);
     this.#release(record);
     this.counters.removed++;
   }
 
-  #allocate(): number {
+  #allocate(stream: Stream): number {
     this.#lock.acquire(SHARD_LIMIT);
     const record = this.pool.allocateRecord();
-    // Not free any more before the lock is given back: adoption would take it for free.
-    if (record >= 0)
+    if (record >= 0) {
+      this.hooks.given(record, stream);
+      // A shard may have had the record meanwhile, and counted for itself.
+      this.#counts.forget(record);
+      // Not free any more before the lock is given back: adoption would take it for free.
       this.pool.set(record, RECORD.state, recordState(this.pool.version(record) + 1, 0, RECORD_STATE.closing));
+    }
     this.#lock.release(SHARD_LIMIT);
     return record;
   }
@@ -270,6 +400,8 @@ export class TableApply implements StateSink {
       if (slot >= 0) this.#removeEntry(record, field, slot);
     }
     this.#lock.acquire(SHARD_LIMIT);
+    this.#clients.remove(record);
+    this.hooks.freed(record);
     this.pool.freeRecord(record);
     this.#lock.release(SHARD_LIMIT);
   }
@@ -299,7 +431,7 @@ export class TableApply implements StateSink {
       }
       maps.sessions.link(index, session);
       this.#sessionRecord[session] = record + 1;
-      this.#countSessions(record, 1);
+      this.#counts.addSessions(record, 1);
     }
     pool.setSessionWord(session, SESSION.clientId, mirror.word(index, SESSION_RECORD.clientId));
     pool.setSessionWord(session, SESSION.serverId, mirror.word(index, SESSION_RECORD.serverId));
@@ -327,37 +459,10 @@ export class TableApply implements StateSink {
     this.#lock.acquire(SHARD_LIMIT);
     const freed = this.pool.freeSession(record, session);
     this.#lock.release(SHARD_LIMIT);
-    if (freed) this.#countSessions(record, -1);
+    if (freed) this.#counts.addSessions(record, -1);
   }
 
-  // ── counts ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Counts of servers follow the states of their tunnels; a closing one counts for nobody. */
-  #recount(record: number, server: number, state: number): void {
-    const before = this.#counted[record];
-    const counts = state === RECORD_STATE.halfOpen || state === RECORD_STATE.established;
-    const after = counts ? (state << 16) | server : -1;
-    if (before === after) return;
-    const sessions = this.pool.sessionsOf(record);
-    if (before >= 0) this.#add(before, -1, -sessions);
-    if (after >= 0) this.#add(after, 1, sessions);
-    this.#counted[record] = after;
-  }
-
-  #add(counted: number, tunnels: number, sessions: number): void {
-    const at = (counted & 0xffff) * CELL_WORDS;
-    const halfOpen = counted >>> 16 === RECORD_STATE.halfOpen;
-    const { servers, header } = this.memory;
-    Atomics.add(servers, at + (halfOpen ? SERVER_CELL.halfOpen : SERVER_CELL.established), tunnels);
-    if (halfOpen) Atomics.add(header, HEADER.halfOpen, tunnels);
-    Atomics.add(servers, at + SERVER_CELL.sessions, sessions);
-  }
-
-  #countSessions(record: number, count: number): void {
-    const counted = this.#counted[record];
-    if (counted >= 0 && count !== 0)
-      Atomics.add(this.memory.servers, (counted & 0xffff) * CELL_WORDS + SERVER_CELL.sessions, count);
-  }
+  // ── counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The sum over all entries of a direction becomes this; none becomes smaller. */
   #total(record: number, out: boolean, packets: number, bytes: number, seen: number): void {
@@ -386,6 +491,7 @@ export class TableApply implements StateSink {
         sessions: new IndexMap(stream.capacity[PLANE.sessions], sessionCount),
         orphans: new Map(),
         waitsFor: new Int32Array(stream.capacity[PLANE.sessions]),
+        collided: new Set(),
       };
       this.#maps.set(stream.key, maps);
     }

@@ -56,6 +56,8 @@ export class TableFeed {
   #record = 0;
   #sessionCursor = 0;
   #sweptAt = Number.NaN;
+  /** Records that are to be looked at without waiting for the round. */
+  #hurried = 0;
 
   constructor(
     readonly memory: TableMemory,
@@ -82,15 +84,39 @@ export class TableFeed {
     return this.#marked.size;
   }
 
+  /** Nobody knows what has changed: everything is looked at as fast as it goes. */
+  hurry(): void {
+    this.#hurried = this.memory.layout.recordCount;
+  }
+
+  get hurries(): boolean {
+    return this.#hurried > 0;
+  }
+
+  /** What stands in the stream and is none of ours goes: somebody else has written it for a while. */
+  reconcile(now: number): void {
+    for (const [plane, map] of [
+      [PLANE.tunnels, this.tunnels],
+      [PLANE.sessions, this.sessions],
+    ] as const) {
+      const mirror = this.writer.mirrors[plane];
+      for (let index = 0; index < mirror.capacity; index++)
+        if (mirror.has(index) && map.localOf(index) < 0) this.writer.free(plane, index, now);
+    }
+  }
+
   /** Looks at what is marked and at a part of the rest. Call it every few milliseconds. */
   turn(now: number): void {
     for (let left = Math.min(TURN_LIMIT, this.#marked.size); left > 0; left--) this.feed(this.#marked.pop(), now);
     if (Number.isNaN(this.#sweptAt)) this.#sweptAt = now - this.#sweepSeconds;
     const { recordCount, sessionCount } = this.memory.layout;
-    const share = Math.min(1, (now - this.#sweptAt) / this.#sweepSeconds);
-    const records = Math.min(TURN_LIMIT, Math.floor(share * recordCount));
+    const share = Math.min(1, Math.max(0, now - this.#sweptAt) / this.#sweepSeconds);
+    const due = Math.max(Math.floor(share * recordCount), this.#hurried);
+    const records = Math.min(TURN_LIMIT, due);
     if (records === 0) return;
-    this.#sweptAt = records < TURN_LIMIT ? this.#sweptAt + (records / recordCount) * this.#sweepSeconds : now;
+    this.#hurried = Math.max(0, this.#hurried - records);
+    const swept = this.#sweptAt + (records / recordCount) * this.#sweepSeconds;
+    this.#sweptAt = records < TURN_LIMIT ? Math.min(now, swept) : now;
     if (share === 1) this.#sweptAt = now;
     for (let i = 0; i < records; i++) {
       this.feed(this.#record, now);

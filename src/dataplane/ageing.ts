@@ -37,6 +37,8 @@ export class Ageing {
 
   #judge(record: number): void {
     const { store } = this;
+    // Whoever writes it ends it.
+    if (store.isForeign(record)) return;
     const now = this.#nowSeconds;
     switch (store.state(record)) {
       case RECORD_STATE.free:
@@ -78,33 +80,43 @@ export class Ageing {
     return memory.ownerSlots[owner] === this.shard;
   }
 
+  /** A tunnel that became ours is to end some day. True: it was not on the wheel, so it is new here. */
+  take(record: number, nowSeconds: number): boolean {
+    if (this.wheel.isScheduled(record)) return false;
+    this.#await(record, nowSeconds);
+    return true;
+  }
+
+  #await(record: number, nowSeconds: number): void {
+    const halfOpen = this.store.state(record) === RECORD_STATE.halfOpen;
+    this.wheel.schedule(record, nowSeconds + (halfOpen ? this.#timeouts.halfOpen : this.#timeouts.closing));
+  }
+
   /** Takes over the tunnels that this shard owns after a start or a crash; returns how many. */
   adopt(nowSeconds: number, nowMs: number): number {
-    const { store, wheel } = this;
+    const { store } = this;
     let adopted = 0;
+    store.lock.acquire(this.shard);
     store.clients.clear(this.shard);
+    store.lock.release(this.shard);
     for (let record = 0; record < store.memory.layout.recordCount; record++) {
       const state = store.state(record);
       if (state === RECORD_STATE.free) continue;
       if (store.anyEntry(record) < 0) {
-        if (nowSeconds - store.word(record, RECORD.created) >= ORPHAN_SECONDS) {
+        if (!store.isForeign(record) && nowSeconds - store.word(record, RECORD.created) >= ORPHAN_SECONDS) {
           store.clients.forget(record);
           store.release(record, nowMs);
         }
         continue;
       }
       if (!this.owns(record)) continue;
-      const wait = state === RECORD_STATE.halfOpen ? this.#timeouts.halfOpen : this.#timeouts.closing;
-      wheel.schedule(record, nowSeconds + wait);
+      if (!store.isForeign(record)) this.#await(record, nowSeconds);
       const slot = store.anyEntry(record);
       const { table } = store;
-      store.clients.add(
-        record,
-        table.keyWord(slot, 0),
-        table.keyWord(slot, 1),
-        table.keyWord(slot, 2),
-        table.keyWord(slot, 3),
-      );
+      const [a0, a1, a2, a3] = [0, 1, 2, 3].map((word) => table.keyWord(slot, word));
+      store.lock.acquire(this.shard);
+      store.clients.enter(record, a0, a1, a2, a3);
+      store.lock.release(this.shard);
       adopted++;
     }
     return adopted;

@@ -66,6 +66,10 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   proxyAnswered: 'messages of such a tunnel’s ends that were acknowledged here',
   takeOversMoved: 'tunnels that were led to their server’s peer',
   relayed: 'packets of tunnels that are not in the table, handed on to the other designators of the gateway group',
+  toWriters: 'control messages of tunnels that another member of the cluster writes, sent to it over the bus',
+  toMembers: 'control messages of tunnels that are not in the table, sent to all members of the cluster',
+  fromMembersLost: 'control messages from members of the cluster that found too many waiting',
+  tunnelsAdopted: 'tunnels that this designator writes since the member that wrote them is gone',
   takeOversLeft: 'tunnels that could not be led there: no room in the table, or the peer has such a tunnel already',
 };
 

@@ -62,6 +62,12 @@ export const COUNTER = {
 
   // Gateway group: 70 … 75.
   relayed: 70, // packets of tunnels that another member has, handed on to it
+
+  // Shared tables: 72 … 75.
+  toWriters: 72, // control messages of tunnels that another member writes, sent to it over the bus
+  toMembers: 73, // … of tunnels that are not known here, sent to all members
+  fromMembersLost: 74, // messages of members that found too many waiting
+  tunnelsAdopted: 75, // tunnels that became ours since their writer is gone
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

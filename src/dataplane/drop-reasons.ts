@@ -70,6 +70,10 @@ export const DROP_REASONS = [
   ['rewrite-failed', 'the frame does not have the headers that its table entry promises'],
   ['send-failed', 'the kernel did not take the frame for sending'],
   ['taken-over', 'a message or packet of a server in the name of a tunnel that its peer has taken over'],
+  [
+    'foreign-tunnel',
+    'a control message of a tunnel that another member of the cluster writes, which could not be sent there',
+  ],
   ['not-passed', 'the frame was the host’s, but had already left the kernel’s way to it (AF_XDP)'],
   ['no-socket', 'a frame for a shard while no process was there to have it (XDP went on alone)'],
   ['receive-ring', 'the kernel lost the frame because the receive ring was full'],

@@ -157,7 +157,7 @@ export class Farewell {
       const record = round.cursor;
       const state = store.state(record);
       if (state === RECORD_STATE.free || state === RECORD_STATE.closing) continue;
-      if (store.serverIndex(record) !== round.server || !ageing.owns(record)) continue;
+      if (store.serverIndex(record) !== round.server || !ageing.owns(record) || store.isForeign(record)) continue;
       // A request without an answer goes to another server when it comes again.
       if (!round.lives && store.word(record, RECORD.serverChannel) === 0) continue;
       this.tell(record, round.lives, directory);

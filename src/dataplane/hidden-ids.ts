@@ -108,6 +108,7 @@ export class HiddenIds {
     for (let record = this.#first(keys, row); record >= 0 && looks > 0; looks--) {
       if (
         this.#waits(record) &&
+        !store.isForeign(record) &&
         store.vipAddress(record) === keys[row + 6] >>> 16 &&
         store.clientPort(record) === clientPort &&
         store.isClient(record, keys[row], keys[row + 1], keys[row + 2], keys[row + 3])
@@ -136,6 +137,7 @@ export class HiddenIds {
     for (let record = this.#first(keys, row); record >= 0 && looks > 0; looks--) {
       if (
         store.state(record) === RECORD_STATE.halfOpen &&
+        !store.isForeign(record) &&
         store.word(record, RECORD.clientChannel) === 0 &&
         (store.word(record, RECORD.virtualChannel) || store.word(record, RECORD.serverChannel)) === keys[row + 5] &&
         store.vipAddress(record) === keys[row + 6] >>> 16 &&
@@ -160,6 +162,7 @@ export class HiddenIds {
     for (let record = this.#first(keys, row); record >= 0 && looks > 0; looks--) {
       if (
         store.state(record) === RECORD_STATE.halfOpen &&
+        !store.isForeign(record) &&
         store.word(record, RECORD.entryReverse) === 0 &&
         store.word(record, RECORD.clientChannel) === 0 &&
         store.serverAddress(record) === keys[row + 6] >>> 16 &&

@@ -110,7 +110,7 @@ export class Offload {
       if (slot < 0) continue;
       const flags = table.flagsOf(slot);
       if ((flags & FLAG_OFFLOADED) === 0) continue;
-      table.setFlags(slot, flags & ~FLAG_OFFLOADED);
+      table.changeFlags(slot, FLAG_OFFLOADED, 0);
       withdrawn = 1;
     }
     this.statistics[COUNTER.withdrawn] += withdrawn;
@@ -189,7 +189,7 @@ export class Offload {
     const { table } = this.store;
     for (let w = RECORD.entryReverse; w <= RECORD.entryAlias; w++) {
       const slot = this.store.word(record, w) - 1;
-      if (slot >= 0) table.setFlags(slot, table.flagsOf(slot) | FLAG_OFFLOADED);
+      if (slot >= 0) table.changeFlags(slot, FLAG_OFFLOADED, FLAG_OFFLOADED);
     }
     this.statistics[COUNTER.offloaded]++;
   }

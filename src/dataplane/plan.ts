@@ -101,6 +101,25 @@ export interface PlanPolicy {
   readonly duplicatesMs: number;
 }
 
+/** A control message of a tunnel that another member of the cluster writes, on its way there. */
+export interface ForeignFrame {
+  /** Stream that the tunnel belongs to (flow/share-map.ts), −1: it is not known here. */
+  readonly stream: number;
+  /** Where it arrived, and its FRAME_CHECKSUM_PARTIAL. */
+  readonly port: number;
+  readonly flags: number;
+  /** Its link-layer source, and its IP packet. */
+  readonly source: Uint8Array;
+  readonly packet: Uint8Array;
+}
+
+/** … and as a whole frame, where it has come to. */
+export interface MemberFrame {
+  readonly port: number;
+  readonly flags: number;
+  readonly frame: Uint8Array;
+}
+
 /** Main thread → shard. */
 export type ShardMessage =
   | { readonly type: 'plan'; readonly plan: Plan }
@@ -119,6 +138,10 @@ export type ShardMessage =
   | { readonly type: 'heirs'; readonly pairs: readonly (readonly [number, number])[] /* address indices: of, heir */ }
   | { readonly type: 'probe-place'; readonly place: ProbePlace | null /* answers to the active check come there */ }
   | { readonly type: 'server-back'; readonly server: number /* what has not been ended goes on */ }
+  | {
+      readonly type: 'shared' /* the main thread took streams over, or lost them: what is ours may be more than it was */;
+    }
+  | { readonly type: 'member-frames'; readonly frames: readonly MemberFrame[] }
   | { readonly type: 'review' /* a server entered another state: look at all tunnels anew */ }
   | { readonly type: 'crash' };
 
@@ -128,6 +151,7 @@ export type ShardNotice =
   | { readonly type: 'floating'; readonly ports: readonly number[] /* a server answers from these: please register */ }
   | { readonly type: 'probe-answers'; readonly payloads: readonly Uint8Array[] }
   | { readonly type: 'icmp'; readonly packets: readonly Uint8Array[] /* whole IP packets of our own, please send */ }
+  | { readonly type: 'foreign'; readonly frames: readonly ForeignFrame[] }
   | { readonly type: 're-pointed'; readonly done: readonly RePointed[] }
   | { readonly type: 'unresolved'; readonly nextHops: readonly number[] };
 

@@ -119,7 +119,7 @@ export class RePointing {
       if (heir === null || store.state(record) !== RECORD_STATE.established) continue;
       if (store.serverIndex(record) !== order.server || !isMeant(store.word(record, RECORD.serverChannel), order))
         continue;
-      if (!ageing.owns(record)) continue;
+      if (!ageing.owns(record) || store.isForeign(record)) continue;
       moves--;
       if (this.#move(record, heir, now, order.grace ?? 0)) job.moved++;
       else job.left++;
@@ -157,6 +157,7 @@ export class RePointing {
     store.servers.addSessions(heir.index, sessions);
     if (shown !== 0 && shown !== heir.port) this.#p.floating.ask((heir.address << 16) | shown);
     statistics[COUNTER.takeOversMoved]++;
+    store.share?.changed(record);
     return true;
   }
 

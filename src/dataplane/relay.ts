@@ -34,8 +34,8 @@ export class Relay {
     this.#left = FROM_CLIENTS_PER_SECOND;
   }
 
-  /** Hands the frame on. False: there is nobody to have it, or it has been handed on before; it stays as it is. */
-  take(batch: Batch, i: number, fromClient: boolean): boolean {
+  /** Hands the frame on; `known`: it is certain that another member has the tunnel. False: there is nobody to have it, or it has been handed on before; it stays as it is. */
+  take(batch: Batch, i: number, fromClient: boolean, known = false): boolean {
     const { columns } = batch;
     const outside = this.#oneArm ? fromClient : columns.ingress[i] === PORT_OUTSIDE;
     const group = outside ? GROUP_OUTSIDE : GROUP_INSIDE;
@@ -46,7 +46,7 @@ export class Relay {
     const length = columns.length[i];
     // Only what came by the group: what is sent to this gateway by its own address is meant for it alone.
     if (!this.#ofGroup(batch, offset, group) || this.#ofGroup(batch, offset + SOURCE, group)) return false;
-    if (fromClient && this.#left-- <= 0) return false;
+    if (fromClient && !known && this.#left-- <= 0) return false;
     for (let n = 1; n < GROUP_PEER_LIMIT; n++) {
       const peer = this.#peer(group, n);
       if (peer === 0) break;

@@ -50,6 +50,13 @@ export class Review {
     return this.#withdraw >= 0;
   }
 
+  /** One tunnel that has come into the table by another way than a request. */
+  look(record: number, directory: Directory): void {
+    if (this.store.anyEntry(record) < 0) return;
+    this.#judge(record, directory);
+    if (!this.offload.propose(record)) this.offload.missed = true;
+  }
+
   step(directory: Directory, nowSeconds: number): void {
     if (this.#withdraw >= 0) this.#withdrawSlice(directory);
     if (this.#renew >= 0) this.#renewSlice(directory, nowSeconds);
@@ -101,7 +108,8 @@ export class Review {
     const limit = Math.min(this.#renew + SLICE, count);
     for (let record = this.#renew; record < limit; record++) {
       if (store.state(record) === RECORD_STATE.free || !this.ageing.owns(record)) continue;
-      this.#renewOne(record, directory, nowSeconds);
+      // The next hops of what others write are entered by the main thread, together with all else of their entries.
+      if (!this.store.isForeign(record)) this.#renewOne(record, directory, nowSeconds);
       if (this.offload.propose(record)) continue;
       this.#renew = record; // too many wait: on from here in the next turn
       return;

@@ -27,6 +27,7 @@ export class Sessions {
     if (this.#store.state(record) !== RECORD_STATE.closing)
       this.#store.servers.addSessions(this.#store.serverIndex(record), 1);
     this.#tell(SHARD_EVENT.sessionRequested, record, session, -1);
+    this.#store.share?.changed(record);
     return true;
   }
 
@@ -38,6 +39,7 @@ export class Sessions {
     if (this.#store.pool.sessionWord(found, SESSION.state) === SESSION_STATE.requested) {
       this.#store.pool.setSessionWord(found, SESSION.state, SESSION_STATE.replied);
     }
+    this.#store.share?.changed(record);
   }
 
   connect(record: number, fromClient: boolean, session: number): void {
@@ -45,6 +47,7 @@ export class Sessions {
     if (found < 0 || this.#store.pool.sessionWord(found, SESSION.state) === SESSION_STATE.established) return;
     this.#store.pool.setSessionWord(found, SESSION.state, SESSION_STATE.established);
     this.#tell(SHARD_EVENT.sessionEstablished, record, found, -1);
+    this.#store.share?.changed(record);
   }
 
   /** `session` from the header is the receiver's id (may be 0), `assigned` the sender's. */
@@ -59,6 +62,7 @@ export class Sessions {
     // A closing tunnel's sessions have been taken off the server's count already.
     if (this.#store.state(record) !== RECORD_STATE.closing)
       this.#store.servers.addSessions(this.#store.serverIndex(record), -1);
+    this.#store.share?.changed(record);
   }
 
   #tell(kind: number, record: number, session: number, result: number): void {

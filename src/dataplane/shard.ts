@@ -45,6 +45,8 @@ import { Relay } from './relay.js';
 import { RequestPolicy } from './request-policy.js';
 import { Review } from './review.js';
 import { ServerWatch } from './server-watch.js';
+import { Share, type ShareMemory } from './share.js';
+import { SharedTunnels } from './shared-tunnels.js';
 import { Tracker } from './tracker.js';
 import { TunnelStore } from './tunnel-store.js';
 import { TunnelVoice } from './tunnel-voice.js';
@@ -68,6 +70,8 @@ export interface ShardOptions {
   /** There is an XDP program that may forward by entries with FLAG_OFFLOADED; absent is false. */
   readonly offload?: boolean;
   readonly descriptors?: ReadonlyMap<string, TunnelDescriptor>;
+  /** The table is shared with other designators; absent: it is this one's alone. */
+  readonly share?: ShareMemory;
   /** Rates that all shards share (POLICY_WORD); absent: this shard is alone. */
   readonly policy?: Int32Array;
 }
@@ -99,6 +103,7 @@ export class Shard {
   readonly #ear = new ProbeEar();
   readonly #capture: CaptureTap;
   readonly #events: EventTap | null;
+  readonly #shared: SharedTunnels | null;
   #directory: Directory | null = null;
   #lastSecond = -1;
 
@@ -113,6 +118,7 @@ export class Shard {
     this.store = new TunnelStore(memory, shard, this.#table, new RecordPool(memory), lock, servers);
     this.#events = options.eventRing === undefined ? null : new EventTap(options.eventRing, this.store);
     this.store.events = this.#events;
+    if (options.share !== undefined) this.store.share = new Share(options.share, memory.layout.recordCount);
     this.#designator = new Designator(memory, servers, lock, shard);
     this.#hops = new ClientHops(new NextHopTable(memory));
     this.#firewall = new Firewall(options.oneArm, statistics);
@@ -133,6 +139,8 @@ export class Shard {
       statistics,
     });
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#policy, this.#offload);
+    const { share } = this.store;
+    this.#shared = share && new SharedTunnels(share, this.store, this.#ageing, this.#review, statistics);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
     this.#watch = new ServerWatch(this.store);
     const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
@@ -181,6 +189,7 @@ export class Shard {
     batch.scratch = 0;
     this.#tick(port.clock[0]);
     handOver.drain(batch);
+    this.store.share?.drain(batch);
     this.#floating.release(batch);
     this.#tracker.nat.release(batch);
     if (this.#directory !== null) {
@@ -236,6 +245,8 @@ export class Shard {
       this.#lastSecond = second;
       if (this.#directory !== null) this.#ageing.advance(second, Math.floor(seconds * 1000) | 0);
     }
+    this.store.share?.setTime(seconds);
+    if (this.#directory !== null) this.#shared?.step(this.#directory, second);
     this.#rePointing.settle(seconds);
     if (this.#rePointing.running && this.#directory !== null) {
       const moved = this.#rePointing.step(this.#directory, seconds);
@@ -283,6 +294,12 @@ export class Shard {
       case 'heirs':
         for (const [server, heir] of message.pairs) this.#heirs.add(server, heir);
         return;
+      case 'shared':
+        return this.#shared?.restart();
+      case 'member-frames':
+        if (this.store.share?.receive(message.frames) !== true)
+          this.#o.statistics[COUNTER.fromMembersLost] += message.frames.length;
+        return;
       case 'review':
         if (this.#offload.enabled) this.#review.restart();
         return;
@@ -322,7 +339,8 @@ export class Shard {
       this.batch.scratch > 0 ||
       this.#local.queued ||
       this.#farewell.busy ||
-      this.#rePointing.running
+      this.#rePointing.running ||
+      this.#shared?.busy === true
     );
   }
 
@@ -337,6 +355,11 @@ export class Shard {
     }
     const rePointed = this.#rePointing.takeDone();
     if (rePointed.length > 0) notices.push({ type: 're-pointed', done: rePointed });
+    const { share } = this.store;
+    if (share !== null && share.outbox.length > 0) {
+      notices.push({ type: 'foreign', frames: share.outbox });
+      share.outbox = [];
+    }
     if (this.#hops.unresolved.length > 0) {
       notices.push({ type: 'unresolved', nextHops: this.#hops.unresolved });
       this.#hops.unresolved = [];

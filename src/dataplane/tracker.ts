@@ -45,6 +45,7 @@ import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import { CLOSE_REASON } from './event-tap.js';
+import { Elsewhere } from './elsewhere.js';
 import type { Farewell } from './farewell.js';
 import type { FloatingPorts } from './floating-ports.js';
 import { Following } from './following.js';
@@ -97,6 +98,7 @@ export class Tracker {
   readonly #prints: Int32Array;
   readonly #p: TrackerParts;
   readonly #sessions: Sessions;
+  readonly #elsewhere: Elsewhere;
   #directory!: Directory;
   #nowSeconds = 0;
   #nowMs = 0;
@@ -106,6 +108,7 @@ export class Tracker {
   constructor(parts: TrackerParts) {
     this.#p = parts;
     this.#sessions = new Sessions(parts.store);
+    this.#elsewhere = new Elsewhere(parts);
     const { store, designator, statistics } = parts;
     this.#channels = new VirtualChannels(store, statistics);
     this.#ports = new VirtualPorts(store, statistics);
@@ -177,6 +180,7 @@ export class Tracker {
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
       if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
+      if (store.isForeign(record)) return this.#elsewhere.foreign(batch, i, record, true);
       if (event.kind === EVENT_REQUEST && !this.#isReused(record, print)) {
         if (!this.#p.policy.mayRepeat(record, store.state(record), this.#nowMs)) {
           statistics[COUNTER.requestsRepeated]++;
@@ -282,7 +286,7 @@ export class Tracker {
         if (followed >= 0) designator.cells.use(index);
         draft.server = server;
         draft.clientNextHop = hop;
-        draft.serverNextHop = this.#serverNextHop(server.index);
+        draft.serverNextHop = this.#cell(server.index, SERVER_CELL.nextHop);
         draft.virtualPort = this.#ports.towardsServer(draft);
         if (draft.virtualPort < 0) reason = DROP['no-client-port'];
         else record = store.create(draft, this.#nowSeconds, this.#nowMs);
@@ -311,7 +315,7 @@ export class Tracker {
     const server = this.#directory.serverAt(address, port);
     if (server !== null) watch.heard(server.index);
     if (server !== null && event.assignedHidden)
-      this.#answers.unhide(batch, i, descriptor, this.#directory.vip(this.#serverVip(server.index)));
+      this.#answers.unhide(batch, i, descriptor, this.#directory.vip(this.#cell(server.index, SERVER_CELL.vip)));
     if (server === null || event.assigned === 0 || (event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE)) {
       return this.#drop(batch, i, event.assignedHidden ? DROP['hidden-channel'] : DROP['unknown-server']);
     }
@@ -320,6 +324,7 @@ export class Tracker {
     const slot = store.table.find(keys, row);
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
+      if (store.isForeign(record)) return this.#elsewhere.foreign(batch, i, record, false);
       if (event.kind === EVENT_CLOSE) this.#closing(record, CLOSE_REASON.serverStop, event.result);
       else if (store.state(record) === RECORD_STATE.closing) {
         wheel.cancel(record);
@@ -330,7 +335,7 @@ export class Tracker {
       if (event.recoverOwn !== 0) this.#answers.nameRecovering(batch, i, descriptor, address);
       return this.#finish(batch, i, slot);
     }
-    const vip = this.#directory.vip(this.#serverVip(server.index));
+    const vip = this.#directory.vip(this.#cell(server.index, SERVER_CELL.vip));
     if (event.kind === EVENT_CLOSE || vip === null) return this.#drop(batch, i, DROP['unknown-server']);
     const draft = this.#draft;
     draft.vip = vip;
@@ -355,7 +360,7 @@ export class Tracker {
     const hop = hops.find(draft.a0, draft.a1, draft.a2, draft.a3, null, 0, 0, this.#nowSeconds);
     if (hop >= 0) {
       draft.clientNextHop = hop;
-      draft.serverNextHop = this.#serverNextHop(server.index);
+      draft.serverNextHop = this.#cell(server.index, SERVER_CELL.nextHop);
       record = store.create(draft, this.#nowSeconds, this.#nowMs);
     }
     store.lock.release(this.#p.shard);
@@ -382,6 +387,7 @@ export class Tracker {
     const event = this.#event;
     if (slot >= 0 && (store.table.flagsOf(slot) & FLAG_DENIED) !== 0)
       return this.#drop(batch, i, DROP['firewall-denied']);
+    if (store.isForeign(record)) return this.#elsewhere.foreign(batch, i, record, fromClient);
     const vip = this.#directory.vip(store.vipIndex(record));
     if (event.assignedHidden) this.#answers.unhide(batch, i, descriptor, vip);
     let refused = -1;
@@ -453,18 +459,13 @@ export class Tracker {
 
   // ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #serverNextHop(server: number): number {
-    return this.#p.store.memory.servers[server * CELL_WORDS + SERVER_CELL.nextHop];
-  }
-
-  #serverVip(server: number): number {
-    return this.#p.store.memory.servers[server * CELL_WORDS + SERVER_CELL.vip];
+  #cell(server: number, word: number): number {
+    return this.#p.store.memory.servers[server * CELL_WORDS + word];
   }
 
   /** Not of any tunnel. On a port that no VIP has it may be the host's own traffic: the firewall has had its say. */
   #unknown(batch: Batch, i: number): void {
-    if (this.#p.relay.take(batch, i, true)) return;
-    this.#drop(batch, i, DROP['unknown-tunnel']);
+    if (!this.#elsewhere.unknown(batch, i, true)) this.#drop(batch, i, DROP['unknown-tunnel']);
   }
 
   /** A request for a new tunnel ends here. */
@@ -480,7 +481,7 @@ export class Tracker {
     const server = this.#directory.serverAt(batch.keys[i * KEY_STRIDE + 6] >>> 16, port);
     if (server !== null) this.#p.watch.heard(server.index);
     if (this.#p.ear.take(batch, i)) return this.#finish(batch, i, VERDICT_HANDED);
-    if (this.#p.relay.take(batch, i, false)) return;
+    if (this.#elsewhere.unknown(batch, i, false)) return;
     const taken = this.#p.heirs.have(batch.keys, i * KEY_STRIDE);
     this.#drop(batch, i, taken ? DROP['taken-over'] : DROP['unknown-server']);
   }

@@ -29,6 +29,7 @@ import type { SpinLock } from '../flow/spin-lock.js';
 import { addWide } from '../flow/wide-counter.js';
 import { CLOSE_REASON, type EventTap, SHARD_EVENT } from './event-tap.js';
 import { clientEntryOf, clientPortOf, virtualPortOf } from '../flow/client-port.js';
+import type { Share } from './share.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 import { TunnelEntries } from './tunnel-entries.js';
 
@@ -42,6 +43,8 @@ export class TunnelStore {
   readonly #records: Int32Array;
   /** Who is told what happens, if anybody. */
   events: EventTap | null = null;
+  /** The table is shared with other designators. */
+  share: Share | null = null;
   readonly entries: TunnelEntries;
   readonly clients: ClientIndex;
 
@@ -129,6 +132,11 @@ export class TunnelStore {
     );
   }
 
+  /** Another member of the cluster writes this tunnel: nothing of it is changed here. */
+  isForeign(record: number): boolean {
+    return this.share !== null && this.share.isForeign(record);
+  }
+
   /** Index of the server's address, of the VIP's. */
   serverAddress(record: number): number {
     return this.memory.servers[this.serverIndex(record) * CELL_WORDS + SERVER_CELL.address];
@@ -184,6 +192,7 @@ export class TunnelStore {
     Atomics.add(this.memory.header, HEADER.halfOpen, 1);
     this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
     this.events?.tunnel(SHARD_EVENT.request, record);
+    this.share?.changed(record);
     return record;
   }
 
@@ -220,6 +229,7 @@ export class TunnelStore {
     if (slot < 0) return false;
     this.#set(record, RECORD.clientChannel, channel);
     this.#set(record, RECORD.entryReverse, slot + 1);
+    this.share?.changed(record);
     return true;
   }
 
@@ -227,6 +237,7 @@ export class TunnelStore {
   answerHidden(record: number, draft: TunnelDraft, shownPort: number, serverPort: number): void {
     this.#set(record, RECORD.ports, (serverPort << 16) | shownPort);
     this.#show(record, draft, shownPort);
+    this.share?.changed(record);
   }
 
   /**
@@ -269,6 +280,7 @@ export class TunnelStore {
       if (slot < 0) return false;
       this.#set(record, RECORD.entryReverse, slot + 1);
     } else this.#show(record, draft, shownPort);
+    this.share?.changed(record);
     return true;
   }
 
@@ -290,6 +302,7 @@ export class TunnelStore {
   /** The client answers from another port than the one that its server asked: what comes from there is the tunnel's. */
   moveClient(record: number, nowMs: number): void {
     this.#removeEntry(record, RECORD.entryForward, nowMs);
+    this.share?.changed(record);
   }
 
   /** Is this the forward entry of that channel and local port? */
@@ -311,6 +324,7 @@ export class TunnelStore {
     this.servers.addEstablished(server, 1);
     Atomics.sub(this.memory.header, HEADER.halfOpen, 1);
     this.events?.tunnel(SHARD_EVENT.established, record);
+    this.share?.changed(record);
   }
 
   /**
@@ -323,6 +337,7 @@ export class TunnelStore {
     this.events?.closed(record, reason, result);
     this.#uncount(record, state);
     this.pool.setState(record, RECORD_STATE.closing);
+    this.share?.changed(record);
   }
 
   /** Everything of the tunnel goes. The caller does not hold the lock and has taken the record off the wheel. */
@@ -330,7 +345,6 @@ export class TunnelStore {
     const state = this.state(record);
     if (state === RECORD_STATE.free) return;
     if (state !== RECORD_STATE.closing) this.events?.closed(record, reason, -1);
-    this.clients.remove(record);
     this.#uncount(record, state);
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = this.word(record, w) - 1;
@@ -338,8 +352,11 @@ export class TunnelStore {
       this.#set(record, w, 0);
     }
     this.lock.acquire(this.shard);
+    // In a shared table the main thread changes the lists of clients too.
+    this.clients.remove(record);
     this.pool.freeRecord(record);
     this.lock.release(this.shard);
+    this.share?.changed(record);
   }
 
   /** Removes one entry from whichever tunnel has it: a new tunnel with the same ids takes its place. */
@@ -349,6 +366,7 @@ export class TunnelStore {
       if (this.word(record, w) === slot + 1) this.#set(record, w, 0);
     }
     this.table.remove(slot, nowMs);
+    this.share?.changed(record);
   }
 
   /** The half-open entry has served: no request of this tunnel can be on its way any more. */
@@ -363,6 +381,7 @@ export class TunnelStore {
     }
     this.table.remove(slot, nowMs);
     this.#set(record, RECORD.entryHalfOpen, 0);
+    this.share?.changed(record);
   }
 
   // ── changes to a live tunnel ──────────────────────────────────────────────────────────────────────────────────────
@@ -401,11 +420,13 @@ export class TunnelStore {
     }
     this.#removeEntry(record, RECORD.entryReverse, nowMs);
     if (draft.clientChannel !== 0) this.#set(record, RECORD.entryReverse, reverse + 1);
+    this.share?.changed(record);
     return true;
   }
 
   setVirtualChannel(record: number, channel: number): void {
     this.#set(record, RECORD.virtualChannel, channel);
+    this.share?.changed(record);
   }
 
   /** The firewall's present verdict on what the client sends. Readers see it or not yet, and never miss the tunnel. */
@@ -415,7 +436,7 @@ export class TunnelStore {
       if (slot < 0) continue;
       const flags = this.table.flagsOf(slot);
       const next = denied && (flags & FLAG_REWRITE_SOURCE) === 0 ? flags | FLAG_DENIED : flags & ~FLAG_DENIED;
-      if (next !== flags) this.table.setFlags(slot, next);
+      if (next !== flags) this.table.changeFlags(slot, FLAG_DENIED, next);
     }
   }
 
@@ -441,6 +462,7 @@ export class TunnelStore {
   #newRecord(draft: TunnelDraft, nowSeconds: number): number {
     const record = this.pool.allocateRecord();
     if (record < 0) return -1;
+    this.share?.made(record);
     this.#set(record, RECORD.place, (draft.vip.index << 16) | draft.server.index);
     this.#set(record, RECORD.clientChannel, draft.clientChannel);
     this.#set(record, RECORD.serverChannel, draft.serverChannel);

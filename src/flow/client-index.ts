@@ -1,6 +1,6 @@
 /**
- * Which client addresses have tunnels, and which: lists of records by a hash of the address, in the shared memory. All
- * addresses of a list belong to one shard, and only that shard writes; any thread may ask. The XDP program asks only
+ * Which client addresses have tunnels, and which: lists of records by a hash of the address, in the shared memory. Whoever
+ * writes holds the process-wide lock; any thread may ask, and may then see a list in the middle of a change, so walks are bounded. The XDP program asks only
  * whether a list is empty, so to it some address in 65,536 may seem to have a tunnel that has none.
  */
 import { clientList } from './hash.js';
@@ -24,6 +24,11 @@ export class ClientIndex {
     this.#links[at + CLIENT_LINK.previous] = -1 - list;
     if (first !== 0) this.#links[(first - 1) * CLIENT_LINK_WORDS + CLIENT_LINK.previous] = record + 1;
     Atomics.store(this.#lists, list, record + 1);
+  }
+
+  /** `add`, unless the record is in a list already. */
+  enter(record: number, a0: number, a1: number, a2: number, a3: number): void {
+    if (this.#links[record * CLIENT_LINK_WORDS + CLIENT_LINK.previous] === 0) this.add(record, a0, a1, a2, a3);
   }
 
   /** Takes a record out of its list, if it is in one. */

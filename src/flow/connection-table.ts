@@ -1,6 +1,5 @@
 /**
- * The connection table: exact-match key of 7 words → one entry of 64 bytes, in memory that all threads, the addon and
- * (later) the XDP program share.
+ * The connection table: exact-match key of 7 words → one entry of 64 bytes, in memory that threads, addon and XDP program share.
  *
  * Shape: buckets of 4 slots. A key has two buckets in one group of 16 and is put into the emptier one. When both are full
  * (one key in forty of a table at load 0.8, one in a hundred at 0.7) it goes into a third or fourth bucket anywhere, at
@@ -227,6 +226,28 @@ export class ConnectionTable {
   setFlags(slot: number, flags: number): void {
     const at = slot * ENTRY_WORDS + ENTRY.record;
     Atomics.store(this.#entries, at, (this.#entries[at] & ~FLAGS) | (flags & FLAGS));
+  }
+
+  /** `update`, but FLAG_ bits of `kept` stay, which another thread may change by `changeFlags` meanwhile. */
+  lead(slot: number, target: number, ports: number, flags: number, kept: number): void {
+    const entries = this.#entries;
+    const at = slot * ENTRY_WORDS;
+    const writing = entries[at + ENTRY.version] | 1;
+    Atomics.store(entries, at + ENTRY.version, writing);
+    entries[at + ENTRY.target] = target;
+    entries[at + ENTRY.ports] = ports;
+    this.changeFlags(slot, FLAGS & ~kept, flags);
+    Atomics.store(entries, at + ENTRY.version, (writing + 1) | 0);
+  }
+
+  /** FLAG_ bits of `mask` become those of `flags`, whatever other threads do to the others. */
+  changeFlags(slot: number, mask: number, flags: number): void {
+    const at = slot * ENTRY_WORDS + ENTRY.record;
+    for (;;) {
+      const word = Atomics.load(this.#entries, at);
+      const next = (word & ~(mask & FLAGS)) | (flags & mask & FLAGS);
+      if (next === word || Atomics.compareExchange(this.#entries, at, word, next) === word) return;
+    }
   }
 
   /** Removes a live entry. Its counters can be read until another key takes the slot. */

@@ -24,8 +24,11 @@ const TWO32 = 2 ** 32;
 const SEQUENCE_AT = 16;
 const LENGTH_AT = 22;
 
-/** status: who is there, who hears whom, what each tells of itself. state: connection state. notice: a word to all. */
-export const CLUSTER_SUBJECTS = ['status', 'state', 'notice'] as const;
+/**
+ * status: who is there, who hears whom, what each tells of itself. state: connection state. notice: a word to all. control:
+ * a control message of a tunnel, for whoever writes it.
+ */
+export const CLUSTER_SUBJECTS = ['status', 'state', 'notice', 'control'] as const;
 export type ClusterSubject = (typeof CLUSTER_SUBJECTS)[number];
 
 export interface ClusterHeader {

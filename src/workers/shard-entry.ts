@@ -49,6 +49,7 @@ export default async function runShard(task: ShardTaskWithMailbox): Promise<numb
     oneArm: task.oneArm,
     mtus: task.mtus,
     filterNeeded: task.io.kind === 'packet',
+    ...(task.share === undefined ? {} : { share: task.share }),
     policy: task.policy,
     offload: task.io.kind === 'xdp' && task.io.offload,
   });

@@ -1,6 +1,7 @@
 /** What a shard's thread is started with: plain data, shared memory, and one end of a mailbox. */
 import type { MessagePort } from 'node:worker_threads';
 import type { CaptureFilter, Plan } from '../dataplane/plan.js';
+import type { ShareMemory } from '../dataplane/share.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
 
 /** Which adapter the shard opens. */
@@ -29,6 +30,8 @@ export interface ShardTask {
   readonly handOver: SharedArrayBuffer;
   readonly capture: SharedArrayBuffer;
   readonly events: SharedArrayBuffer;
+  /** The table is shared with other designators. */
+  readonly share?: ShareMemory;
   /** Rates that all shards share (POLICY_WORD). */
   readonly policy: Int32Array;
   /** Event descriptors of all shards, to wake them; every thread of the process may use them. */

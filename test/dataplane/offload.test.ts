@@ -135,13 +135,18 @@ describe('a new shard over a table with offloaded tunnels', () => {
     const { entries } = h.memory;
     const words = () => flags(h, record);
     const before = words();
-    const store = Atomics.store;
+    const { store, compareExchange } = Atomics;
     const seen: number[][] = [];
     Atomics.store = ((array: Int32Array, at: number, value: number) => {
       const result = store(array, at, value);
       if (array === entries) seen.push(words());
       return result;
     }) as typeof Atomics.store;
+    Atomics.compareExchange = ((array: Int32Array, at: number, before: number, value: number) => {
+      const result = compareExchange(array, at, before, value);
+      if (array === entries) seen.push(words());
+      return result;
+    }) as typeof Atomics.compareExchange;
     let next: Harness;
     try {
       next = new Harness({ offload: true, kind: 'xdp', memory: h.memory, servers: h.options.servers ?? [] });
@@ -151,6 +156,7 @@ describe('a new shard over a table with offloaded tunnels', () => {
       wait(next);
     } finally {
       Atomics.store = store;
+      Atomics.compareExchange = compareExchange;
     }
     expect(seen.length).toBeGreaterThan(0);
     for (const during of seen) expect(during).toEqual(before);

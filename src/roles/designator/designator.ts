@@ -19,6 +19,7 @@ import { Binding } from './binding.js';
 import { CaptureDesk } from './capture-desk.js';
 import type { ClusterDesk } from './cluster/cluster-desk.js';
 import { type ClusterParts, openCluster, openParts } from './cluster/open-cluster.js';
+import { openShare, type TunnelShare } from './cluster/open-share.js';
 import type { Bound, Datapath } from './datapath.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
@@ -71,6 +72,7 @@ export class DesignatorProcess {
   readonly groups: GatewayGroups | null;
   readonly cluster: ClusterDesk | null;
   readonly clusterParts: ClusterParts | null;
+  readonly share: TunnelShare | null;
   readonly ability: Ability;
   /** null: it makes no routes. */
   readonly announcer: Announcer | null;
@@ -195,6 +197,7 @@ export class DesignatorProcess {
     this.announcer = openAnnouncer(this, options);
     this.cluster = openCluster(this, options);
     this.clusterParts = openParts(this);
+    this.share = openShare(this, options, (ports) => this.#floating.register(ports));
     this.host = new HostDesk({
       addon,
       memory,
@@ -203,7 +206,10 @@ export class DesignatorProcess {
       config: () => this.config,
       transmit: (frames) => this.pool.message(0, { type: 'transmit', frames }),
       onChange: () => this.#hostChanged(),
-      onRoutes: (routes) => this.pool.broadcast({ type: 'routes', routes }),
+      onRoutes: (routes) => {
+        this.share?.desk?.setRoutes(routes);
+        this.pool.broadcast({ type: 'routes', routes });
+      },
       onNeighbour: (words) => this.health.neighbour(words),
     });
     this.#filter = new HostFilter(filterInput(options.config, this.binding, this.rows.floatingPorts()), {
@@ -242,6 +248,7 @@ export class DesignatorProcess {
     await this.#filter.install();
     await this.datapath.prepare(this.#bound());
     this.events.start();
+    this.share?.start();
     await this.pool.start();
     await this.datapath.attach();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
@@ -300,6 +307,8 @@ export class DesignatorProcess {
     this.takeOvers.stop();
     this.captures.stop();
     await this.pool.stop();
+    // What the shards did last is told before the others hear that this one leaves.
+    await this.share?.stop();
     this.events.stop();
     if (!stays) {
       await this.datapath.stop();
@@ -324,6 +333,7 @@ export class DesignatorProcess {
       captureMemory: this.captures.memory,
       eventMemory: this.events.memory,
       floating: [...this.#floating.known],
+      share: this.share?.table.shards ?? [],
     };
   }
 
@@ -333,9 +343,12 @@ export class DesignatorProcess {
         this.pool.isUp(shard, notice);
         this.health.shardUp(shard);
         this.takeOvers.shardUp(shard);
+        this.share?.desk?.shardUp(shard);
         return this.pool.told();
       case 'floating':
         return this.#floating.register(notice.ports);
+      case 'foreign':
+        return this.share?.foreign(notice.frames);
       case 're-pointed':
         return this.takeOvers.rePointed(shard, notice.done);
       case 'probe-answers':
@@ -409,6 +422,7 @@ export class DesignatorProcess {
     this.datapath.update(this.#bound());
     this.host.serversChanged();
     this.designator.setPlan(this.#plan);
+    this.share?.desk?.planChanged();
     this.pool.broadcast({ type: 'plan', plan: this.#plan });
     if (this.#ready) this.host.announceVips();
     await this.load.apply(config);

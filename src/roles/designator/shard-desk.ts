@@ -7,6 +7,7 @@ import type { CompiledConfig } from '../../config/compiled.js';
 import { newStatistics } from '../../dataplane/counters.js';
 import { handOverLength } from '../../dataplane/hand-over.js';
 import type { Plan, ShardMessage, ShardNotice } from '../../dataplane/plan.js';
+import type { ShareMemory } from '../../dataplane/share.js';
 import { DesignatorError } from '../../errors.js';
 import { SHARD_LIMIT } from '../../flow/layout.js';
 import { RecordPool } from '../../flow/record-pool.js';
@@ -46,6 +47,8 @@ export interface ShardSurroundings {
   readonly captureMemory: readonly SharedArrayBuffer[];
   readonly eventMemory: readonly SharedArrayBuffer[];
   readonly floating: readonly number[];
+  /** One for each shard, or none. */
+  readonly share: readonly ShareMemory[];
 }
 
 export class ShardDesk {
@@ -134,7 +137,7 @@ export class ShardDesk {
 
   #task(shard: number): ShardTask {
     const { addon, datapath, shards, current, pin } = this.#parts;
-    const { config, plan, routes, policy, captures, captureMemory, eventMemory, floating } = current();
+    const { config, plan, routes, policy, captures, captureMemory, eventMemory, floating, share } = current();
     const oneArm = config.outside.name === config.inside.name;
     const sameDevice = config.outside.device === config.inside.device;
     const io = datapath.shardIo();
@@ -150,6 +153,7 @@ export class ShardDesk {
       capture: captureMemory[shard],
       events: eventMemory[shard],
       policy,
+      ...(share.length === 0 ? {} : { share: share[shard] }),
       wakeFds: this.#wakeFds,
       table: { fd: datapath.table.fd, length: datapath.table.length, connections: config.table.connections },
       io,

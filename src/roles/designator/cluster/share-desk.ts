@@ -1,0 +1,496 @@
+/**
+ * The tunnels that designators of a cluster share. Every one writes the tunnels that were made at it as a stream of its
+ * own; those of the others it puts into its own table, where they are forwarded by as any. Of a stream whose writer is
+ * gone one member goes on as the writer: its shards then answer for these tunnels.
+ *
+ * **Who goes on.** The member with the lowest number among those that are left; if nobody does, whoever waits longest.
+ * Should two do it, which a bus that fell apart may bring about, the generation decides, and who loses gives the tunnels
+ * back. A member that was only unheard takes its own stream back: it knows best what happened to its tunnels meanwhile.
+ *
+ * **A process that starts** opens a stream that nobody has heard of. What it finds in its table of a former life is nobody's
+ * (STREAM_FORMER) until it has heard what the others have: what they write replaces it, and what is left is its own.
+ */
+import type { IndexMap } from '../../../cluster/index-map.js';
+import type { ClusterBus } from '../../../cluster/bus.js';
+import { StateLink } from '../../../cluster/drivers/state-link.js';
+import type { Facts } from '../../../cluster/introductions.js';
+import { Replication, type ReplicationEvent, type StreamRow } from '../../../cluster/replication.js';
+import { type Stream, streamKey } from '../../../cluster/stream.js';
+import { StreamReader } from '../../../cluster/stream-reader.js';
+import type { StreamWriter } from '../../../cluster/stream-writer.js';
+import { TableApply } from '../../../cluster/table-apply.js';
+import { TableFeed } from '../../../cluster/table-feed.js';
+import type { ForeignFrame, ShardMessage } from '../../../dataplane/plan.js';
+import { ServerTable } from '../../../designation/servers.js';
+import { ownerSlot } from '../../../flow/hash.js';
+import { CELL_WORDS, RECORD, RECORD_STATE, SERVER_CELL, SERVER_FLAG } from '../../../flow/layout.js';
+import { clientEntryOf } from '../../../flow/client-port.js';
+import type { RouteSnapshot } from '../../../flow/route-table.js';
+import { STREAM_FORMER, STREAM_NUMBERS, STREAM_OURS } from '../../../flow/share-map.js';
+import type { EventLog } from '../../../ops/events.js';
+import type { Logger } from '../../../ops/log.js';
+import { FrameCourier } from './frame-courier.js';
+import type { SharedTable } from './share-memory.js';
+import { SharePlaces } from './share-places.js';
+
+export interface ShareDeskParts {
+  readonly table: SharedTable;
+  readonly bus: ClusterBus;
+  /** What must be alike at all members, as it is configured now. */
+  readonly facts: () => Facts;
+  /** Frames a second that replication may send; absent: its own default. */
+  readonly rate?: number;
+  readonly shards: number;
+  readonly message: (shard: number, message: ShardMessage) => boolean;
+  /** Link-layer addresses of outside and inside. */
+  readonly macs: readonly [Uint8Array, Uint8Array];
+  /** A shard needs the link-layer addresses of these next hops. */
+  readonly wanted: (hops: readonly number[]) => void;
+  /** Servers answer from these ports (address index << 16 | port): the host must not see it. */
+  readonly floating: (ports: readonly number[]) => void;
+  /** CLOCK_MONOTONIC seconds, which the table's times are. */
+  readonly now: () => number;
+  readonly logger: Logger;
+  readonly events: EventLog;
+  /** For tests: seconds in which everybody is heard of. */
+  readonly settleSeconds?: number;
+}
+
+/** A stream as this process has it. */
+interface Slot {
+  readonly number: number;
+  readonly origin: number;
+  readonly shard: number;
+  /** We write it. */
+  feed: TableFeed | null;
+  /** We opened it ourselves: nobody else has a better claim. */
+  readonly opened: boolean;
+  /** Seconds since when nobody writes it; 0: somebody does. */
+  orphanSince: number;
+}
+
+/** In this time every member was heard, and has told what streams it writes. */
+const SETTLE_SECONDS = 2.5;
+/** Former tunnels wait so long for streams that are still coming. */
+const CATCH_UP_SECONDS = 30;
+/** Whoever is not first to go on with a stream waits so long for each of those before it. */
+const TURN_SECONDS = 1;
+const POLL_MS = 5;
+/** Tunnels put in anew in a turn, after a change of routes or of the plan. */
+const REFRESH_SLICE = 2048;
+const DRAIN_LIMIT = 65_536;
+
+export class ShareDesk {
+  readonly replication: Replication;
+  readonly apply: TableApply;
+  readonly places: SharePlaces;
+  readonly counters = { takenOver: 0, yielded: 0, retaken: 0, marksLost: 0, looksLost: 0, formerKept: 0 };
+  readonly courier: FrameCourier;
+  readonly #p: ShareDeskParts;
+  readonly #link: StateLink;
+  readonly #slots = new Map<number, Slot>();
+  readonly #byNumber: (Slot | undefined)[] = [];
+  readonly #servers: ServerTable;
+  readonly #timer: NodeJS.Timeout;
+  readonly #startedAt: number;
+  #settled = false;
+  #checkedAt = Number.NEGATIVE_INFINITY;
+  readonly #floats = new Set<number>();
+  #refresh: { key: number; index: number }[] = [];
+  #stopped = false;
+
+  constructor(parts: ShareDeskParts) {
+    this.#p = parts;
+    const { table, bus, now } = parts;
+    const { memory, map } = table;
+    this.#startedAt = now();
+    this.#servers = new ServerTable(memory);
+    this.places = new SharePlaces(memory, now);
+    this.apply = new TableApply(memory, this.places, {
+      given: (record, stream) => map.give(record, this.#slotOf(stream).number),
+      belongs: (record, stream) => map.streamOf(record) === this.#slotOf(stream).number,
+      freed: (record) => map.give(record, STREAM_OURS),
+      laid: (record) => this.#laid(record),
+      mayReplace: (record) => map.isForeign(record),
+      isFormer: (record) => map.streamOf(record) === STREAM_FORMER,
+      counted: (server) => this.#counted(server),
+    });
+    for (let record = 0; record < memory.layout.recordCount; record++)
+      if (map.streamOf(record) === STREAM_FORMER) this.apply.takeFormer(record);
+    const { recordCount, sessionCount } = memory.layout;
+    this.replication = new Replication({
+      number: bus.number,
+      facts: parts.facts(),
+      capacity: [recordCount, sessionCount],
+      sink: {
+        // What is heard of a stream that we write, before its other writer has yielded, is nobody's truth.
+        changed: (stream, plane, index) => this.#isRead(stream) && this.apply.changed(stream, plane, index),
+        counted: (stream, counters) => this.#isRead(stream) && this.apply.counted(stream, counters),
+      },
+      ...(parts.rate === undefined ? {} : { rate: parts.rate }),
+    });
+    this.courier = new FrameCourier({
+      bus,
+      shards: parts.shards,
+      macs: parts.macs,
+      message: parts.message,
+      writerOf: (stream) => this.#writerOf(stream),
+    });
+    this.#link = new StateLink(
+      bus,
+      this.replication,
+      (at) => this.#turn(at),
+      () => this.#clock(),
+    );
+    bus.onChange(() => {
+      this.#checkedAt = Number.NEGATIVE_INFINITY;
+      this.#link.soon();
+    });
+    this.#timer = setInterval(() => this.#poll(), POLL_MS);
+  }
+
+  /** Everything that shards have told goes out, as far as the pace allows in that time. */
+  async stop(graceMs = 200): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stopped = true;
+    const until = performance.now() + graceMs;
+    do {
+      this.#link.soon();
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    } while (this.#waiting() && performance.now() < until);
+    this.#link.close();
+  }
+
+  // ── what others tell ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  planChanged(): void {
+    this.places.planChanged();
+    this.replication.introductions.setFacts(this.#p.facts());
+    this.#refreshAll();
+  }
+
+  setRoutes(routes: RouteSnapshot): void {
+    this.places.setRoutes(routes);
+    this.#refreshAll();
+  }
+
+  /** Frames of tunnels that others write, from a shard. */
+  foreign(frames: readonly ForeignFrame[]): void {
+    this.courier.send(frames);
+  }
+
+  /** A shard runs again: it looks at everything. */
+  shardUp(shard: number): void {
+    this.#p.message(shard, { type: 'shared' });
+  }
+
+  /** The forwarders of this member are ours since a moment: its tunnels are, too, without waiting for the bus. */
+  memberGone(number: number): void {
+    for (const slot of this.#slots.values()) {
+      const stream = this.replication.stream(slot.origin, slot.shard);
+      if (slot.feed === null && stream?.writer === number) this.#take(slot);
+    }
+  }
+
+  // ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  rows(): StreamRow[] {
+    return [...this.replication.rows(this.#p.now())];
+  }
+
+  refused(): Iterable<{ readonly number: number; readonly differences: readonly string[] }> {
+    return this.replication.introductions.refused();
+  }
+
+  /** What happened, by name. */
+  totals(): Record<string, number> {
+    const totals: Record<string, number> = {};
+    for (const [prefix, counters] of [
+      ['', this.counters],
+      ['table-', this.apply.counters],
+      ['messages-', this.courier.counters],
+      ['replication-', this.replication.counters],
+    ] as const)
+      for (const [name, count] of Object.entries(counters)) totals[prefix + dashed(name)] = count;
+    return totals;
+  }
+
+  /** Number of the member that writes the record, null: not known. */
+  writerOfRecord(record: number): number | null {
+    const stream = this.#p.table.map.streamOf(record);
+    return stream === STREAM_OURS ? this.#p.bus.number : this.#writerOf(stream);
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #clock(): number {
+    const now = this.#p.now();
+    this.apply.setTime(Math.floor(now), Math.floor(now * 1000) | 0);
+    return now;
+  }
+
+  #poll(): void {
+    for (const marks of this.#p.table.marks)
+      if (marks.pending() > 0) {
+        this.#link.soon();
+        return;
+      }
+    if (this.#refresh.length > 0) this.#link.soon();
+  }
+
+  /** Before replication's own turn. */
+  #turn(now: number): void {
+    this.#events();
+    this.#drainMarks();
+    for (const slot of this.#slots.values()) slot.feed?.turn(now);
+    this.#refreshSlice();
+    if (this.#floats.size > 0) {
+      this.#p.floating([...this.#floats]);
+      this.#floats.clear();
+    }
+    const unresolved = this.places.takeUnresolved();
+    if (unresolved.length > 0) this.#p.wanted(unresolved);
+    if (now < this.#checkedAt + 1) return;
+    this.#checkedAt = now;
+    if (this.#stopped) return;
+    this.#settle(now);
+    this.#lookForOrphans(now);
+    for (const slot of this.#slots.values()) {
+      const stream = this.replication.stream(slot.origin, slot.shard);
+      if (slot.feed === null && stream !== undefined) this.apply.retryCollided(stream);
+    }
+  }
+
+  #drainMarks(): void {
+    const { marks } = this.#p.table;
+    let left = DRAIN_LIMIT;
+    for (const ring of marks) {
+      for (let record = ring.pop(); record >= 0 && --left > 0; record = ring.pop()) this.#mark(record);
+      const lost = ring.takeLost();
+      if (lost === 0) continue;
+      this.counters.marksLost += lost;
+      for (const { feed } of this.#slots.values()) feed?.hurry();
+    }
+  }
+
+  /** To the stream that has it, and to one that had it before. */
+  #mark(record: number): void {
+    const number = this.#p.table.map.streamOf(record);
+    for (const slot of this.#slots.values())
+      if (slot.feed !== null && (slot.number === number || slot.feed.tunnels.streamOf(record) >= 0))
+        slot.feed.mark(record);
+  }
+
+  #waiting(): boolean {
+    if (this.#p.table.marks.some((ring) => ring.pending() > 0)) return true;
+    for (const { feed } of this.#slots.values())
+      if (feed !== null && (feed.waiting > 0 || feed.writer.waiting > 0)) return true;
+    return false;
+  }
+
+  // ── our own stream ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Once everybody has been heard, what is left of a former life is ours, and what is ours is told. */
+  #settle(now: number): void {
+    if (this.#settled) return;
+    const since = now - this.#startedAt;
+    if (since < (this.#p.settleSeconds ?? SETTLE_SECONDS)) return;
+    const { table, shards, message, logger, bus } = this.#p;
+    const coming = this.rows().some(({ role, state }) => role === 'reader' && state === 'catching-up');
+    if (table.former > 0 && coming && since < CATCH_UP_SECONDS) return;
+    this.#settled = true;
+    this.counters.formerKept = table.map.move(STREAM_FORMER, STREAM_OURS);
+    this.#open();
+    for (let shard = 0; shard < shards; shard++) message(shard, { type: 'shared' });
+    logger.info(
+      { number: bus.number, kept: this.counters.formerKept, streams: this.#slots.size },
+      'tunnels are shared with the other members',
+    );
+  }
+
+  /** A stream that nobody has: chosen at random, so that one that was not heard of is hardly ever hit. */
+  #open(): void {
+    const { bus } = this.#p;
+    const first = Math.floor(Math.random() * 256);
+    for (let n = 0; n < 256; n++) {
+      const shard = (first + n) & 0xff;
+      if (this.replication.stream(bus.number, shard) !== undefined) continue;
+      const slot: Slot = {
+        number: STREAM_OURS,
+        origin: bus.number,
+        shard,
+        feed: null,
+        opened: true,
+        orphanSince: 0,
+      };
+      this.#slots.set(streamKey(bus.number, shard), slot);
+      this.#byNumber[STREAM_OURS] = slot;
+      this.#write(slot, null);
+      return;
+    }
+  }
+
+  /** Writes the stream from now on; `maps`: which of its indices are which of our records. */
+  #write(slot: Slot, maps: { readonly tunnels: IndexMap; readonly sessions: IndexMap } | null): TableFeed {
+    const { table, now } = this.#p;
+    const writer: StreamWriter = this.replication.write(slot.origin, slot.shard, now());
+    const covers = (record: number): boolean => table.map.streamOf(record) === slot.number;
+    const feed = new TableFeed(table.memory, writer, { covers, ...maps });
+    slot.feed = feed;
+    slot.orphanSince = 0;
+    feed.hurry();
+    this.#link.soon();
+    return feed;
+  }
+
+  // ── streams of others ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #isRead(stream: Stream): boolean {
+    return this.#slotOf(stream).feed === null;
+  }
+
+  #slotOf(stream: Stream): Slot {
+    const known = this.#slots.get(stream.key);
+    if (known !== undefined) return known;
+    // Replication refuses streams long before there are no numbers left.
+    let number = 1;
+    while (number < STREAM_NUMBERS && this.#byNumber[number] !== undefined) number++;
+    const slot: Slot = { number, ...stream.name, feed: null, opened: false, orphanSince: 0 };
+    this.#slots.set(stream.key, slot);
+    this.#byNumber[number] = slot;
+    return slot;
+  }
+
+  /** Number of the member that writes stream `number` of the share map; null: nobody is known to. */
+  #writerOf(number: number): number | null {
+    const slot = this.#byNumber[number];
+    if (slot === undefined) return null;
+    if (slot.feed !== null) return this.#p.bus.number;
+    return this.replication.stream(slot.origin, slot.shard)?.writer || null;
+  }
+
+  /** Streams whose writer is not among the members any more, or is another process by now. */
+  #lookForOrphans(now: number): void {
+    const members = this.#p.bus.members();
+    for (const slot of this.#slots.values()) {
+      const stream = this.replication.stream(slot.origin, slot.shard);
+      if (slot.feed !== null || !(stream instanceof StreamReader)) continue;
+      const lives = members.some((m) => m.number === stream.writer && m.incarnation === stream.incarnation);
+      if (lives || stream.writer === 0) {
+        slot.orphanSince = 0;
+        continue;
+      }
+      if (slot.orphanSince === 0) slot.orphanSince = now;
+      const before = members.filter(
+        ({ number }) =>
+          number < this.#p.bus.number &&
+          number !== stream.writer &&
+          this.replication.introductions.get(number)?.accepted === true,
+      ).length;
+      if (now >= slot.orphanSince + before * TURN_SECONDS) this.#take(slot);
+    }
+  }
+
+  #take(slot: Slot): void {
+    const { table, shards, message, logger, events, bus } = this.#p;
+    const stream = this.replication.stream(slot.origin, slot.shard);
+    if (stream === undefined || slot.feed !== null) return;
+    const from = stream.writer;
+    const feed = this.#write(slot, this.apply.maps(stream));
+    table.map.setWritten(slot.number, true);
+    this.counters.takenOver++;
+    for (let shard = 0; shard < shards; shard++) message(shard, { type: 'shared' });
+    const told = { member: from, tunnels: feed.writer.mirrors[0].used };
+    logger.warn({ number: bus.number, ...told }, 'this designator goes on with the tunnels of a member that is gone');
+    events.emit('cluster-stream', { what: 'took-over', ...this.#words(slot), ...told });
+  }
+
+  /** Another member writes it as well: the older claim holds. */
+  #fenced({ number, stream }: ReplicationEvent): void {
+    const slot = stream && this.#slots.get(streamKey(stream.origin, stream.shard));
+    if (slot === undefined || slot.feed === null) return;
+    const { logger, events, table, now } = this.#p;
+    const { feed } = slot;
+    const told = { member: number, tunnels: feed.writer.mirrors[0].used };
+    if (slot.opened) {
+      this.#write(slot, { tunnels: feed.tunnels, sessions: feed.sessions }).reconcile(now());
+      this.counters.retaken++;
+      logger.warn(told, 'a member had taken this designator for dead; its tunnels are its own again');
+      events.emit('cluster-stream', { what: 'took-back', ...this.#words(slot), ...told });
+      return;
+    }
+    slot.feed = null;
+    table.map.setWritten(slot.number, false);
+    const read = this.replication.stream(slot.origin, slot.shard);
+    if (read !== undefined) this.apply.resume(read);
+    this.counters.yielded++;
+    logger.warn(told, 'another member writes these tunnels: they are given back');
+    events.emit('cluster-stream', { what: 'gave-back', ...this.#words(slot), ...told });
+  }
+
+  #words({ origin, shard }: Slot): { origin: number; shard: number; writer: number; generation: number } {
+    const stream = this.replication.stream(origin, shard);
+    return { origin, shard, writer: stream?.writer ?? 0, generation: stream?.generation ?? 0 };
+  }
+
+  #events(): void {
+    const { events, logger } = this.#p;
+    for (const event of this.replication.events()) {
+      const { kind, number, stream, differences = [] } = event;
+      if (kind === 'fenced') this.#fenced(event);
+      if (stream !== undefined) events.emit('cluster-stream', { what: kind, writer: number, ...stream });
+      else {
+        const reason = differences.join('; ');
+        events.emit('cluster-member', { what: kind, number, reason });
+        if (kind === 'refused')
+          logger.warn({ number, differences }, 'tunnels are not shared with a member that differs');
+        else logger.info({ number }, 'tunnels are shared with a member');
+      }
+    }
+  }
+
+  // ── the table ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #laid(record: number): void {
+    const { table } = this.#p;
+    const { pool } = this.apply;
+    const port = pool.get(record, RECORD.ports) >>> 16;
+    const server = pool.get(record, RECORD.place) & 0xffff;
+    if (port !== 0 && port !== this.places.serverPort(server))
+      this.#floats.add((this.places.serverAddress(server) << 16) | port);
+    if (pool.state(record) !== RECORD_STATE.established) return;
+    const slot = clientEntryOf(table.memory.records, this.apply.table, record);
+    if (slot < 0) return;
+    const word = (n: number): number => this.apply.table.keyWord(slot, n);
+    const owner = table.memory.ownerSlots[ownerSlot(word(0), word(1), word(2), word(3))];
+    if (table.looks[owner]?.push(record) !== true) this.counters.looksLost++;
+  }
+
+  #counted(server: number): void {
+    const flags = this.#p.table.memory.servers[server * CELL_WORDS + SERVER_CELL.flags];
+    if ((flags & (SERVER_FLAG.countsTunnels | SERVER_FLAG.countsSessions)) !== 0) this.#servers.counted(server);
+  }
+
+  /** Every tunnel of others is put in anew, a part in each turn: addresses, next hops, what had no place. */
+  #refreshAll(): void {
+    this.#refresh = [...this.#slots.keys()].map((key) => ({ key, index: 0 }));
+  }
+
+  #refreshSlice(): void {
+    const [next] = this.#refresh;
+    if (next === undefined) return;
+    const slot = this.#slots.get(next.key);
+    const stream = slot && this.replication.stream(slot.origin, slot.shard);
+    if (slot === undefined || slot.feed !== null || stream === undefined || next.index >= stream.capacity[0]) {
+      this.#refresh.shift();
+      return;
+    }
+    next.index = this.apply.refresh(stream, next.index, REFRESH_SLICE);
+  }
+}
+
+const dashed = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
