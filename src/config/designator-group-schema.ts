@@ -56,6 +56,7 @@ export const designatorGroups = z
     inside: group
       .extend({
         addresses: shared.describe('Shared addresses, the same at all members; servers have one as their gateway.'),
+        advertise: own.advertise,
       })
       .optional()
       .describe('Shares the servers’ gateway address with other designators.'),

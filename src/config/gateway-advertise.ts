@@ -37,6 +37,11 @@ export const advertise = z
       .describe('Prefixes of the segment.'),
     interval: duration(3, 1800).default('60s').describe('Longest time between two advertisements.'),
     lifetime: duration(0, 9000).default('30m').describe('How long a host uses the gateway after one; 0s: not.'),
+    routes: z
+      .array(prefix6)
+      .max(16)
+      .default([])
+      .describe('Networks that the gateway leads to (RFC 4191), besides being the default router for `lifetime`.'),
     managed: z.boolean().default(false).describe('Addresses are had by DHCPv6.'),
     other: z.boolean().default(false).describe('Other settings are had by DHCPv6.'),
     mtu: z.int().min(1280).max(65_535).optional().describe('MTU of the segment.'),
@@ -54,6 +59,7 @@ export interface AdvertiseConfig {
   }[];
   readonly intervalSeconds: number;
   readonly lifetimeSeconds: number;
+  readonly routes: readonly Prefix[];
   readonly managed: boolean;
   readonly other: boolean;
   readonly mtu: number | null;
@@ -72,6 +78,7 @@ export function compileAdvertise(input: z.output<typeof advertise>): AdvertiseCo
     })),
     intervalSeconds: seconds(input.interval),
     lifetimeSeconds: seconds(input.lifetime),
+    routes: input.routes.map((text) => valid(parsePrefix(text))),
     managed: input.managed,
     other: input.other,
     mtu: input.mtu ?? null,

@@ -21,6 +21,8 @@ export interface DeskContext {
   readonly master: boolean;
   /** Is another master known, to whom questions can be handed? */
   readonly handsOn: boolean;
+  /** Can any gateway of the group forward? */
+  forwards(): boolean;
   serves(forwarder: number): boolean;
   send(frame: Uint8Array): void;
   /** A reply that names this forwarder. */
@@ -142,6 +144,7 @@ export class Desk {
 
   /** We are master now. What nobody answered is answered. */
   open(now: number): void {
+    this.#advertiser.setOpen(this.#context.forwards(), now);
     this.#advertiser.start(this.#number, now);
     if (this.#alone) this.#announcer.start(now);
     this.#announce(now);
@@ -170,6 +173,7 @@ export class Desk {
     if (!this.#context.master) return;
     this.#announce(now);
     this.#answerPending(now);
+    for (const frame of this.#advertiser.setOpen(this.#context.forwards(), now)) this.#context.send(frame);
     for (const frame of this.#advertiser.tick(now)) this.#context.send(frame);
     for (const { mac, addresses, forwarder } of this.#defence.turn(() => this.#hosts.rows(now), now))
       this.#context.tell(mac, addresses, forwarder);

@@ -60,6 +60,7 @@ export function makeParts(options: GroupOptions, state: GroupState): GroupParts 
     get handsOn() {
       return state.acting() !== null;
     },
+    forwards: () => roster.present(state.now()).size > 0,
     serves: (forwarder) => holdings.serves(forwarder),
     send: (frame) => courier.frame(frame),
     reply: (forwarder, frame) => voice.reply(forwarder, frame),
@@ -70,6 +71,6 @@ export function makeParts(options: GroupOptions, state: GroupState): GroupParts 
   const digest = settingsDigest(options);
   const { answers } = desk;
   const voice: Voice = new Voice({ options, self, digest, members, forwarders, holdings, hosts, courier, answers });
-  const roster = new Roster(number, self, members, forwarders, hosts);
+  const roster: Roster = new Roster(number, self, members, forwarders, hosts);
   return { options, detection, self, seal, members, courier, forwarders, holdings, hosts, roster, desk, voice, log };
 }

@@ -38,6 +38,8 @@ export interface RouterAdvertisementOptions {
     readonly validLifetime: number;
     readonly preferredLifetime: number;
   }[];
+  /** Networks that the group leads to (RFC 4191); none when absent. */
+  readonly routes?: readonly { readonly prefix: AddressWords; readonly length: number }[];
   readonly resolvers: readonly AddressWords[];
 }
 

@@ -208,6 +208,39 @@ describe('Router Advertisements', () => {
     expect(said(asker).filter(({ to }) => to === macText(HOST))).toHaveLength(1);
   });
 
+  test('say that there is no router while no gateway of the group can forward', () => {
+    const { farm, asker } = scene(options);
+    farm.run(20);
+    const [first, ...others] = farm.gateways;
+    for (const other of others) other.setUpstream(false);
+    asker.heard.length = 0;
+    farm.run(1);
+    expect(said(asker).filter(({ lifetime }) => lifetime === 0)).toEqual([]);
+    asker.heard.length = 0;
+    first.setUpstream(false);
+    farm.run(1);
+    expect(said(asker).map(({ to, lifetime }) => [to, lifetime])).toEqual([[all, 0]]);
+    farm.run(60);
+    expect(new Set(said(asker).map(({ lifetime }) => lifetime))).toEqual(new Set([0]));
+    asker.heard.length = 0;
+    others[0].setUpstream(true);
+    farm.run(5);
+    expect(said(asker).length).toBeGreaterThan(0);
+    expect(new Set(said(asker).map(({ lifetime }) => lifetime))).toEqual(new Set([1800]));
+  });
+
+  test('of one gateway alone are taken back when it cannot forward, and come again', () => {
+    const { farm, asker } = scene({ ...options, gateways: 1 });
+    farm.run(20);
+    asker.heard.length = 0;
+    farm.gateways[0].setUpstream(false);
+    farm.run(0.2);
+    expect(said(asker).map(({ lifetime }) => lifetime)).toEqual([0]);
+    farm.gateways[0].setUpstream(true);
+    farm.run(1);
+    expect(said(asker).at(-1)?.lifetime).toBe(1800);
+  });
+
   test('say that there is no router when the last gateway ends, and only then', () => {
     const { farm, asker } = scene(options);
     asker.heard.length = 0;

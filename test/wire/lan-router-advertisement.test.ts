@@ -6,6 +6,7 @@ import {
   type LanRouterAdvertisement,
   lanRouterAdvertisement,
   PREFIX_LIMIT,
+  ROUTE_LIMIT,
 } from '../../src/wire/lan-router-advertisement.js';
 import { RDNSS_LIMIT, ROUTER_LIFETIME_MAX } from '../../src/wire/router-advertisement.js';
 import { bytes, neighbour } from '../helpers/neighbour-frames.js';
@@ -82,12 +83,14 @@ describe('Router Advertisement of a LAN', () => {
       lifetime: ROUTER_LIFETIME_MAX,
       mtu: 1280,
       prefixes: new Array<AdvertisedPrefix>(PREFIX_LIMIT).fill(PREFIX),
+      routes: new Array(ROUTE_LIMIT).fill({ prefix: words('2001:db8::'), length: 32 }),
       resolvers: new Array<AddressWords>(RDNSS_LIMIT).fill(words('2001:db8::53')),
     };
     expect(lanRouterAdvertisement(ROUTER, ALL, full).length).toBeLessThan(1280);
     const build = (more: Partial<LanRouterAdvertisement>) => () =>
       lanRouterAdvertisement(ROUTER, ALL, { ...full, ...more });
     expect(build({ prefixes: [...full.prefixes, PREFIX] })).toThrow(RangeError);
+    expect(build({ routes: new Array(ROUTE_LIMIT + 1).fill({ prefix: BARE.source, length: 64 }) })).toThrow(RangeError);
     expect(build({ resolvers: [...full.resolvers, BARE.source] })).toThrow(RangeError);
     expect(build({ lifetime: ROUTER_LIFETIME_MAX + 1 })).toThrow(RangeError);
     expect(build({ lifetime: Number.NaN })).toThrow(RangeError);

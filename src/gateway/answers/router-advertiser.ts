@@ -23,6 +23,10 @@ const INITIAL_INTERVAL_MAX = 16;
 const INITIAL_COUNT = 3;
 const MIN_DELAY_BETWEEN = 3;
 const DELAY_MAX = 0.5;
+/** Advertisements that may be lost before a route that they tell of ends, where there is no lifetime to go by. */
+const ROUTE_INTERVALS = 3;
+/** A new master of a group that leads nowhere: gateways that are just starting get so long. */
+const STARTING = 5;
 /** §6.2.1: the shortest interval is a third of the longest. */
 const SHORTEST = 0.33;
 /** Hosts that wait for an answer of their own; beyond them one answer to all is cheaper. */
@@ -53,6 +57,8 @@ export class RouterAdvertiser {
   /** Forwarder whose virtual MAC the frames come from; 0: we are not master. */
   #forwarder = 0;
   #initial = 0;
+  /** Some gateway of the group can forward. Otherwise it is advertised as no router, so that hosts take another. */
+  #open = true;
   /** When the next one to all is due. */
   #next = Number.POSITIVE_INFINITY;
   #last = Number.NEGATIVE_INFINITY;
@@ -77,7 +83,26 @@ export class RouterAdvertiser {
     this.#forwarder = forwarder;
     if (!this.#active) return;
     this.#initial = INITIAL_COUNT;
-    this.#next = now + this.#chance() * DELAY_MAX;
+    this.#next = now + (this.#open ? this.#chance() * DELAY_MAX : STARTING);
+  }
+
+  /**
+   * Whether the group leads anywhere. When it does no more hosts are told at once, and again with every advertisement
+   * (§6.2.5: lifetime 0), until it does.
+   */
+  setOpen(open: boolean, now: number): Uint8Array[] {
+    if (open === this.#open) return [];
+    this.#open = open;
+    if (!this.#active) return [];
+    this.#initial = INITIAL_COUNT;
+    this.#waiting.clear();
+    if (open) {
+      this.#next = now + this.#chance() * DELAY_MAX;
+      return [];
+    }
+    this.#last = now;
+    this.#next = now + this.#interval(MIN_DELAY_BETWEEN);
+    return this.farewell();
   }
 
   /** We are master no more; another advertises. */
@@ -114,7 +139,7 @@ export class RouterAdvertiser {
     const frames: Uint8Array[] = [];
     if (!this.#active || this.#advertise === null) return frames;
     if (now >= this.#next) {
-      frames.push(this.#frame(ALL_NODES_MAC, ALL_NODES, this.#advertise.lifetime));
+      frames.push(this.#frame(ALL_NODES_MAC, ALL_NODES, this.#open));
       this.#counters.periodic++;
       this.#last = now;
       this.#waiting.clear();
@@ -122,7 +147,7 @@ export class RouterAdvertiser {
     }
     for (const { host, address, at } of this.#waiting.values()) {
       if (now < at) continue;
-      frames.push(this.#frame(host, address, this.#advertise.lifetime));
+      frames.push(this.#frame(host, address, this.#open));
       this.#counters.unicast++;
       this.#waiting.delete(host);
     }
@@ -131,7 +156,7 @@ export class RouterAdvertiser {
 
   /** The last gateway of the group ends: an advertisement with lifetime 0 (§6.2.5), none where we do not advertise. */
   farewell(): Uint8Array[] {
-    return this.#active ? [this.#frame(ALL_NODES_MAC, ALL_NODES, 0)] : [];
+    return this.#active ? [this.#frame(ALL_NODES_MAC, ALL_NODES, false)] : [];
   }
 
   counters(): RouterAdvertiserCounters {
@@ -155,27 +180,32 @@ export class RouterAdvertiser {
     return ((bytes[0] << 8) | bytes[1]) / 0x10000;
   }
 
-  #frame(to: Mac, destination: AddressWords, lifetime: number): Uint8Array {
+  #frame(to: Mac, destination: AddressWords, open: boolean): Uint8Array {
     const { scheme, group, source } = this.#options;
     const {
       managed,
       other,
       mtu,
       prefixes,
+      routes = [],
       resolvers,
-      lifetime: resolverLifetime,
+      lifetime,
+      interval,
     } = this.#advertise as RouterAdvertisementOptions;
     return lanRouterAdvertisement(macBytes(virtualMac(scheme, group, this.#forwarder)), macBytes(to), {
       source: source as AddressWords,
       destination,
-      lifetime,
+      lifetime: open ? lifetime : 0,
       managed,
       other,
       mtu,
       prefixes,
+      routes,
+      // Routes hold also where the group is to be no default router.
+      routeLifetime: open ? lifetime || ROUTE_INTERVALS * interval : 0,
       resolvers,
       // Resolvers are servers of their own: they do not go with the router.
-      resolverLifetime,
+      resolverLifetime: lifetime,
     });
   }
 }

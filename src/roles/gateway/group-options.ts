@@ -115,6 +115,7 @@ function advertiseOf({ advertise }: GatewayGroupConfig): RouterAdvertisementOpti
       validLifetime: validSeconds,
       preferredLifetime: preferredSeconds,
     })),
+    routes: advertise.routes.map(({ words, length }) => ({ prefix: words, length })),
     resolvers: advertise.dns,
   };
 }

@@ -128,6 +128,45 @@ describe('Router Advertisements of the group', () => {
     expect(router.farewell().map(hex)).toEqual([expected(undefined, 'ff02::1', '0000')]);
   });
 
+  test('are taken back while the group leads nowhere, to all who ask too', () => {
+    const router = advertiser();
+    router.start(2, 0);
+    run(router, 100);
+    expect(router.setOpen(true, 100)).toEqual([]);
+    expect(router.setOpen(false, 100).map(hex)).toEqual([expected(undefined, 'ff02::1', '0000')]);
+    expect(router.setOpen(false, 101)).toEqual([]);
+    router.solicited(0x020000000011, words('fe80::11'), 102);
+    const said = run(router, 200);
+    expect(said.length).toBeGreaterThan(2);
+    expect(said.map(({ frame }) => frame)).toContain(expected(0x020000000011, 'fe80::11', '0000'));
+    for (const { frame } of said) expect(frame).not.toContain('4040 0708'.replace(' ', ''));
+    expect(router.setOpen(true, 200)).toEqual([]);
+    expect(run(router, 200.5).map(({ frame }) => frame)).toEqual([expected(undefined, 'ff02::1')]);
+  });
+
+  test('a master of a group whose gateways may be just starting waits before it says that there is no router', () => {
+    const router = advertiser();
+    expect(router.setOpen(false, 0)).toEqual([]);
+    router.start(2, 0);
+    expect(run(router, 4)).toEqual([]);
+    expect(run(router, 6).map(({ frame }) => frame)).toEqual([expected(undefined, 'ff02::1', '0000')]);
+  });
+
+  test.each([
+    [1800, 1800],
+    [0, 180],
+  ])('routes of a router with lifetime %i hold %i s, and end with the way out (RFC 4191)', (lifetime, holds) => {
+    const routes = [{ prefix: words('2001:db8:ff::'), length: 40 }];
+    const router = advertiser({ ...ADVERTISE, mtu: 0, prefixes: [], resolvers: [], lifetime, routes });
+    router.start(2, 0);
+    const route = (frame: string | undefined, seconds: number): void =>
+      expect(frame?.endsWith(`18032800${seconds.toString(16).padStart(8, '0')}20010db8000000000000000000000000`)).toBe(
+        true,
+      );
+    route(run(router, 1)[0].frame, holds);
+    route(router.setOpen(false, 2).map(hex)[0], 0);
+  });
+
   test('stop with the office, and do not begin without a shared link-local address or a configuration', () => {
     const router = advertiser();
     router.start(2, 0);
