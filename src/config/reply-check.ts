@@ -22,10 +22,11 @@ export function checkReplies(data: unknown, say: Say): void {
     const text = formatWords(words);
     if (!addresses.has(text)) addresses.set(text, { text, what, path });
   }
+  checkServers(vips, part, say);
   vips.forEach((vip, v) => {
     const path: Path = ['vips', v];
     const reply = at(vip, 'reply') ?? 'vip';
-    const oneWay = reply === 'direct' || (reply === 'nat' && part === 'master');
+    const oneWay = isOneWay(reply, part);
     if (part === 'master' && reply === 'vip')
       say(
         'error',
@@ -66,6 +67,30 @@ export function checkReplies(data: unknown, say: Say): void {
     });
   });
 }
+
+/** What comes from a server's address is either this process's to translate or nobody's but the client's. */
+function checkServers(vips: readonly unknown[], part: unknown, say: Say): void {
+  const kinds = new Map<string, { oneWay: boolean; path: Path }>();
+  vips.forEach((vip, v) => {
+    const oneWay = isOneWay(at(vip, 'reply'), part);
+    list(at(vip, 'servers')).forEach((server, s) => {
+      const words = parsed(at(server, 'address'));
+      if (words === null) return;
+      const path: Path = ['vips', v, 'servers', s, 'address'];
+      const first = kinds.get(formatWords(words));
+      if (first === undefined) kinds.set(formatWords(words), { oneWay, path });
+      else if (first.oneWay !== oneWay)
+        say(
+          'error',
+          path,
+          `${formatWords(words)} is the server at ${first.path.join('.')} too, and answers of only one of the two cross this process: its packets could not be told apart`,
+        );
+    });
+  });
+}
+
+const isOneWay = (reply: unknown, part: unknown): boolean =>
+  reply === 'direct' || (reply === 'nat' && part === 'master');
 
 /** An address of the designator's own: of the VIP's family and nobody else's. */
 function checkOwn(vip: unknown, path: Path, addresses: ReadonlyMap<string, Place>, say: Say): void {

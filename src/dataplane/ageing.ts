@@ -13,6 +13,12 @@ import type { TunnelStore } from './tunnel-store.js';
 /** A record without entries that is older than this is what a crashed shard left half made. */
 const ORPHAN_SECONDS = 5;
 
+/** Why a tunnel goes whose time is over, by its state. */
+const END_OF: Readonly<Record<number, number>> = {
+  [RECORD_STATE.halfOpen]: CLOSE_REASON.halfOpen,
+  [RECORD_STATE.passed]: CLOSE_REASON.elsewhere,
+};
+
 export class Ageing {
   #timeouts: Plan['timeouts'] = { halfOpen: 60, idle: 600, closing: 35 };
   #nowMs = 0;
@@ -45,6 +51,7 @@ export class Ageing {
         return;
       case RECORD_STATE.closing:
         return store.release(record, this.#nowMs);
+      case RECORD_STATE.passed:
       case RECORD_STATE.halfOpen:
         return this.#judgeAt(record, store.lastSeen(record) + this.#timeouts.halfOpen);
       default:
@@ -61,8 +68,7 @@ export class Ageing {
 
   #judgeAt(record: number, deadline: number): void {
     if (deadline <= this.#nowSeconds) {
-      const halfOpen = this.store.state(record) === RECORD_STATE.halfOpen;
-      this.store.release(record, this.#nowMs, halfOpen ? CLOSE_REASON.halfOpen : CLOSE_REASON.idle);
+      this.store.release(record, this.#nowMs, END_OF[this.store.state(record)] ?? CLOSE_REASON.idle);
     } else this.wheel.schedule(record, deadline);
   }
 
@@ -88,7 +94,8 @@ export class Ageing {
   }
 
   #await(record: number, nowSeconds: number): void {
-    const halfOpen = this.store.state(record) === RECORD_STATE.halfOpen;
+    const state = this.store.state(record);
+    const halfOpen = state === RECORD_STATE.halfOpen || state === RECORD_STATE.passed;
     this.wheel.schedule(record, nowSeconds + (halfOpen ? this.#timeouts.halfOpen : this.#timeouts.closing));
   }
 

@@ -10,8 +10,10 @@ import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import { CLOSE_REASON } from './event-tap.js';
+import { FOLLOW } from './follow-class.js';
 import type { Following } from './following.js';
 import { HIDDEN_FULL, HIDDEN_MOVES, HIDDEN_WAITS, HiddenIds } from './hidden-ids.js';
+import { AMBIGUOUS, passedTo } from './passed.js';
 import { patchAssigned, patchWord } from './patch.js';
 import type { NatPart } from './nat-part.js';
 import type { PlanVip } from './plan.js';
@@ -71,7 +73,7 @@ export class Answers {
     return wait < 0 ? DROP['held-limit'] : wait > 0 ? HELD : -1;
   }
 
-  /** A message with an id that the table does not know: the tunnel that it must be meant for, whose id it shows; or −1. */
+  /** A message with an id that the table does not know: the tunnel that it must be meant for, whose id it shows; −1 none; or AMBIGUOUS. */
   meant(batch: Batch, i: number, descriptor: TunnelDescriptor, fromClient: boolean): number {
     const { store } = this.#p;
     const { kind } = this.#event;
@@ -96,6 +98,11 @@ export class Answers {
       if (record >= 0) store.moveClient(record, this.#nowMs);
       return record;
     }
+    const at = this.#directory.vip(batch.local[i]);
+    if (at?.oneWay === true) {
+      const passed = this.#carry(batch, i, descriptor, at);
+      if (passed !== -1) return passed;
+    }
     const port = batch.local[i] < 0 ? -1 : batch.keys[row + 4] & 0xffff;
     let record = this.#hidden.meantByClient(batch, i, kind, port);
     if (record < 0) record = this.nat.meant(batch, row);
@@ -108,6 +115,44 @@ export class Answers {
     if (!store.confirm(record, draft, ports & 0xffff, ports >>> 16, this.#nowSeconds, this.#nowMs)) return -1;
     if (store.state(record) === RECORD_STATE.established) this.#p.offload.established(record);
     return record;
+  }
+
+  /**
+   * A client goes on with a tunnel at the VIP whose answer did not pass here: it says its server's id, which leads to the
+   * endpoint that its request was passed on to. The record, −1 none is meant, or AMBIGUOUS.
+   */
+  #carry(batch: Batch, i: number, descriptor: TunnelDescriptor, vip: PlanVip): number {
+    const { store, followers, statistics } = this.#p;
+    const row = i * KEY_STRIDE;
+    const record = passedTo(store, vip, batch.keys, row, this.#p.designator.cells);
+    if (record === -1) return -1;
+    const server = record < 0 ? null : this.#directory.server(store.serverIndex(record));
+    followers.set(
+      vip.index,
+      batch.keys[row],
+      batch.keys[row + 1],
+      batch.keys[row + 2],
+      batch.keys[row + 3],
+      FOLLOW.carried,
+    );
+    if (server === null || !this.#fillDraft(batch, i, descriptor, record, vip, true)) return AMBIGUOUS;
+    const draft = this.#draft;
+    draft.serverChannel = batch.keys[row + 5];
+    draft.virtualChannel = 0;
+    if (!store.confirm(record, draft, vip.port, server.port, this.#nowSeconds, this.#nowMs)) return -1;
+    statistics[COUNTER.carriedOn]++;
+    return record;
+  }
+
+  /** A client takes no answer but the VIP's: from now on this tunnel's come from there. */
+  showVip(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number, vip: PlanVip): void {
+    const { store, statistics } = this.#p;
+    if (store.shownAddress(record, vip) === vip.address) return;
+    if (!this.#fillDraft(batch, i, descriptor, record, vip, true)) return;
+    this.#draft.shownAddress = vip.address;
+    const ports = store.word(record, RECORD.ports);
+    statistics[COUNTER.answeredFromVip]++;
+    store.confirm(record, this.#draft, ports & 0xffff, ports >>> 16, this.#nowSeconds, this.#nowMs);
   }
 
   /** The answer names the other end's id (and, by its source, the server's port). −1, HELD, or a drop reason. */
@@ -232,6 +277,9 @@ export class Answers {
     draft.serverChannel = store.word(record, RECORD.serverChannel);
     draft.virtualChannel = store.word(record, RECORD.virtualChannel);
     draft.denied = false;
+    draft.localAddress = store.localEntry(record) >= 0 ? (vip.localAddress ?? -1) : -1;
+    draft.shownAddress = this.#p.store.shownAddress(record, vip);
+    draft.oneWay = store.isOneWay(record);
     draft.clientNextHop = store.clientNextHop(record);
     draft.serverNextHop = store.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop];
     return true;

@@ -112,6 +112,8 @@ function classifyIpv4(
   let role = ROLE_CLIENT;
   if (address < 0) {
     address = directory.serverOf(0, 0, MAPPED, source);
+    if (directory.hasLocal && address < 0 && directory.localOf(0, 0, MAPPED, destination) >= 0)
+      address = directory.endpointOf(0, 0, MAPPED, source);
     role = address < 0 ? ROLE_NONE : ROLE_SERVER;
   }
   const headerLength = (view.getUint8(l3) & 0x0f) << 2;
@@ -133,7 +135,8 @@ function classifyIpv4(
   batch.end[i] = l3 + totalLength;
   layKey(batch, i, 0, 0, MAPPED, role === ROLE_SERVER ? destination : source);
   if (batch.ipProtocol[i] === IPPROTO_ICMP) {
-    kind[i] = role === ROLE_CLIENT ? KIND_LOCAL : KIND_HOST;
+    const own = role === ROLE_CLIENT || (directory.hasLocal && directory.localOf(0, 0, MAPPED, destination) >= 0);
+    kind[i] = own ? KIND_LOCAL : KIND_HOST;
     if ((view.getUint16(l3 + 6) & 0x3fff) === 0 && isTunnelError(batch, i, role, false, directory))
       kind[i] = KIND_ICMP_ERROR;
     return;
@@ -174,6 +177,8 @@ function classifyIpv6(
   let role = ROLE_CLIENT;
   if (address < 0) {
     address = directory.serverOf(s0, s1, s2, s3);
+    if (directory.hasLocal && address < 0 && directory.localOf(d0, d1, d2, d3) >= 0)
+      address = directory.endpointOf(s0, s1, s2, s3);
     role = address < 0 ? ROLE_NONE : ROLE_SERVER;
   }
   if (role === ROLE_SERVER) layKey(batch, i, d0, d1, d2, d3);
@@ -208,7 +213,8 @@ function classifyIpv6(
   batch.l4[i] = l4;
   if (next === IPPROTO_ICMPV6) {
     // Neighbour Solicitations go to a multicast address, so a question about a VIP need not be addressed to it.
-    kind[i] = role === ROLE_SERVER ? KIND_HOST : KIND_LOCAL;
+    const own = directory.hasLocal && directory.localOf(d0, d1, d2, d3) >= 0;
+    kind[i] = role === ROLE_SERVER && !own ? KIND_HOST : KIND_LOCAL;
     if (isTunnelError(batch, i, role, true, directory)) kind[i] = KIND_ICMP_ERROR;
     return;
   }

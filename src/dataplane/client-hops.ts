@@ -7,6 +7,7 @@ import type { NextHopTable } from '../flow/next-hop-table.js';
 import { NEXT_HOP_STATE } from '../flow/layout.js';
 import { type RouteSnapshot, RouteTable } from '../flow/route-table.js';
 import { PORT_INSIDE } from '../io/port.js';
+import { type Batch, KEY_STRIDE } from './batch.js';
 import { DROP } from './drop-reasons.js';
 
 /** Unresolved next hops remembered until the shard reports them. */
@@ -30,6 +31,14 @@ export class ClientHops {
   setRoutes(snapshot: RouteSnapshot): void {
     this.#snapshot = snapshot;
     this.#routes = new RouteTable(snapshot);
+  }
+
+  /** The same for the client whose frame this is; its address begins the key row. */
+  ofFrame(batch: Batch, i: number, nowSeconds: number): number {
+    const { keys, bytes, columns } = batch;
+    const row = i * KEY_STRIDE;
+    const { offset, ingress } = columns;
+    return this.find(keys[row], keys[row + 1], keys[row + 2], keys[row + 3], bytes, offset[i], ingress[i], nowSeconds);
   }
 
   /**

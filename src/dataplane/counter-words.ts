@@ -57,6 +57,11 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   recoveriesUnknown: 'requests that recover a tunnel which is not in the table',
   idsReused: 'ids given again while a living tunnel still had them',
   fullNats: 'tunnels whose server answers to the designator, because their client refuses answers from elsewhere',
+  followChanges: 'times that a client showed that it follows answers from another address, or does not',
+  followUntold: 'such changes that `show vips` does not know of: too many at once',
+  carriedOn: 'tunnels of clients that went on sending to the VIP and were carried on to their server',
+  answeredFromVip: 'tunnels that are answered from the VIP because their client refuses answers from elsewhere',
+  refusalsUnhelped: 'requests of clients that refuse such answers and cannot be helped: the VIP has no localAddress',
   localPortsShort: 'tunnels that could not: no port of the VIP’s localAddress was found free',
   natAnswers: 'tunnels that the NAT server made from a server’s answer',
   natMissed:

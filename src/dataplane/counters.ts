@@ -68,6 +68,13 @@ export const COUNTER = {
   toMembers: 73, // … of tunnels that are not known here, sent to all members
   fromMembersLost: 74, // messages of members that found too many waiting
   tunnelsAdopted: 75, // tunnels that became ours since their writer is gone
+
+  // Ways of answering: 110 …
+  followChanges: 110, // times that a client showed that it follows answers, or does not
+  followUntold: 111, // … of which the main thread was not told: too many at once
+  carriedOn: 112, // tunnels of clients that sent on to the VIP and were carried on to their server
+  answeredFromVip: 113, // tunnels whose answers come from the VIP because their client refuses others
+  refusalsUnhelped: 114, // tunnels of clients that refuse answers and cannot be helped: the VIP has no localAddress
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

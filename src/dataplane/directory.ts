@@ -4,13 +4,14 @@
  */
 import { AddressTable } from '../flow/address-table.js';
 import { ClientIndex } from '../flow/client-index.js';
-import { ADDRESS_LIMIT, ADDRESS_ROLE, type TableMemory } from '../flow/layout.js';
+import { ADDRESS_LIMIT, ADDRESS_ROLE, CELL_WORDS, SERVER_CELL, type TableMemory } from '../flow/layout.js';
 import { DESCRIPTORS } from '../tunnels/index.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
 import { PlainDirectory, type PlainPlace } from './plain.js';
 import type { Plan, PlanServer, PlanVip } from './plan.js';
 
 const IPPROTO_UDP = 17;
+const MAPPED = 0xffff; // third word of an IPv4-mapped address
 
 const place = (address: number, port: number): number => (address << 16) | port;
 
@@ -27,6 +28,8 @@ export class Directory {
   /** IP protocol → descriptors in use. */
   readonly #byIpProtocol: TunnelDescriptor[][] = Array.from({ length: 256 }, () => []);
   readonly #byId: (TunnelDescriptor | undefined)[] = new Array(256).fill(undefined);
+  /** Some VIP has a `localAddress`. */
+  readonly hasLocal: boolean;
   /** For the short way of `classify`; null where more than one protocol may be behind a UDP packet. */
   readonly plain: PlainDirectory | null;
   /** The single VIP and server of the commonest set-ups, answered without the Map. */
@@ -40,8 +43,20 @@ export class Directory {
   ) {
     this.addresses = new AddressTable(memory);
     this.clients = new ClientIndex(memory);
-    for (const vip of plan.vips) this.#roles[vip.address] |= ADDRESS_ROLE.vip;
-    for (const server of plan.servers) this.#roles[server.address] |= ADDRESS_ROLE.server;
+    const give = (address: number | undefined, role: number): void => {
+      if (address !== undefined && address >= 0) this.#roles[address] |= role;
+    };
+    const oneWay = new Set(plan.vips.filter((vip) => vip.oneWay === true).map(({ index }) => index));
+    const vipOfServer = (server: number): number => memory.servers[server * CELL_WORDS + SERVER_CELL.vip];
+    for (const vip of plan.vips) {
+      give(vip.address, ADDRESS_ROLE.vip);
+      // A VIP whose answers another machine gives has nothing at its NAT address here.
+      if (vip.oneWay !== true) give(vip.natAddress, ADDRESS_ROLE.vip);
+      else give(vip.localAddress, ADDRESS_ROLE.local);
+    }
+    for (const { index, address } of plan.servers)
+      give(address, oneWay.has(vipOfServer(index)) ? ADDRESS_ROLE.endpoint : ADDRESS_ROLE.server);
+    this.hasLocal = plan.vips.some((vip) => vip.oneWay === true && (vip.localAddress ?? -1) >= 0);
     const used = new Set<TunnelDescriptor>();
     for (const vip of plan.vips) {
       this.#vipByIndex.set(vip.index, vip);
@@ -49,7 +64,10 @@ export class Directory {
         const descriptor = descriptors.get(name);
         if (descriptor === undefined) continue;
         used.add(descriptor);
-        this.#vipAt.set(place(vip.address, descriptor.hasPorts ? vip.port : 0), vip);
+        const port = descriptor.hasPorts ? vip.port : 0;
+        this.#vipAt.set(place(vip.address, port), vip);
+        const nat = vip.oneWay === true ? -1 : (vip.natAddress ?? -1);
+        if (nat >= 0 && !this.#vipAt.has(place(nat, port))) this.#vipAt.set(place(nat, port), vip);
       }
     }
     for (const server of plan.servers) {
@@ -77,14 +95,24 @@ export class Directory {
       local,
     });
     // Asked back, because of two with the same place the long way knows one only.
-    const vips = plan.vips.filter((vip) => isIpv4(vip) && this.vipAt(vip.address, vip.port) === vip);
+    const vips = plan.vips
+      .flatMap((vip) =>
+        [vip.address, vip.oneWay === true ? -1 : (vip.natAddress ?? -1)].map((address) => ({ vip, address })),
+      )
+      .filter((at) => at.address >= 0 && isIpv4(at) && this.vipAt(at.address, at.vip.port) === at.vip);
     const servers = plan.servers.filter(
-      (server) => isIpv4(server) && this.serverAt(server.address, server.port) === server,
+      (server) =>
+        isIpv4(server) &&
+        this.serverAt(server.address, server.port) === server &&
+        this.serverOf(0, 0, MAPPED, addresses.word(server.address, 3)) >= 0,
     );
     return new PlainDirectory(
       descriptor,
-      plan.vips.filter(isIpv4).map(({ address }) => addresses.word(address, 3)),
-      vips.map((vip) => plainPlace(vip, vip.index)),
+      plan.vips
+        .flatMap((vip) => [vip.address, vip.natAddress ?? -1])
+        .filter((address) => address >= 0 && isIpv4({ address }))
+        .map((address) => addresses.word(address, 3)),
+      vips.map(({ vip, address }) => plainPlace({ address, port: vip.port }, vip.index)),
       servers.map((server) => plainPlace(server, server.address)),
     );
   }
@@ -99,6 +127,29 @@ export class Directory {
   serverOf(a0: number, a1: number, a2: number, a3: number): number {
     const index = this.addresses.indexOf(a0, a1, a2, a3);
     return index >= 0 && (this.#roles[index] & ADDRESS_ROLE.server) !== 0 ? index : -1;
+  }
+
+  /** Address index of a VIP's `localAddress`, or −1. */
+  localOf(a0: number, a1: number, a2: number, a3: number): number {
+    const index = this.addresses.indexOf(a0, a1, a2, a3);
+    return index >= 0 && (this.#roles[index] & ADDRESS_ROLE.local) !== 0 ? index : -1;
+  }
+
+  /** Address index of a server, of whatever VIP, or −1: of those who speak to a `localAddress`. */
+  endpointOf(a0: number, a1: number, a2: number, a3: number): number {
+    const index = this.addresses.indexOf(a0, a1, a2, a3);
+    return index >= 0 && (this.#roles[index] & (ADDRESS_ROLE.server | ADDRESS_ROLE.endpoint)) !== 0 ? index : -1;
+  }
+
+  /** An address that is nobody's but the designator's: it answers ARP, ND and echo for it. */
+  isOwn(a0: number, a1: number, a2: number, a3: number): boolean {
+    const index = this.addresses.indexOf(a0, a1, a2, a3);
+    return index >= 0 && (this.#roles[index] & (ADDRESS_ROLE.vip | ADDRESS_ROLE.local)) !== 0;
+  }
+
+  /** VIPs that are answered from this address. */
+  vipsOfNat(address: number): readonly PlanVip[] {
+    return this.plan.vips.filter((vip) => vip.oneWay !== true && vip.natAddress === address);
   }
 
   /** The VIP that listens at this address and port (port 0 for a protocol without ports), or null. */

@@ -44,6 +44,10 @@ export const DROP_REASONS = [
   ['no-route', 'the host has no route to the packet’s destination through outside or inside'],
   ['next-hop-limit', 'the next-hop table is full'],
   ['table-full', 'the connection table has no room for another tunnel (table.connections)'],
+  [
+    'ambiguous-tunnel',
+    'a message to a VIP whose answers do not pass here, of a client whose waiting tunnels are several servers’',
+  ],
   ['unknown-tunnel', 'tunnel traffic of no tunnel in the table'],
   ['nat-request', 'tunnel request to the address that answers come from: requests go to the VIP'],
   ['unknown-server', 'tunnel message from a server that names no tunnel of this client'],

@@ -29,6 +29,7 @@ export const CLOSE_REASON = {
   serverDown: 5, // taken down because its server is
   moved: 6, // half open, to be asked for again: its client's next request goes to another server
   other: 7,
+  elsewhere: 8, // answers do not pass here: what became of it is its server's to say
 } as const;
 
 /** Word indices of an event. Addresses and ids as everywhere; `time` is CLOCK_MONOTONIC milliseconds modulo 2³². */

@@ -158,6 +158,8 @@ export class Farewell {
       const state = store.state(record);
       if (state === RECORD_STATE.free || state === RECORD_STATE.closing) continue;
       if (store.serverIndex(record) !== round.server || !ageing.owns(record) || store.isForeign(record)) continue;
+      // Whose answers do not pass here is told by its server, or not at all.
+      if (store.isOneWay(record)) continue;
       // A request without an answer goes to another server when it comes again.
       if (!round.lives && store.word(record, RECORD.serverChannel) === 0) continue;
       this.tell(record, round.lives, directory);

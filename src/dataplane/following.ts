@@ -43,12 +43,14 @@ export class Following {
     a3: number,
     port: number,
     nowSeconds: number,
+    /** All tunnels of one client port go to one server, whatever its ids are. */
+    together = false,
   ): number {
     this.why = FOLLOW_NOTHING;
     this.record = -1;
     this.lost = false;
     const recovers = request.recoverPeer !== 0;
-    const hides = !vip.hiddenByPort && hidesIds(this.store, vip, nowSeconds);
+    const hides = together || (!vip.hiddenByPort && hidesIds(this.store, vip, nowSeconds));
     if (!recovers && !request.tie && !hides) return -1;
     const { store } = this;
     let best = FOLLOW_NOTHING;

@@ -74,6 +74,7 @@ export class FullNat {
     if (slot < 0 || store.localEntry(record) >= 0) return slot >= 0;
     const draft = this.#draft;
     draft.vip = vip;
+    draft.shownAddress = vip.address;
     draft.server = server;
     draft.protocol = store.protocol(record);
     draft.hasPorts = true;

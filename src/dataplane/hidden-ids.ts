@@ -109,7 +109,7 @@ export class HiddenIds {
       if (
         this.#waits(record) &&
         !store.isForeign(record) &&
-        store.vipAddress(record) === keys[row + 6] >>> 16 &&
+        isShownAt(store, record, keys[row + 6] >>> 16) &&
         store.clientPort(record) === clientPort &&
         store.isClient(record, keys[row], keys[row + 1], keys[row + 2], keys[row + 3])
       ) {
@@ -140,7 +140,7 @@ export class HiddenIds {
         !store.isForeign(record) &&
         store.word(record, RECORD.clientChannel) === 0 &&
         (store.word(record, RECORD.virtualChannel) || store.word(record, RECORD.serverChannel)) === keys[row + 5] &&
-        store.vipAddress(record) === keys[row + 6] >>> 16 &&
+        isShownAt(store, record, keys[row + 6] >>> 16) &&
         store.isClient(record, keys[row], keys[row + 1], keys[row + 2], keys[row + 3])
       ) {
         if (found >= 0) return -1;
@@ -181,4 +181,11 @@ export class HiddenIds {
   #first(keys: Int32Array, row: number): number {
     return this.store.clients.first(keys[row], keys[row + 1], keys[row + 2], keys[row + 3]);
   }
+}
+
+/** The client may send this tunnel's messages to that address. */
+function isShownAt(store: TunnelStore, record: number, address: number): boolean {
+  if (store.vipAddress(record) === address) return true;
+  const slot = store.word(record, RECORD.entryReverse) - 1;
+  return slot >= 0 && store.table.targetOf(slot) >>> 16 === address;
 }

@@ -282,7 +282,7 @@ export class IcmpErrors {
   /** Does the client see this tunnel at that VIP and port? */
   #isShownAs(record: number, address: number, port: number, directory: Directory): boolean {
     const vip = directory.vip(this.store.vipIndex(record));
-    if (vip === null || vip.address !== address) return false;
+    if (vip === null || (vip.address !== address && this.store.shownAddress(record, vip) !== address)) return false;
     return port === vip.port || port === (this.store.word(record, RECORD.ports) & 0xffff);
   }
 

@@ -28,8 +28,7 @@ export class Local {
   readonly #neighbour = newNeighbourAnswer();
   #directory!: Directory;
   #nowSeconds = 0;
-  readonly #isVip = (a0: number, a1: number, a2: number, a3: number): boolean =>
-    this.#directory.vipOf(a0, a1, a2, a3) >= 0;
+  readonly #isVip = (a0: number, a1: number, a2: number, a3: number): boolean => this.#directory.isOwn(a0, a1, a2, a3);
 
   constructor(
     readonly macs: readonly [Uint8Array, Uint8Array],

@@ -224,24 +224,11 @@ export class NatPart {
     const { store, hops, policy, shard } = this.#p;
     const { keys } = batch;
     const draft = this.#draft;
-    draft.vip = vip;
+    draft.begin(vip, descriptor.id, descriptor.hasPorts, keys, row);
     draft.server = server;
-    draft.protocol = descriptor.id;
-    draft.hasPorts = descriptor.hasPorts;
-    draft.a0 = keys[row];
-    draft.a1 = keys[row + 1];
-    draft.a2 = keys[row + 2];
-    draft.a3 = keys[row + 3];
-    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
-    draft.fromServer = false;
-    draft.requestKey = 0;
     draft.clientChannel = keys[row + 5];
-    draft.serverChannel = 0;
-    draft.virtualChannel = 0;
-    draft.virtualPort = 0;
     const { a0, a1, a2, a3 } = draft;
     const { firewall } = policy;
-    draft.denied = false;
     if (firewall.judgeTunnel(a0, a1, a2, a3, vip, descriptor.id, this.#directory, null) === TUNNEL_DENIED)
       return DROP['firewall-denied'];
     draft.serverNextHop = this.#cell(server.index, SERVER_CELL.nextHop);

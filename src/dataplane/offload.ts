@@ -248,7 +248,8 @@ export class Offload {
   /** Both directions are mapped, none is denied, and nothing is ordered that the program does not do. */
   #entriesAllow(record: number): boolean {
     const { store } = this;
-    if (store.word(record, RECORD.entryReverse) === 0 || store.word(record, RECORD.entryForward) === 0) return false;
+    if (store.word(record, RECORD.entryForward) === 0) return false;
+    if (store.word(record, RECORD.entryReverse) === 0 && !store.isOneWay(record)) return false;
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = store.word(record, w) - 1;
       if (slot >= 0 && (store.table.flagsOf(slot) & (FLAG_DENIED | FLAG_REWRITE_BOTH)) !== 0) return false;

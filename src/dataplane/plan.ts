@@ -7,6 +7,7 @@ import type { LoadFallback } from '../designation/vip-servers.js';
 import type { RouteSnapshot } from '../flow/route-table.js';
 import type { RuleInput } from '../flow/rule-list.js';
 import type { FarewellSettings } from './farewell.js';
+import type { FollowNotice } from './followers.js';
 import type { ProbePlace } from './probe-ear.js';
 import type { RePointed, RePointOrder } from './re-pointing.js';
 
@@ -152,6 +153,7 @@ export type ShardNotice =
   | { readonly type: 'probe-answers'; readonly payloads: readonly Uint8Array[] }
   | { readonly type: 'icmp'; readonly packets: readonly Uint8Array[] /* whole IP packets of our own, please send */ }
   | { readonly type: 'foreign'; readonly frames: readonly ForeignFrame[] }
+  | { readonly type: 'followed'; readonly clients: readonly FollowNotice[] }
   | { readonly type: 're-pointed'; readonly done: readonly RePointed[] }
   | { readonly type: 'unresolved'; readonly nextHops: readonly number[] };
 

@@ -135,6 +135,6 @@ export class Review {
     const clientHop = found < 0 ? store.clientNextHop(record) : found;
     const serverHop =
       store.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop] || store.serverNextHop(record);
-    store.retarget(record, vip.address, server.address, clientHop, serverHop);
+    store.retarget(record, store.shownAddress(record, vip), server.address, clientHop, serverHop);
   }
 }

@@ -28,7 +28,9 @@ import { EventTap } from './event-tap.js';
 import { Farewell } from './farewell.js';
 import { Firewall } from './firewall.js';
 import { FloatingPorts } from './floating-ports.js';
+import { Followers } from './followers.js';
 import { Fragments } from './fragments.js';
+import { FullNat } from './full-nat.js';
 import type { HandOver } from './hand-over.js';
 import { Heirs } from './heirs.js';
 import { IcmpErrors } from './icmp-errors.js';
@@ -96,6 +98,7 @@ export class Shard {
   readonly #review: Review;
   readonly #local: Local;
   readonly #relay: Relay;
+  readonly #followers: Followers;
   readonly #watch: ServerWatch;
   readonly #farewell: Farewell;
   readonly #heirs: Heirs;
@@ -157,6 +160,7 @@ export class Shard {
     this.#relay = new Relay(memory, statistics, options.oneArm);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp', this.#relay);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
+    this.#followers = new Followers(this.store, statistics);
     this.#tracker = new Tracker({
       shard,
       store: this.store,
@@ -173,6 +177,8 @@ export class Shard {
       ear: this.#ear,
       heirs: this.#heirs,
       relay: this.#relay,
+      followers: this.#followers,
+      fullNat: new FullNat(this.store, statistics),
       statistics,
     });
   }
@@ -234,6 +240,7 @@ export class Shard {
     this.#events?.setTime(seconds);
     this.#local.setTime(seconds);
     this.#relay.setTime(seconds);
+    this.#followers.setTime(seconds);
     this.#offload.setTime(seconds);
     this.#watch.setTime(seconds);
     if (this.#directory !== null) this.#farewell.step(seconds, this.#directory);
@@ -364,6 +371,8 @@ export class Shard {
       notices.push({ type: 'unresolved', nextHops: this.#hops.unresolved });
       this.#hops.unresolved = [];
     }
+    const followed = this.#followers.takeNotices();
+    if (followed.length > 0) notices.push({ type: 'followed', clients: followed });
     if (this.#own.pending.length > 0) {
       notices.push({ type: 'icmp', packets: this.#own.pending });
       this.#own.pending = [];

@@ -48,13 +48,17 @@ import { CLOSE_REASON } from './event-tap.js';
 import { Elsewhere } from './elsewhere.js';
 import type { Farewell } from './farewell.js';
 import type { FloatingPorts } from './floating-ports.js';
+import { FOLLOW } from './follow-class.js';
+import type { Followers } from './followers.js';
 import { Following } from './following.js';
+import type { FullNat } from './full-nat.js';
 import type { Heirs } from './heirs.js';
 import type { Relay } from './relay.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
 import { NAT_HELD, NatPart } from './nat-part.js';
+import { ReplyWays } from './reply-ways.js';
 import { requestPrint } from './request-print.js';
 import { Sessions } from './sessions.js';
 import type { ProbeEar } from './probe-ear.js';
@@ -83,6 +87,8 @@ export interface TrackerParts {
   readonly ear: ProbeEar;
   readonly heirs: Heirs;
   readonly relay: Relay;
+  readonly followers: Followers;
+  readonly fullNat: FullNat;
   readonly statistics: Float64Array;
 }
 
@@ -94,6 +100,7 @@ export class Tracker {
   readonly #following: Following;
   readonly #answers: Answers;
   readonly nat: NatPart;
+  readonly #ways: ReplyWays;
   /** Hash of every tunnel's request, 0 unknown: a repeated one is the same byte for byte. */
   readonly #prints: Int32Array;
   readonly #p: TrackerParts;
@@ -117,6 +124,7 @@ export class Tracker {
     this.nat = nat;
     const ids = { channels: this.#channels, ports: this.#ports };
     this.#answers = new Answers(parts, this.#event, this.#draft, ids, this.#following, nat);
+    this.#ways = new ReplyWays(parts, this.#answers);
     this.#prints = new Int32Array(store.memory.layout.recordCount);
   }
 
@@ -132,6 +140,7 @@ export class Tracker {
     this.#nowMs = Math.floor(seconds * 1000) | 0;
     this.#answers.setTime(this.#nowSeconds, this.#nowMs);
     this.nat.setTime(this.#nowSeconds, this.#nowMs);
+    this.#ways.setTime(this.#nowSeconds, this.#nowMs);
   }
 
   /** A control frame: gives it a verdict. */
@@ -174,9 +183,14 @@ export class Tracker {
     const requestKey = event.assignedHidden ? print | PRINT_BIT : event.assigned;
     if ((event.kind !== EVENT_REQUEST && event.kind !== EVENT_CLOSE) || requestKey === 0)
       return this.#unknown(batch, i);
+    const vip = this.#directory.vip(batch.local[i]);
     keys[row + 5] = requestKey;
     keys[row + 6] = (keys[row + 6] & ~0xff) | TABLE_HALF_OPEN;
-    const slot = store.table.find(keys, row);
+    let slot = store.table.find(keys, row);
+    if (slot < 0 && vip !== null && vip.address !== keys[row + 6] >>> 16) {
+      if (event.kind === EVENT_REQUEST) return this.#refuse(batch, i, DROP['nat-request']);
+      slot = this.#ways.atVip(batch, i, this.#directory);
+    }
     if (slot >= 0) {
       const record = store.table.recordOf(slot);
       if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
@@ -210,6 +224,7 @@ export class Tracker {
       } else {
         statistics[COUNTER.requestsRepeated]++;
         if (event.recoverPeer !== 0) this.#answers.nameRecovered(batch, i, descriptor, record);
+        if (vip !== null && vip.reply !== 'vip') this.#ways.insists(batch, i, descriptor, record, vip, this.#directory);
       }
       return this.#finish(batch, i, slot);
     }
@@ -231,7 +246,7 @@ export class Tracker {
     print: number,
     moved = false,
   ): void {
-    const { store, designator, lending, hops, policy, wheel, watch, statistics } = this.#p;
+    const { store, designator, lending, hops, policy, wheel, watch, followers, fullNat, statistics } = this.#p;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     const vip = this.#directory.vip(batch.local[i]);
@@ -242,38 +257,24 @@ export class Tracker {
     if (refused >= 0) return this.#refuse(batch, i, refused, policy.refusingRule);
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
     const draft = this.#draft;
-    draft.vip = vip;
-    draft.protocol = descriptor.id;
-    draft.hasPorts = descriptor.hasPorts;
-    draft.a0 = a0;
-    draft.a1 = a1;
-    draft.a2 = a2;
-    draft.a3 = a3;
-    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
-    draft.fromServer = false;
+    draft.begin(vip, descriptor.id, descriptor.hasPorts, keys, row);
     draft.requestKey = requestKey;
     draft.clientChannel = this.#event.assigned;
-    draft.serverChannel = 0;
-    draft.virtualChannel = 0;
-    draft.virtualPort = 0;
-    draft.denied = false;
+    draft.shownAddress = followers.addressFor(vip, a0, a1, a2, a3);
+    const follow = followers.classOf(vip, a0, a1, a2, a3);
+    const local = vip.oneWay === true && follow === FOLLOW.refuses ? (vip.localAddress ?? -1) : -1;
+    draft.oneWay = vip.oneWay === true && local < 0;
+    // What such a client sends to the VIP must lead to its server, whatever id it names.
+    const together = draft.oneWay && (follow === FOLLOW.unknown || follow === FOLLOW.carried);
     const following = this.#following;
-    const older = following.server(vip, this.#event, a0, a1, a2, a3, draft.clientPort, this.#nowSeconds);
+    const older = following.server(vip, this.#event, a0, a1, a2, a3, draft.clientPort, this.#nowSeconds, together);
     const followed = moved ? -1 : older;
     if (following.lost) statistics[COUNTER.recoveriesUnknown]++;
     store.lock.acquire(this.#p.shard);
     let record = -1;
     let reason: number = DROP['table-full'];
-    const hop = hops.find(
-      a0,
-      a1,
-      a2,
-      a3,
-      batch.bytes,
-      batch.columns.offset[i],
-      batch.columns.ingress[i],
-      this.#nowSeconds,
-    );
+    // Who is answered elsewhere need not be reachable from here.
+    const hop = draft.oneWay ? 0 : hops.ofFrame(batch, i, this.#nowSeconds);
     if (hop < 0) reason = -1 - hop;
     else {
       let index = followed;
@@ -287,7 +288,8 @@ export class Tracker {
         draft.server = server;
         draft.clientNextHop = hop;
         draft.serverNextHop = this.#cell(server.index, SERVER_CELL.nextHop);
-        draft.virtualPort = this.#ports.towardsServer(draft);
+        if (local < 0) draft.virtualPort = draft.oneWay ? 0 : this.#ports.towardsServer(draft);
+        else if (!fullNat.choose(draft, local)) draft.virtualPort = -1;
         if (draft.virtualPort < 0) reason = DROP['no-client-port'];
         else record = store.create(draft, this.#nowSeconds, this.#nowMs);
       }
@@ -298,6 +300,7 @@ export class Tracker {
     this.#prints[record] = print;
     policy.made(batch, i, descriptor, record, this.#nowSeconds, this.#nowMs);
     if (followed >= 0) statistics[COUNTER.followed]++;
+    if (vip.reply !== 'vip') followers.requested(record, this.#now);
     watch.fromClient(record, this.#event);
     if (this.#event.recoverPeer !== 0) this.#answers.nameRecovered(batch, i, descriptor, record);
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.halfOpen);
@@ -338,21 +341,12 @@ export class Tracker {
     const vip = this.#directory.vip(this.#cell(server.index, SERVER_CELL.vip));
     if (event.kind === EVENT_CLOSE || vip === null) return this.#drop(batch, i, DROP['unknown-server']);
     const draft = this.#draft;
-    draft.vip = vip;
+    draft.begin(vip, descriptor.id, descriptor.hasPorts, keys, row);
     draft.server = server;
-    draft.protocol = descriptor.id;
-    draft.hasPorts = descriptor.hasPorts;
-    draft.a0 = keys[row];
-    draft.a1 = keys[row + 1];
-    draft.a2 = keys[row + 2];
-    draft.a3 = keys[row + 3];
-    draft.clientPort = descriptor.hasPorts ? keys[row + 4] >>> 16 : 0;
     draft.fromServer = true;
     draft.requestKey = event.assigned;
-    draft.clientChannel = 0;
     draft.serverChannel = event.assigned;
-    draft.virtualPort = 0;
-    draft.denied = false;
+    draft.shownAddress = this.#p.followers.addressFor(vip, draft.a0, draft.a1, draft.a2, draft.a3);
     draft.virtualChannel = this.#channels.choose(draft, vip.port, event.assigned, -1);
     if (draft.virtualChannel < 0) return this.#drop(batch, i, DROP['channel-collision']);
     store.lock.acquire(this.#p.shard);
@@ -396,8 +390,11 @@ export class Tracker {
       if (fromClient) watch.fromClient(record, event);
       else watch.fromServer(record, event);
       if (farewell.message(record, fromClient, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
-      if (event.kind === EVENT_REPLY || this.nat.answers(record, fromClient))
+      if (event.kind === EVENT_REPLY || this.nat.answers(record, fromClient)) {
         refused = this.#answers.reply(batch, i, descriptor, record, fromClient);
+        // Its server lives and answers: so it was the client that did not take what came from elsewhere.
+        if (vip?.oneWay === true && store.localEntry(record) >= 0) this.#p.followers.learn(vip, record, FOLLOW.refuses);
+      }
     }
     if (refused === HELD) {
       statistics[COUNTER.held]++;
@@ -407,6 +404,8 @@ export class Tracker {
     if (slot < 0) slot = store.table.find(batch.keys, row);
     if (slot < 0) return this.#unknown(batch, i);
     if (!fromClient && this.nat.stands(record, descriptor)) this.#stands(record);
+    if (fromClient && vip?.reply === 'nat' && vip.oneWay !== true && event.kind === EVENT_CONNECTED)
+      this.#ways.moved(batch, i, record, vip);
     this.#learn(record, fromClient);
     if (event.kind === EVENT_CONNECTED) this.#p.policy.stands(batch.keys, row, this.#now);
     if (!fromClient) this.#answers.showAssigned(batch, i, descriptor, record);
@@ -437,7 +436,7 @@ export class Tracker {
 
   #stands(record: number): void {
     const { store, wheel, offload } = this.#p;
-    if (store.state(record) !== RECORD_STATE.halfOpen) return;
+    if (store.state(record) !== RECORD_STATE.halfOpen && store.state(record) !== RECORD_STATE.passed) return;
     store.establish(record);
     // Late copies of the request may still come for one retransmission cycle (RFC 2661 §5.8).
     wheel.schedule(record, this.#nowSeconds + this.#directory.plan.timeouts.closing);

@@ -38,10 +38,10 @@ export class TunnelEntries {
     this.#nowMs = nowMs;
   }
 
-  /** Lays out the key under which a client's packets with this channel would be found. */
-  forwardKey(key: Int32Array, draft: TunnelDraft, localPort: number, channel: number): void {
+  /** Lays out the key under which a client's packets with this channel for this place would be found. */
+  forwardKey(key: Int32Array, draft: TunnelDraft, localAddress: number, localPort: number, channel: number): void {
     const ports = draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS;
-    layKey(key, draft, ports, channel, (draft.vip.address << 16) | (draft.protocol << 8) | TABLE_FORWARD);
+    layKey(key, draft, ports, channel, (localAddress << 16) | (draft.protocol << 8) | TABLE_FORWARD);
   }
 
   /** Lays out the key under which a server's packets with this channel for this port of the client's would be found. */
@@ -70,11 +70,12 @@ export class TunnelEntries {
     return (shownPort << 16) | (draft.virtualPort === 0 ? 0 : draft.clientPort);
   }
 
-  /** Client → server entry: destination becomes the server. The slot, or a negative number: the table is full. */
+  /** Client → server entry for what comes to this address and port: destination becomes the server. The slot, or a negative number: the table is full. */
   insertIn(
     record: number,
     draft: TunnelDraft,
     tableKind: number,
+    localAddress: number,
     localPort: number,
     channel: number,
     serverPort: number,
@@ -89,7 +90,7 @@ export class TunnelEntries {
       draft,
       draft.hasPorts ? (draft.clientPort << 16) | localPort : NO_PORTS,
       channel,
-      (draft.vip.address << 16) | (draft.protocol << 8) | tableKind,
+      (localAddress << 16) | (draft.protocol << 8) | tableKind,
     );
     return this.#insert(
       record,
@@ -99,7 +100,7 @@ export class TunnelEntries {
     );
   }
 
-  /** Server → client entry: source becomes the VIP. */
+  /** Server → client entry: source becomes the address that the client is shown. */
   insertOut(record: number, draft: TunnelDraft, tableKind: number, channel: number, shownPort: number): number {
     let flags = FLAG_DECREMENT_TTL | FLAG_REWRITE_SOURCE;
     if (draft.hasPorts) flags |= FLAG_REWRITE_PORTS;
@@ -114,7 +115,7 @@ export class TunnelEntries {
     this.#seeLocal(this.#key, draft);
     return this.#insert(
       record,
-      (draft.vip.address << 16) | draft.clientNextHop,
+      (draft.shownAddress << 16) | draft.clientNextHop,
       this.portsOut(draft, shownPort),
       flags,
     );
@@ -125,7 +126,7 @@ export class TunnelEntries {
     this.localKey(this.#key, draft, draft.virtualPort);
     return this.#insert(
       record,
-      (draft.vip.address << 16) | draft.clientNextHop,
+      (draft.shownAddress << 16) | draft.clientNextHop,
       this.portsOut(draft, shownPort),
       FLAG_REWRITE_SOURCE | FLAG_REWRITE_PORTS | FLAG_REWRITE_BOTH,
     );

@@ -6,7 +6,6 @@ import type { ServerTable } from '../designation/servers.js';
 import { ClientIndex } from '../flow/client-index.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
-  CELL_WORDS,
   ENTRY,
   ENTRY_WORDS,
   FLAG_DENIED,
@@ -16,29 +15,27 @@ import {
   RECORD,
   RECORD_STATE,
   RECORD_WORDS,
-  SERVER_CELL,
   TABLE_FORWARD,
   TABLE_HALF_OPEN,
   TABLE_REVERSE,
   TABLE_REVERSE_HALF_OPEN,
   type TableMemory,
-  VIP_CELL,
 } from '../flow/layout.js';
 import { type RecordPool, recordState } from '../flow/record-pool.js';
 import type { SpinLock } from '../flow/spin-lock.js';
 import { addWide } from '../flow/wide-counter.js';
 import { CLOSE_REASON, type EventTap, SHARD_EVENT } from './event-tap.js';
-import { clientEntryOf, clientPortOf, virtualPortOf } from '../flow/client-port.js';
 import type { Share } from './share.js';
 import type { TunnelDraft } from './tunnel-draft.js';
 import { TunnelEntries } from './tunnel-entries.js';
+import { TunnelView } from './tunnel-view.js';
 
 /** Answers of `create` below 0. */
 export const STORE_FULL = -1;
 /** Tunnels of one client address that a question looks at, newest first. */
 export const LOOK_LIMIT = 4096;
 
-export class TunnelStore {
+export class TunnelStore extends TunnelView {
   readonly #key = new Int32Array(8);
   readonly #records: Int32Array;
   /** Who is told what happens, if anybody. */
@@ -49,111 +46,22 @@ export class TunnelStore {
   readonly clients: ClientIndex;
 
   constructor(
-    readonly memory: TableMemory,
+    memory: TableMemory,
     readonly shard: number,
-    readonly table: ConnectionTable,
+    table: ConnectionTable,
     readonly pool: RecordPool,
     readonly lock: SpinLock,
     readonly servers: ServerTable,
   ) {
+    super(memory, table);
     this.#records = memory.records;
     this.entries = new TunnelEntries(table, memory.addresses, (slot, nowMs) => this.detach(slot, nowMs));
     this.clients = new ClientIndex(memory);
   }
 
-  // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  word(record: number, word: number): number {
-    return this.#records[record * RECORD_WORDS + word];
-  }
-
-  state(record: number): number {
-    return this.word(record, RECORD.state) & 0xff;
-  }
-
-  protocol(record: number): number {
-    return (this.word(record, RECORD.state) >>> 8) & 0xff;
-  }
-
-  vipIndex(record: number): number {
-    return this.word(record, RECORD.place) >>> 16;
-  }
-
-  serverIndex(record: number): number {
-    return this.word(record, RECORD.place) & 0xffff;
-  }
-
-  /** An entry of the tunnel that has the client's address in its key, −1 when it has none (being made). */
-  anyEntry(record: number): number {
-    return clientEntryOf(this.#records, this.table, record);
-  }
-
-  /** The entry that keeps its port of a VIP's `localAddress`, −1 without full NAT. */
-  localEntry(record: number): number {
-    const slot = this.word(record, RECORD.entryAlias) - 1;
-    return slot >= 0 && (this.table.flagsOf(slot) & FLAG_REWRITE_BOTH) !== 0 ? slot : -1;
-  }
-
-  /** The client's own port, 0 where the protocol has none. */
-  clientPort(record: number): number {
-    const slot = this.anyEntry(record);
-    return slot < 0 ? 0 : clientPortOf(this.table, slot);
-  }
-
-  /** The next hop towards the server, as a client → server entry has it. */
-  serverNextHop(record: number): number {
-    const slot = (this.word(record, RECORD.entryForward) || this.word(record, RECORD.entryHalfOpen)) - 1;
-    return slot < 0 ? 0 : this.table.targetOf(slot) & 0xffff;
-  }
-
-  /** The next hop towards the client, as its server → client entry has it. */
-  clientNextHop(record: number): number {
-    const slot = (this.word(record, RECORD.entryReverse) || this.word(record, RECORD.entryHalfOpen)) - 1;
-    // The request's own entry leads to the client only where the server asks.
-    if (slot < 0 || (this.table.flagsOf(slot) & FLAG_REWRITE_SOURCE) === 0) return 0;
-    return this.table.targetOf(slot) & 0xffff;
-  }
-
-  /** The port that the server sees the client at. */
-  portTowardsServer(record: number): number {
-    const slot = this.anyEntry(record);
-    return slot < 0 ? 0 : virtualPortOf(this.table, slot) || clientPortOf(this.table, slot);
-  }
-
-  isClient(record: number, a0: number, a1: number, a2: number, a3: number): boolean {
-    const slot = this.anyEntry(record);
-    const { table } = this;
-    return (
-      slot >= 0 &&
-      table.keyWord(slot, 3) === a3 &&
-      table.keyWord(slot, 2) === a2 &&
-      table.keyWord(slot, 1) === a1 &&
-      table.keyWord(slot, 0) === a0
-    );
-  }
-
   /** Another member of the cluster writes this tunnel: nothing of it is changed here. */
   isForeign(record: number): boolean {
     return this.share !== null && this.share.isForeign(record);
-  }
-
-  /** Index of the server's address, of the VIP's. */
-  serverAddress(record: number): number {
-    return this.memory.servers[this.serverIndex(record) * CELL_WORDS + SERVER_CELL.address];
-  }
-
-  vipAddress(record: number): number {
-    return this.memory.vips[this.vipIndex(record) * CELL_WORDS + VIP_CELL.address];
-  }
-
-  /** Seconds of the last packet in either direction, at least the time of creation. */
-  lastSeen(record: number): number {
-    let last = this.word(record, RECORD.created);
-    for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
-      const slot = this.word(record, w) - 1;
-      if (slot >= 0) last = Math.max(last, this.table.lastSeen(slot));
-    }
-    return last;
   }
 
   // ── a tunnel's life ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,13 +78,13 @@ export class TunnelStore {
     const { port } = draft.vip;
     const first = draft.fromServer
       ? entries.insertOut(record, draft, TABLE_REVERSE_HALF_OPEN, draft.requestKey, port)
-      : entries.insertIn(record, draft, TABLE_HALF_OPEN, port, draft.requestKey, draft.server.port);
+      : entries.insertIn(record, draft, TABLE_HALF_OPEN, draft.vip.address, port, draft.requestKey, draft.server.port);
     let second = first;
     // A client that hides its id is found by the answer, which shows it.
     const known = draft.fromServer ? draft.virtualChannel || draft.serverChannel : draft.clientChannel;
-    if (first >= 0 && known !== 0)
+    if (first >= 0 && known !== 0 && !draft.oneWay)
       second = draft.fromServer
-        ? entries.insertIn(record, draft, TABLE_FORWARD, port, known, draft.server.port)
+        ? entries.insertIn(record, draft, TABLE_FORWARD, draft.shownAddress, port, known, draft.server.port)
         : entries.insertOut(record, draft, TABLE_REVERSE, known, port);
     const local = draft.localAddress < 0 || second < 0 ? 0 : entries.insertLocal(record, draft, port);
     if (second < 0 || local < 0) {
@@ -188,8 +96,7 @@ export class TunnelStore {
     if (draft.localAddress >= 0) this.#set(record, RECORD.entryAlias, local + 1);
     this.#set(record, RECORD.entryHalfOpen, first + 1);
     if (second !== first) this.#set(record, draft.fromServer ? RECORD.entryForward : RECORD.entryReverse, second + 1);
-    this.servers.addHalfOpen(draft.server.index, 1);
-    Atomics.add(this.memory.header, HEADER.halfOpen, 1);
+    if (!draft.oneWay) this.#countHalfOpen(draft.server.index, 1);
     this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
     this.events?.tunnel(SHARD_EVENT.request, record);
     this.share?.changed(record);
@@ -214,11 +121,23 @@ export class TunnelStore {
       return STORE_FULL;
     }
     this.#set(record, RECORD.entryReverse, slot + 1);
-    this.servers.addHalfOpen(draft.server.index, 1);
-    Atomics.add(this.memory.header, HEADER.halfOpen, 1);
+    this.#countHalfOpen(draft.server.index, 1);
     this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
     this.events?.tunnel(SHARD_EVENT.request, record);
     return record;
+  }
+
+  /** A tunnel whose answers did not pass here is to get them here from now on: it is half open as any other. */
+  expect(record: number): void {
+    if (this.state(record) !== RECORD_STATE.passed) return;
+    this.pool.setState(record, RECORD_STATE.halfOpen);
+    this.#countHalfOpen(this.serverIndex(record), 1);
+    this.share?.changed(record);
+  }
+
+  #countHalfOpen(server: number, by: number): void {
+    this.servers.addHalfOpen(server, by);
+    Atomics.add(this.memory.header, HEADER.halfOpen, by);
   }
 
   /** The answer shows the id that the client has hidden: the way back to it gets its entry. False: the table is full. */
@@ -259,21 +178,27 @@ export class TunnelStore {
     this.#set(record, RECORD.clientChannel, draft.clientChannel);
     this.#set(record, RECORD.virtualChannel, draft.virtualChannel);
     const shown = draft.virtualChannel || draft.serverChannel;
+    const { vip, shownAddress } = draft;
     // A server that was started again during the set-up answers anew, with another id: the first answer counts no more.
-    if (!this.#leadsTo(this.word(record, RECORD.entryForward) - 1, shown, shownPort)) {
+    if (!this.#leadsTo(this.word(record, RECORD.entryForward) - 1, shown, shownAddress, shownPort)) {
       this.#removeEntry(record, RECORD.entryForward, nowMs);
       if (draft.localAddress < 0) this.#removeEntry(record, RECORD.entryAlias, nowMs);
     }
     if (this.word(record, RECORD.entryForward) === 0) {
-      const slot = entries.insertIn(record, draft, TABLE_FORWARD, shownPort, shown, serverPort);
+      const slot = entries.insertIn(record, draft, TABLE_FORWARD, shownAddress, shownPort, shown, serverPort);
       if (slot < 0) return false;
       this.#set(record, RECORD.entryForward, slot + 1);
-      // A client that stays on the port it dialled (xl2tpd) is followed just as one that moves (RFC 2661 §8.1).
-      // With full NAT it is answered from there anyway, and the word is another entry's.
-      if (draft.localAddress < 0 && shownPort !== draft.vip.port && !this.#taken(draft, draft.vip.port, shown)) {
-        const alias = entries.insertIn(record, draft, TABLE_FORWARD, draft.vip.port, shown, serverPort);
+      // A client that stays on the address or port it dialled (xl2tpd) is followed just as one that moves (RFC 2661
+      // §8.1). With full NAT it is answered from there anyway, and the word is another entry's.
+      const moves = shownPort !== vip.port || shownAddress !== vip.address;
+      if (draft.localAddress < 0 && moves && !this.#taken(draft, vip.address, vip.port, shown)) {
+        const alias = entries.insertIn(record, draft, TABLE_FORWARD, vip.address, vip.port, shown, serverPort);
         if (alias >= 0) this.#set(record, RECORD.entryAlias, alias + 1);
       }
+    }
+    if (draft.oneWay) {
+      this.share?.changed(record);
+      return true;
     }
     if (this.word(record, RECORD.entryReverse) === 0) {
       const slot = entries.insertOut(record, draft, TABLE_REVERSE, draft.clientChannel, shownPort);
@@ -284,17 +209,18 @@ export class TunnelStore {
     return true;
   }
 
-  /** What the server sends comes from this port of the VIP's from now on. */
+  /** What the server sends comes from the draft's address and this port from now on. */
   #show(record: number, draft: TunnelDraft, shownPort: number): void {
     const slot = this.word(record, RECORD.entryReverse) - 1;
     const ports = this.entries.portsOut(draft, shownPort);
-    if (slot < 0 || this.table.portsOf(slot) === ports) return;
-    this.table.update(slot, (draft.vip.address << 16) | draft.clientNextHop, ports, record, this.table.flagsOf(slot));
+    const target = (draft.shownAddress << 16) | draft.clientNextHop;
+    if (slot < 0 || (this.table.portsOf(slot) === ports && this.table.targetOf(slot) === target)) return;
+    this.table.update(slot, target, ports, record, this.table.flagsOf(slot));
   }
 
-  /** Another living tunnel of the client is found by this channel and port. */
-  #taken(draft: TunnelDraft, port: number, channel: number): boolean {
-    this.entries.forwardKey(this.#key, draft, port, channel);
+  /** Another living tunnel of the client is found by this channel and place. */
+  #taken(draft: TunnelDraft, address: number, port: number, channel: number): boolean {
+    this.entries.forwardKey(this.#key, draft, address, port, channel);
     const slot = this.table.find(this.#key, 0);
     return slot >= 0 && this.state(this.table.recordOf(slot)) !== RECORD_STATE.closing;
   }
@@ -305,9 +231,15 @@ export class TunnelStore {
     this.share?.changed(record);
   }
 
-  /** Is this the forward entry of that channel and local port? */
-  #leadsTo(slot: number, channel: number, port: number): boolean {
-    return slot >= 0 && this.table.keyWord(slot, 5) === channel && (this.table.keyWord(slot, 4) & 0xffff) === port;
+  /** Is this the forward entry of that channel and local place? */
+  #leadsTo(slot: number, channel: number, address: number, port: number): boolean {
+    const { table } = this;
+    return (
+      slot >= 0 &&
+      table.keyWord(slot, 5) === channel &&
+      (table.keyWord(slot, 4) & 0xffff) === port &&
+      table.keyWord(slot, 6) >>> 16 === address
+    );
   }
 
   #removeEntry(record: number, word: number, nowMs: number): void {
@@ -317,12 +249,12 @@ export class TunnelStore {
   }
 
   establish(record: number): void {
-    if (this.state(record) !== RECORD_STATE.halfOpen) return;
+    const state = this.state(record);
+    if (state !== RECORD_STATE.halfOpen && state !== RECORD_STATE.passed) return;
     this.pool.setState(record, RECORD_STATE.established);
     const server = this.serverIndex(record);
-    this.servers.addHalfOpen(server, -1);
+    if (state === RECORD_STATE.halfOpen) this.#countHalfOpen(server, -1);
     this.servers.addEstablished(server, 1);
-    Atomics.sub(this.memory.header, HEADER.halfOpen, 1);
     this.events?.tunnel(SHARD_EVENT.established, record);
     this.share?.changed(record);
   }
@@ -443,7 +375,7 @@ export class TunnelStore {
   /** Brings addresses and next hops of all entries up to date. */
   retarget(
     record: number,
-    vipAddress: number,
+    shownAddress: number,
     serverAddress: number,
     clientNextHop: number,
     serverNextHop: number,
@@ -452,7 +384,7 @@ export class TunnelStore {
       const slot = this.word(record, w) - 1;
       if (slot < 0) continue;
       const out = (this.table.flagsOf(slot) & FLAG_REWRITE_SOURCE) !== 0;
-      const target = out ? (vipAddress << 16) | clientNextHop : (serverAddress << 16) | serverNextHop;
+      const target = out ? (shownAddress << 16) | clientNextHop : (serverAddress << 16) | serverNextHop;
       if (this.table.targetOf(slot) !== target) this.table.setTarget(slot, target);
     }
   }
@@ -468,16 +400,15 @@ export class TunnelStore {
     this.#set(record, RECORD.serverChannel, draft.serverChannel);
     this.#set(record, RECORD.virtualChannel, draft.virtualChannel);
     this.#set(record, RECORD.created, nowSeconds);
-    this.#set(record, RECORD.state, recordState(this.pool.version(record) + 1, draft.protocol, RECORD_STATE.halfOpen));
+    const state = draft.oneWay ? RECORD_STATE.passed : RECORD_STATE.halfOpen;
+    this.#set(record, RECORD.state, recordState(this.pool.version(record) + 1, draft.protocol, state));
     return record;
   }
 
   #uncount(record: number, state: number): void {
     const server = this.serverIndex(record);
-    if (state === RECORD_STATE.halfOpen) {
-      this.servers.addHalfOpen(server, -1);
-      Atomics.sub(this.memory.header, HEADER.halfOpen, 1);
-    } else if (state === RECORD_STATE.established) this.servers.addEstablished(server, -1);
+    if (state === RECORD_STATE.halfOpen) this.#countHalfOpen(server, -1);
+    else if (state === RECORD_STATE.established) this.servers.addEstablished(server, -1);
     if (state !== RECORD_STATE.closing) this.servers.addSessions(server, -this.pool.sessionsOf(record));
   }
 

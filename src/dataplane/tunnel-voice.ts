@@ -78,7 +78,7 @@ export class TunnelVoice {
     };
     const ports = store.word(record, RECORD.ports);
     if (toClient) {
-      const shown: Place = { words: at(vip.address), port: ports & 0xffff || vip.port };
+      const shown: Place = { words: at(store.shownAddress(record, vip)), port: ports & 0xffff || vip.port };
       return this.#send(store.clientNextHop(record), shown, client, payload);
     }
     const forward = (store.word(record, RECORD.entryForward) || store.word(record, RECORD.entryHalfOpen)) - 1;

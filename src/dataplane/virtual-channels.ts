@@ -35,15 +35,17 @@ export class VirtualChannels {
     return -1;
   }
 
-  /** Another living tunnel that the client reaches by this id, at this port or the VIP's own; −1 none. */
+  /** Another living tunnel that the client reaches by this id, where it is shown or at the VIP itself; −1 none. */
   #occupant(draft: TunnelDraft, port: number, channel: number, record: number): number {
-    const other = this.#at(draft, port, channel, record);
-    return other >= 0 || port === draft.vip.port ? other : this.#at(draft, draft.vip.port, channel, record);
+    const { vip, shownAddress } = draft;
+    const other = this.#at(draft, shownAddress, port, channel, record);
+    if (other >= 0 || (port === vip.port && shownAddress === vip.address)) return other;
+    return this.#at(draft, vip.address, vip.port, channel, record);
   }
 
-  #at(draft: TunnelDraft, port: number, channel: number, record: number): number {
+  #at(draft: TunnelDraft, address: number, port: number, channel: number, record: number): number {
     const { store } = this;
-    store.entries.forwardKey(this.#key, draft, port, channel);
+    store.entries.forwardKey(this.#key, draft, address, port, channel);
     const slot = store.table.find(this.#key, 0);
     if (slot < 0) return -1;
     const other = store.table.recordOf(slot);

@@ -196,7 +196,13 @@ export const RECORD = {
   wheelNext: 14, // index + 1
   wheelPrevious: 15, // index + 1
 } as const;
-export const RECORD_STATE = { free: 0, halfOpen: 1, established: 2, closing: 3 } as const;
+export const RECORD_STATE = {
+  free: 0,
+  halfOpen: 1,
+  established: 2,
+  closing: 3,
+  passed: 4, // the request has been passed on and its answers do not pass here: counts as nothing, and ends by time
+} as const;
 
 // ── session record: 16 bytes ────────────────────────────────────────────────────────────────────────────────────────
 export const SESSION_LENGTH = 16;
@@ -213,7 +219,12 @@ export const SESSION_STATE = { free: 0, requested: 1, replied: 2, established: 3
 export const ADDRESS_LENGTH = 32;
 export const ADDRESS_WORDS = 8;
 export const ADDRESS = { words: 0, family: 4 /* 0 free, 4, 6 */, role: 5 /* ADDRESS_ROLE bits */ } as const;
-export const ADDRESS_ROLE = { vip: 1, server: 2, local: 4 /* a VIP's `localAddress` */ } as const;
+export const ADDRESS_ROLE = {
+  vip: 1,
+  server: 2,
+  local: 4 /* a VIP's `localAddress` */,
+  endpoint: 8 /* a server whose answers do not pass here: only what it sends to a `localAddress` is ours */,
+} as const;
 
 // ── next hop: 32 bytes ──────────────────────────────────────────────────────────────────────────────────────────────
 export const NEXT_HOP_LENGTH = 32;
@@ -308,6 +319,9 @@ export const VIP_CELL = {
   port: 2,
   cursor: 3, // round-robin: server index last designated + 1
   identity: 4,
+  nat: 5, // address index + 1 of what clients see answers come from, 0 the VIP itself
+  local: 6, // address index + 1 of what requests of refusing clients are put from, 0 none
+  oneWay: 7, // 1: answers do not pass here
   // Designation's own, written under the lock only.
   ranking: 9, // what the ranking was made of, a hash; 0 = it must be made anew
   rounds: 10, // smooth weighted round robin: rounds so far

@@ -45,6 +45,16 @@ describe('ways of answering', () => {
       withTop({ part: 'nat' }),
       'vips.0.reply: a process with part: nat has nothing to do for reply: vip',
     ],
+    [
+      'a server of both kinds',
+      withTop({
+        vips: [
+          { name: 'a', address: '192.0.2.1', servers: [{ name: 'lns1', address: '10.0.0.1' }] },
+          { name: 'b', address: '192.0.2.2', reply: 'direct', servers: [{ name: 'lns2', address: '10.0.0.1' }] },
+        ],
+      }),
+      'vips.1.servers.0.address: 10.0.0.1 is the server at vips.0.servers.0.address too',
+    ],
   ])('%s', (_, text, message) => {
     expect(linesOf(text).join('\n')).toContain(message);
   });

@@ -41,6 +41,8 @@ export interface BoundServer extends PlanServer {
 }
 export interface BoundVip extends PlanVip {
   readonly text: string;
+  /** The address that answers come from, where that is another one of this process's. */
+  readonly natText?: string;
   readonly removed: boolean;
 }
 
@@ -58,6 +60,12 @@ export class Binding {
   ) {
     this.#lock = new SpinLock(memory);
     this.#addresses = new AddressTable(memory);
+  }
+
+  /** Answers of this server do not pass here: it is the server of a VIP of which none do. */
+  isOneWay(server: number): boolean {
+    const bound = this.servers.find(({ index }) => index === server);
+    return this.vips.some(({ index, oneWay }) => oneWay === true && index === bound?.vip);
   }
 
   /** Spreads the ownership slots over `shards` threads. */
@@ -117,12 +125,15 @@ export class Binding {
     const at = index * CELL_WORDS;
     const address = this.#addresses.ensure(...vip.words, ADDRESS_ROLE.vip);
     if (address < 0) throw new DesignatorError('TD_CONFIG', 'more addresses than the address table holds');
+    const natAddress = this.#also(vip.natAddress, ADDRESS_ROLE.vip);
+    const localAddress = this.#also(vip.localAddress, ADDRESS_ROLE.local);
     vips[at + VIP_CELL.address] = address;
     vips[at + VIP_CELL.port] = vip.port;
     vips[at + VIP_CELL.identity] = identity;
     vips[at + VIP_CELL.state] = 1;
-    const natAddress = this.#also(vip.natAddress, ADDRESS_ROLE.vip);
-    const localAddress = this.#also(vip.localAddress, ADDRESS_ROLE.local);
+    vips[at + VIP_CELL.nat] = natAddress + 1;
+    vips[at + VIP_CELL.local] = localAddress + 1;
+    vips[at + VIP_CELL.oneWay] = vip.oneWay === true ? 1 : 0;
     const servers = vip.servers.map((server) => this.#bindServer(vip, index, server, nowSeconds));
     this.vips.push({
       index,
@@ -141,6 +152,7 @@ export class Binding {
       reply: vip.reply ?? 'vip',
       oneWay: vip.oneWay ?? false,
       natAddress,
+      ...(natAddress < 0 || vip.oneWay === true ? {} : { natText: vip.natAddress?.address }),
       localAddress,
       ...(vip.groupBy == null ? {} : { groupBy: vip.groupBy }),
       servers: Int32Array.from(servers),
@@ -249,6 +261,13 @@ export class Binding {
         protocols: [...DESCRIPTORS.keys()],
         algorithm: 'round-robin',
         hideServerPort: false,
+        reply: vips[cell + VIP_CELL.nat] !== 0 ? 'nat' : vips[cell + VIP_CELL.oneWay] !== 0 ? 'direct' : 'vip',
+        oneWay: vips[cell + VIP_CELL.oneWay] !== 0,
+        natAddress: vips[cell + VIP_CELL.nat] - 1,
+        localAddress: vips[cell + VIP_CELL.local] - 1,
+        ...(vips[cell + VIP_CELL.nat] === 0 || vips[cell + VIP_CELL.oneWay] !== 0
+          ? {}
+          : { natText: this.#text(vips[cell + VIP_CELL.nat] - 1) }),
         servers: new Int32Array(0),
         text: this.#text(vipAddress),
         removed: true,

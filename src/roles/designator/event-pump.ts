@@ -36,6 +36,7 @@ const CLOSE_WORDS: readonly string[] = (() => {
   words[CLOSE_REASON.serverStop] = 'server';
   words[CLOSE_REASON.idle] = 'idle-timeout';
   words[CLOSE_REASON.halfOpen] = 'half-open-timeout';
+  words[CLOSE_REASON.elsewhere] = 'passed-on';
   words[CLOSE_REASON.command] = 'command';
   words[CLOSE_REASON.serverDown] = 'server-down';
   words[CLOSE_REASON.moved] = 'moved';

@@ -19,8 +19,14 @@ export function filterInput(
   return {
     outside: config.outside,
     inside: config.inside,
-    vips: binding.vips.map(({ text, port }) => ({ address: text, port })),
-    servers: binding.servers.map(({ text, port }) => ({ address: text, port })),
+    vips: binding.vips.flatMap((vip) => [
+      { address: vip.text, port: vip.port },
+      ...(vip.natText === undefined ? [] : [{ address: vip.natText, port: vip.port }]),
+    ]),
+    // Answers that do not pass the tables may well pass the host.
+    servers: binding.servers
+      .filter(({ index }) => !binding.isOneWay(index))
+      .map(({ text, port }) => ({ address: text, port })),
     floating: [...floatingPlaces].flatMap((place) => {
       const address = textOf.get(place >>> 16);
       return address === undefined ? [] : [{ address, port: place & 0xffff }];

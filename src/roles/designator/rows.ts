@@ -20,7 +20,7 @@ import {
 import { ownerSlot } from '../../flow/hash.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import { serverReasonWords, serverStateName } from '../../designation/server-states.js';
-import { clientPortOf } from '../../flow/client-port.js';
+import { clientEntryOf, clientPortOf } from '../../flow/client-port.js';
 import type { ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
 import { formatEndpoint } from '../../wire/address.js';
@@ -30,6 +30,7 @@ const TUNNEL_STATES: Record<number, TunnelRow['state']> = {
   [RECORD_STATE.halfOpen]: 'half-open',
   [RECORD_STATE.established]: 'established',
   [RECORD_STATE.closing]: 'closing',
+  [RECORD_STATE.passed]: 'half-open',
 };
 const PROTOCOL_NAMES = new Map([...DESCRIPTORS.values()].map((descriptor) => [descriptor.id, descriptor.name]));
 /** Rows made at a time by `tunnelSlices`. */
@@ -170,11 +171,7 @@ export class Rows {
     if (state === undefined) return null;
     const vip = this.#vip(records[at + RECORD.place] >>> 16);
     const server = this.#server(records[at + RECORD.place] & 0xffff);
-    const any =
-      (records[at + RECORD.entryForward] ||
-        records[at + RECORD.entryHalfOpen] ||
-        records[at + RECORD.entryAlias] ||
-        records[at + RECORD.entryReverse]) - 1;
+    const any = clientEntryOf(records, this.#table, record);
     if (any < 0 || vip === undefined || server === undefined) return null;
     const table = this.#table;
     const key = (word: number): number => table.keyWord(any, word);
@@ -211,7 +208,8 @@ export class Rows {
     const { records, xdp } = this.memory;
     if ((xdp[XDP.flags] & XDP_FLAG.offload) === 0) return false;
     const at = record * RECORD_WORDS;
-    if (records[at + RECORD.entryReverse] === 0 || records[at + RECORD.entryForward] === 0) return false;
+    const oneWay = this.#vip(records[at + RECORD.place] >>> 16)?.oneWay === true;
+    if ((records[at + RECORD.entryReverse] === 0 && !oneWay) || records[at + RECORD.entryForward] === 0) return false;
     for (let word = RECORD.entryReverse; word <= RECORD.entryAlias; word++) {
       const slot = records[at + word] - 1;
       if (slot >= 0 && (this.#table.flagsOf(slot) & FLAG_OFFLOADED) === 0) return false;

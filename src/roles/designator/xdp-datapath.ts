@@ -161,13 +161,18 @@ export class XdpDatapath implements Datapath {
     const addresses = new AddressTable(memory);
     const roles = new Map<number, number>();
     const places = new Map<number, number>();
-    const add = (address: number, port: number, role: number): void => {
+    const add = (address: number, port: number, role: number, placeRole = role): void => {
       const place = (address << 16) | port;
       roles.set(address, (roles.get(address) ?? 0) | role);
-      places.set(place, (places.get(place) ?? 0) | role);
+      places.set(place, (places.get(place) ?? 0) | placeRole);
     };
-    for (const { address, port } of binding.vips) add(address, port, ADDRESS_ROLE.vip);
-    for (const { address, port } of binding.servers) add(address, port, ADDRESS_ROLE.server);
+    for (const vip of binding.vips) {
+      add(vip.address, vip.port, ADDRESS_ROLE.vip);
+      const nat = vip.oneWay === true ? -1 : (vip.natAddress ?? -1);
+      if (nat >= 0) add(nat, vip.port, ADDRESS_ROLE.vip);
+    }
+    for (const { index, address, port } of binding.servers)
+      add(address, port, binding.isOneWay(index) ? ADDRESS_ROLE.endpoint : ADDRESS_ROLE.server, ADDRESS_ROLE.server);
     const wordsOf = (index: number): AddressWords => [
       addresses.word(index, 0),
       addresses.word(index, 1),

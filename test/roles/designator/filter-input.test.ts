@@ -17,21 +17,26 @@ const config = {
   },
 } as unknown as CompiledConfig;
 const binding = {
+  isOneWay: (server: number) => server === 12,
   vips: [
     { text: '203.0.113.1', port: 1701 },
     { text: '203.0.113.9', port: 1701, removed: true },
+    { text: '203.0.113.10', natText: '203.0.113.11', port: 1702 },
   ],
   servers: [
     { text: '10.0.0.10', port: 1701, address: 3 },
     { text: '10.0.0.11', port: 1702, address: 4, removed: true },
+    { text: '10.0.0.12', port: 1701, address: 5, index: 12 },
   ],
 } as unknown as Binding;
 
-test('bound VIPs and servers are filtered, also those that the configuration no longer names', () => {
+test('bound VIPs, their NAT addresses and servers are filtered, except servers whose answers may be the host’s', () => {
   const input = filterInput(config, binding, new Set());
   expect(input.vips).toEqual([
     { address: '203.0.113.1', port: 1701 },
     { address: '203.0.113.9', port: 1701 },
+    { address: '203.0.113.10', port: 1702 },
+    { address: '203.0.113.11', port: 1702 },
   ]);
   expect(input.servers).toEqual([
     { address: '10.0.0.10', port: 1701 },
