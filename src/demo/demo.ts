@@ -17,6 +17,7 @@ import { buildTopology, CLIENT, exampleConfig, SERVERS, type Topology, VIP } fro
 import { waitFor } from './lab/wait.js';
 import { Xl2tpdClient, Xl2tpdServer } from './lab/xl2tpd.js';
 import type { Narrator } from './narrator.js';
+import { PairScene } from './pair-scene.js';
 
 export interface DemoOptions {
   readonly pid: number;
@@ -36,6 +37,7 @@ const BENCH_PEERS = ['nft-dnat', 'ip-forward'];
 const LEAST_KPPS = 1;
 /** Packets that must be added in each direction before data counts as flowing. */
 const FLOWING = 4;
+const PAIR_TUNNELS = 4;
 /** Five a second, while an LNS dies and its peer takes over. */
 const PINGS = 25;
 
@@ -110,6 +112,7 @@ class Demo {
     await this.#end();
     await this.#access();
     await this.#gateways();
+    await this.#pair();
     await this.#cost();
     if (this.options.keep) await this.#keep();
   }
@@ -356,6 +359,23 @@ class Demo {
       return `the master's machine dies: another one answers and serves its hosts, ${hosts} lost a ping, the last for ${ms} ms`;
     });
     this.#say.block(table);
+  }
+
+  async #pair(): Promise<void> {
+    let scene: PairScene | null = null;
+    let table = '';
+    await this.#say.step('two designators as one', async () => {
+      scene = await PairScene.start(this.lab, this.options.self, PAIR_TUNNELS);
+      table = await scene.table();
+      return `two designators share one address: both know all ${PAIR_TUNNELS} tunnels, designator ${await scene.active()} forwards them`;
+    });
+    this.#say.block(table);
+    await this.#say.step('the one that forwards dies', async () => {
+      if (scene === null) throw new Error('there is no pair');
+      const { dead, heir, ms } = await scene.kill();
+      await scene.stop();
+      return `SIGKILL for designator ${dead}: designator ${heir} has its address and goes on with all ${PAIR_TUNNELS} tunnels, data in each within ${(ms / 1000).toFixed(1)} s`;
+    });
   }
 
   async #cost(): Promise<void> {
