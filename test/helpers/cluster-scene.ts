@@ -185,7 +185,14 @@ export class ClusterScene {
         return missing.length === 0;
       },
       timeoutMs,
-      () => `${missing.length} missing, as ${missing.slice(0, 4).join('; ')}`,
+      async () => {
+        // What else those members know of the first of them says more than that it is missing.
+        const [first] = missing;
+        const [number, name] = [Number(first?.split(': ')[0]), first?.split(': ')[1] ?? ''];
+        const [client, id] = name.split(' ');
+        const rows = Number.isNaN(number) ? [] : await farm.member(number).tunnels({ client, tunnel: Number(id) });
+        return `${missing.length} missing, as ${missing.slice(0, 4).join('; ')}; of the first one there is ${JSON.stringify(rows)}`;
+      },
     );
   }
 
