@@ -33,9 +33,10 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
     await write(context.stdout, all.map((warning) => `${formatProblem(warning)}\n`).join(''));
     return write(context.stderr, `${options.config}: fine\n`);
   }
-  const [{ Agent, realWorld }, { createLogger, flushLogger, logReady }, { keyOf }, { openCandidate }] =
+  const [{ Agent, realWorld }, { BusTeller }, { createLogger, flushLogger, logReady }, { keyOf }, { openCandidate }] =
     await Promise.all([
       import('../roles/agent/agent.js'),
+      import('../roles/cluster/bus-teller.js'),
       import('../ops/log.js'),
       import('../roles/secret.js'),
       import('../roles/candidate/open.js'),
@@ -45,6 +46,11 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
   for (const warning of warnings) logger.warn({ problem: formatProblem(warning) }, 'configuration');
   const world = realWorld();
   const agent = new Agent(config, keyOf(config.secret), logger, world);
+  const bus =
+    config.cluster === null || options.dryRun === true
+      ? null
+      : await BusTeller.open(config.cluster, { role: 'agent', version: context.version }, logger);
+  if (bus !== null) agent.onBus = (bytes) => bus.tell(bytes);
   const ending = new AbortController();
   const forget = (['SIGTERM', 'SIGINT'] as const).map((signal) => context.onSignal(signal, () => ending.abort()));
   const candidate = isQuiet ? null : openCandidate(config.master, { logger, self: context.self, env: context.env });
@@ -80,6 +86,7 @@ async function run(options: AgentOptions, context: CliContext): Promise<void> {
     await candidate?.stop();
     for (const off of forget) off();
     await agent.close();
+    await bus?.close();
     world.close();
     logger.info({ sent: agent.sent }, 'ended');
     flushLogger(logger);

@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { isAbsolute } from 'node:path';
 import { type CandidateConfig, candidateSchema, compileCandidate } from './candidate.js';
+import { checkCluster, type ClusterMemberConfig, compileMember } from './cluster.js';
+import { endpointCluster } from './cluster-schema.js';
 import type { ConfigProblem, Secret } from './compiled.js';
 import { parseBandwidth, parseDuration } from './durations.js';
 import { readFileText } from './file-text.js';
@@ -56,7 +58,10 @@ export const agentSchema = z.strictObject({
   server: listOf(name).describe(
     'Name of this server in the designator’s configuration; all of them, if it has several.',
   ),
-  designators: listOf(text(parseListen)).describe('Address and port of loadStatus.listen of each designator.'),
+  designators: listOf(text(parseListen))
+    .optional()
+    .describe('Address and port of loadStatus.listen of each designator; obligatory without `cluster`.'),
+  cluster: endpointCluster,
   secret,
   secretFile,
   every: duration(0.1, 60).default('1s').describe('Time between two messages.'),
@@ -101,6 +106,8 @@ export interface AgentConfig {
   readonly file: string;
   readonly servers: readonly string[];
   readonly designators: readonly Endpoint[];
+  /** null: it tells no bus. */
+  readonly cluster: ClusterMemberConfig | null;
   readonly secret: Secret;
   readonly everySeconds: number;
   readonly source: AgentSource;
@@ -156,6 +163,9 @@ function relations(source: ConfigSource, input: Input): ConfigProblem[] {
   };
   if ((input.secret === undefined) === (input.secretFile === undefined))
     say('error', ['secret'], 'write either secret or secretFile');
+  if (input.designators === undefined && input.cluster === undefined)
+    say('error', ['designators'], 'nobody would be told: write designators or cluster');
+  problems.push(...checkCluster(source, input.cluster));
   const kinds = Object.keys(input.source);
   if (kinds.length > 1) say('error', ['source'], `one of ${kinds.join(', ')}, not all`);
   const program = input.source.command?.run[0];
@@ -179,7 +189,8 @@ function compile(file: string, input: Input): AgentConfig {
   return {
     file,
     servers: [...new Set([input.server].flat())],
-    designators: [input.designators].flat().map(endpoint),
+    designators: [input.designators ?? []].flat().map(endpoint),
+    cluster: input.cluster === undefined ? null : compileMember(input.cluster),
     secret: input.secret === undefined ? { file: input.secretFile as string } : { text: input.secret },
     everySeconds: parseDuration(input.every) as number,
     source: sourceOf(input.source, endpoint),

@@ -87,8 +87,13 @@ function checkSecrets(input: LnsInput, say: Say): void {
   }
   if (input.tunnels.others === 'refuse' && input.tunnels.peers.length === 0)
     say('error', ['tunnels', 'others'], 'there are no `peers`: nobody could open a tunnel');
-  if (input.loadStatus !== undefined && !one(input.loadStatus, ['loadStatus']))
+  const { loadStatus, cluster } = input;
+  if (loadStatus !== undefined && !one(loadStatus, ['loadStatus']))
     say('error', ['loadStatus'], 'write secret or secretFile');
+  if (loadStatus !== undefined && loadStatus.designators === undefined && cluster === undefined)
+    say('error', ['loadStatus', 'designators'], 'nobody would be told: write designators or cluster');
+  if (cluster !== undefined && loadStatus === undefined)
+    say('error', ['cluster'], 'there is nothing to tell: write loadStatus');
 }
 
 function checkAuthentication(input: LnsInput, say: Say): void {

@@ -17,6 +17,7 @@ const FIXED: readonly (readonly [key: string, read: (config: LnsConfig) => unkno
   ['offload', ({ offload }) => offload],
   ['takeOver', ({ takeOver }) => takeOver],
   ['master', ({ master }) => master],
+  ['cluster', ({ cluster }) => cluster],
   ['control', ({ control }) => control],
 ];
 

@@ -10,6 +10,7 @@ import {
   workersKey,
 } from './endpoint-parts.js';
 import { candidateSchema } from './candidate.js';
+import { endpointCluster } from './cluster-schema.js';
 import { radiusSchema } from './radius.js';
 import { name, secret, secretFile } from './schema.js';
 import { COUNT_MAX, duration, listOf, section, text } from './schema-parts.js';
@@ -194,7 +195,9 @@ export const lnsSchema = z.strictObject({
   }).describe('Sessions of subscribers.'),
   loadStatus: z
     .strictObject({
-      designators: listOf(text(parseListen)).describe('Address and port of loadStatus.listen of each designator.'),
+      designators: listOf(text(parseListen))
+        .optional()
+        .describe('Address and port of loadStatus.listen of each designator; obligatory without `cluster`.'),
       servers: listOf(name)
         .optional()
         .describe('Name of this server in the designators’ configuration, or all of them; `name` when absent.'),
@@ -204,6 +207,7 @@ export const lnsSchema = z.strictObject({
     })
     .optional()
     .describe('Load status messages to designators; none when absent.'),
+  cluster: endpointCluster,
   refuseAbove: section({
     cpu: percent.optional().describe('Percent of processor time of the machine.'),
     memory: percent.optional().describe('Percent of the machine’s memory in use.'),

@@ -14,6 +14,7 @@ import {
   valid,
 } from './endpoint-parts.js';
 import { type CandidateConfig, compileCandidate } from './candidate.js';
+import { type ClusterMemberConfig, compileMember } from './cluster.js';
 import { checkLnsRelations } from './lns-check.js';
 import { type CompiledOffload, compileOffload } from './lns-offload.js';
 import { lnsSchema } from './lns-schema.js';
@@ -104,6 +105,8 @@ export interface LnsConfig {
   /** Taking over addresses and tunnels at the network; null: not configured. */
   readonly offload: CompiledOffload | null;
   readonly takeOver: CompiledTakeOver | null;
+  /** null: it tells no bus of its load. */
+  readonly cluster: ClusterMemberConfig | null;
   /** null: it carries no master part. */
   readonly master: CandidateConfig | null;
   readonly tun: { readonly device: string; readonly mtu: number; readonly routes: boolean };
@@ -214,6 +217,7 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
     radius: input.radius === undefined ? null : compileRadius(input.radius),
     offload: input.offload === undefined ? null : compileOffload(input.offload),
     master: compileCandidate(input.master),
+    cluster: input.cluster === undefined ? null : compileMember(input.cluster),
     takeOver: input.takeOver === undefined ? null : compileTakeOver(input.takeOver),
     tun: { device: tun.device, mtu: tun.mtu, routes: tun.routes === 'pools' },
     sessions: {
@@ -227,7 +231,7 @@ function compileLns(file: string, input: LnsInput): LnsConfig {
       input.loadStatus === undefined
         ? null
         : {
-            designators: [input.loadStatus.designators].flat().map((text) => valid(parseListen(text))),
+            designators: [input.loadStatus.designators ?? []].flat().map((text) => valid(parseListen(text))),
             servers: [...new Set([input.loadStatus.servers ?? input.name].flat())],
             secret: compileSecret(input.loadStatus) as Secret,
             everySeconds: seconds(input.loadStatus.every),

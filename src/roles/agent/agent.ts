@@ -36,6 +36,8 @@ export class Agent {
   #last: Sample | null = null;
   #sequence = 0;
   sent = 0;
+  /** A message for the bus of a cluster; null: there is none. */
+  onBus: ((bytes: Uint8Array) => void) | null = null;
 
   constructor(
     readonly config: AgentConfig,
@@ -92,6 +94,7 @@ export class Agent {
       // Milliseconds: above those of a run before, whatever their number.
       this.#sequence = Math.max(this.#sequence + 1, timeMs);
       const bytes = buildLoadStatus({ ...report, server, sequence: this.#sequence, timeMs }, this.key);
+      this.onBus?.(bytes);
       for (const { host, port } of config.designators) {
         try {
           await world.send(bytes, host, port);

@@ -12,6 +12,7 @@ import { loadUsers, readUsers, type User } from '../../config/users.js';
 import { DesignatorError } from '../../errors.js';
 import { native } from '../../io/native.js';
 import type { Endpoint, ReloadResult } from '../../ops/endpoint.js';
+import { BusTeller } from '../cluster/bus-teller.js';
 import { EventLog } from '../../ops/events.js';
 import type { Logger } from '../../ops/log.js';
 import { ERROR_CODE, STOP_RESULT } from '../../protocol/l2tp/codes.js';
@@ -92,6 +93,7 @@ export class Lns {
   readonly #users = new FileJudge(new Map<string, User>());
   #sockets!: ListeningSockets;
   #teller: LoadTeller | null = null;
+  #bus: BusTeller | null = null;
   #loadTimer: NodeJS.Timeout | null = null;
   #trouble: string | null = null;
 
@@ -176,6 +178,8 @@ export class Lns {
     this.load.measure();
     this.#loadTimer = setInterval(() => this.load.measure(), LOAD_MS);
     await this.#hearRadius(config);
+    if (config.cluster !== null)
+      this.#bus = await BusTeller.open(config.cluster, { role: 'lns', version: null }, this.#logger);
     this.#startTeller();
     this.started = true;
     // Last: a master whose own machine takes no tunnels yet would designate to it.
@@ -229,7 +233,7 @@ export class Lns {
       traffic: () => this.subscribers.traffic(),
     };
     const accepting = (): boolean => this.overload() === null;
-    this.#teller = new LoadTeller(this.config, source, this.load, accepting, Date.now);
+    this.#teller = new LoadTeller(this.config, source, this.load, accepting, Date.now, this.#bus);
   }
 
   /** Why no tunnels and calls are taken now; null: they are. */
@@ -356,6 +360,7 @@ export class Lns {
     const handedOver = this.candidate?.stop();
     if (this.#loadTimer !== null) clearInterval(this.#loadTimer);
     await this.#teller?.close();
+    await this.#bus?.close();
     await this.offload?.stop();
     if (this.loop !== undefined && this.l2tp !== undefined) await this.#sayGoodbye();
     this.loop?.stop();

@@ -2,8 +2,10 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import type { LnsConfig } from '../../config/lns.js';
+import { UNKNOWN_MEMBER } from '../../wire/cluster-member.js';
 import { buildLoadStatus, type LoadReport, NOTHING_KNOWN } from '../../wire/load-status.js';
 import { readCpuTicks, readMemoryShare } from '../agent/readings.js';
+import type { BusTeller } from '../cluster/bus-teller.js';
 import { keyOf } from '../secret.js';
 import type { Traffic } from './traffic.js';
 
@@ -72,6 +74,8 @@ export class LoadTeller {
     load: MachineLoad,
     readonly accepting: () => boolean,
     clock: () => number,
+    /** The bus of a cluster; null: there is none. */
+    readonly bus: BusTeller | null = null,
   ) {
     if (config.loadStatus === null) throw new TypeError('there is nobody to tell');
     this.#config = config.loadStatus;
@@ -89,11 +93,14 @@ export class LoadTeller {
   /** Resolves when all are on their way. */
   async tell(accepting = this.accepting()): Promise<void> {
     const report = this.#report(accepting);
+    const { tunnels, sessions } = report;
+    this.bus?.describe({ ...UNKNOWN_MEMBER, role: 'lns', state: accepting ? 'ready' : 'unable', tunnels, sessions });
     const sends: Promise<void>[] = [];
     for (const server of this.#config.servers) {
       this.#sequence = Math.max(this.#sequence + 1, this.#clock());
       const status = { ...report, server, sequence: this.#sequence, timeMs: this.#clock() };
       const bytes = buildLoadStatus(status, this.#key);
+      this.bus?.tell(bytes);
       for (const { host, port } of this.#config.designators) {
         sends.push(new Promise((done) => this.#socket(host).send(bytes, port, host, () => done())));
         this.sent++;
