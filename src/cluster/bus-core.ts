@@ -94,6 +94,8 @@ export class BusCore {
       const end = frame.length - CLUSTER_TAG_LENGTH;
       frame.set(tagOf(key, frame.subarray(0, end)), end);
     }
+    // Others echo the highest sequence that they have heard, which seldom is a status's where there is much to tell.
+    if (subject !== 'status') this.peers.alsoSent(this.#sequence);
     this.counters.sent++;
     return frame;
   }

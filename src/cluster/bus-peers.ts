@@ -58,6 +58,11 @@ export class BusPeers {
     this.#own.sent(sequence, now);
   }
 
+  /** A frame of another kind: its echo proves as much as that of the status before it, and for as long. */
+  alsoSent(sequence: number): void {
+    this.#own.alsoSent(sequence);
+  }
+
   /** Does this header look as if it were of a member that is proven, and new? */
   expects(number: number, incarnation: number, sequence: number): boolean {
     const peer = this.#peers.get(number);

@@ -73,6 +73,27 @@ describe('members', () => {
     expect(one.changes()).toEqual([{ kind: 'left', number: 3, reason: 'silent' }]);
   });
 
+  test('one that talks all the time, between its status messages, is met and met again like any other', () => {
+    const [one, two] = [core(1), core(2)];
+    const room = new Room(one, two);
+    const talk = (seconds: number): void => {
+      for (const end = room.now + seconds; room.now < end; ) {
+        room.run(0.01);
+        for (const member of room.members) room.send(member, member.close('state', 0, BODY));
+      }
+    };
+    talk(5);
+    expect(one.members(room.now)).toMatchObject([{ number: 2, hearsUs: true }]);
+    expect(two.members(room.now)).toMatchObject([{ number: 1, hearsUs: true }]);
+    const again = core(2);
+    room.members = [one, again];
+    talk(0.3);
+    expect(one.members(room.now)).toMatchObject([{ number: 2, incarnation: again.incarnation }]);
+    talk(5);
+    expect(one.members(room.now)).toMatchObject([{ number: 2, incarnation: again.incarnation, hearsUs: true }]);
+    expect(again.members(room.now)).toMatchObject([{ number: 1, hearsUs: true }]);
+  });
+
   test('one that was started again is a member again at once, in another life', () => {
     const [one, two] = [core(1), core(2)];
     const room = new Room(one, two);
