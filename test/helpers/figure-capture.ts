@@ -18,6 +18,9 @@ export interface Seen {
   readonly line: string;
   /** The UDP payload. */
   readonly payload: string;
+  /** Link-layer addresses. */
+  readonly source: string;
+  readonly destination: string;
 }
 
 export class Figure {
@@ -78,7 +81,14 @@ export class Figure {
     for (let at = FIRST_AVP; at < end; at += view.getUint16(at) & 0x3ff)
       if (view.getUint16(at + 4) === AVP_ASSIGNED_TUNNEL_ID) assigned = ` assigned ${view.getUint16(at + 6)}`;
     const line = `${name(IP + 12)} > ${name(IP + 16)} ${type} tunnel ${view.getUint16(L2TP + 4)}${assigned}`;
-    return { line, payload: Buffer.from(frame.subarray(L2TP, end)).toString('hex') };
+    const mac = (at: number): string =>
+      [...frame.subarray(at, at + 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+    return {
+      line,
+      payload: Buffer.from(frame.subarray(L2TP, end)).toString('hex'),
+      source: mac(6),
+      destination: mac(0),
+    };
   }
 }
 

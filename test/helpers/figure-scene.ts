@@ -86,11 +86,12 @@ export class FigureScene {
     return box;
   }
 
-  /** `part` of the product on its machine; `vip` and `more`: further keys of the VIP and of the file. */
+  /** `part` of the product on its machine; `vip` and `more`: further keys of the VIP and of the file; and further VIPs. */
   start(
     part: 'all' | 'master' | 'nat',
     vip: Readonly<Record<string, unknown>>,
     more: Readonly<Record<string, unknown>> = {},
+    others: readonly Readonly<Record<string, unknown>>[] = [],
   ): Promise<LabAppliance> {
     const servers = this.endpoints.map((_, index) => ({
       name: `te${index + 1}`,
@@ -102,7 +103,10 @@ export class FigureScene {
       interfaces: { outside: 'wan0', inside: 'lan0' },
       workers: 1,
       part,
-      vips: [{ name: 'access', address: CM, protocols: ['l2tp'], algorithm: 'round-robin', servers, ...vip }],
+      vips: [
+        { name: 'access', address: CM, protocols: ['l2tp'], algorithm: 'round-robin', servers, ...vip },
+        ...others,
+      ],
       ...(part === 'master' || this.options.global ? {} : { gateway }),
       ...more,
     };
