@@ -115,6 +115,8 @@ PacketRing::PacketRing(const RingOptions& options)
   if (mmap(scratch, kScratchLength, PROT_READ | PROT_WRITE, kFlags, -1, 0) == MAP_FAILED) {
     throw SystemError{"mmap of scratch memory", errno};
   }
+  ports_.resize(TD_PORT_HOST, kHostPort);
+  ports_.push_back(kHostPort);
   devices_.resize(options.devices.size());
   for (std::size_t i = 0; i < options.devices.size(); i++) open_device(options.devices[i], i, options);
   outboxes_.resize(devices_.size());
@@ -210,6 +212,10 @@ void PacketRing::collect(uint32_t first, uint32_t count) noexcept {
       counters_.statistics[counters_.send_failed] += 1;
       continue;
     }
+    if (port == TD_PORT_HOST) {
+      if (!host_.add({base + offset, length})) counters_.statistics[counters_.send_failed] += 1;
+      continue;
+    }
     Outbox& outbox = outboxes_[ports_[port].device];
     iovec* parts = &outbox.parts[outbox.count * kPartsPerFrame];
     std::size_t used = 1;
@@ -272,6 +278,7 @@ void PacketRing::send(uint32_t received, uint32_t scratch) noexcept {
   for (std::size_t i = 0; i < devices_.size(); i++) {
     if (outboxes_[i].count > 0) flush(i);
   }
+  host_.flush(counters_);
 }
 
 void PacketRing::release_blocks() noexcept {

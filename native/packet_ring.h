@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fanout.h"
+#include "host_sender.h"
 #include "rewrite.h"
 #include "unique_fd.h"
 
@@ -128,6 +129,7 @@ class PacketRing {
   std::vector<Device> devices_;
   std::vector<PortView> ports_;
   std::vector<Outbox> outboxes_;
+  HostSender host_;
   std::vector<uint8_t> tags_;  // 4 bytes per port: the VLAN tag that goes into frames
   TableView table_;
   Columns columns_;

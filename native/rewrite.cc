@@ -37,7 +37,31 @@ bool unchanged(const uint32_t* version, uint32_t before) noexcept {
 /// What an entry orders, copied under its version word.
 struct Orders {
   uint32_t tag, target, ports, record, flags, channel;
+  uint32_t other[4];      // full NAT: the other new address
+  uint32_t other_family;  // 4 or 6; 0: there is none, or not this moment
 };
+
+/// Full NAT: the other new address is what another entry of the tunnel has as the client in its key. That entry is the
+/// tunnel's as long as its record is, and the record is as long as the entry that brought us here does not change.
+void read_other(const TableView& table, Orders& orders) noexcept {
+  orders.other_family = 0;
+  if (orders.record >= table.record_count) return;
+  const uint32_t* record = table.records + std::size_t{orders.record} * TD_RECORD_WORDS;
+  uint32_t found = 0;  // slot + 1
+  if ((orders.flags & TD_FLAG_REWRITE_SOURCE) == 0) {
+    found = load_word(record + TD_RECORD_ENTRY_ALIAS);
+  } else {
+    found = load_word(record + TD_RECORD_ENTRY_FORWARD);
+    if (found == 0) found = load_word(record + TD_RECORD_ENTRY_HALF_OPEN);
+  }
+  if (found == 0 || found > table.slot_count) return;
+  const uint32_t* entry = table.entries + std::size_t{found - 1} * TD_ENTRY_WORDS;
+  const uint32_t before = load_word(entry + TD_ENTRY_VERSION, std::memory_order_acquire);
+  const uint32_t owner = load_word(entry + TD_ENTRY_RECORD);
+  for (std::size_t word = 0; word < 4; word++) orders.other[word] = load_word(entry + TD_ENTRY_CLIENT + word);
+  if ((before & 1) != 0 || !unchanged(entry + TD_ENTRY_VERSION, before) || owner >> 8 != orders.record) return;
+  orders.other_family = (owner & TD_FLAG_IPV4) != 0 ? 4 : 6;
+}
 
 bool read_orders(const TableView& table, const uint32_t* entry, Orders& out) noexcept {
   const uint32_t before = load_word(entry + TD_ENTRY_VERSION, std::memory_order_acquire);
@@ -53,6 +77,7 @@ bool read_orders(const TableView& table, const uint32_t* entry, Orders& out) noe
     const uint32_t word = (out.tag & 0xff) == TD_TABLE_REVERSE ? TD_RECORD_VIRTUAL_CHANNEL : TD_RECORD_SERVER_CHANNEL;
     out.channel = load_word(table.records + std::size_t{out.record} * TD_RECORD_WORDS + word);
   }
+  if ((out.flags & TD_FLAG_REWRITE_BOTH) != 0) read_other(table, out);
   return unchanged(entry + TD_ENTRY_VERSION, before);
 }
 
@@ -232,11 +257,16 @@ RewriteResult rewrite(const RewriteContext& context, std::span<uint8_t> frame, u
   Transport t;
   if (!find_headers(frame, h) || !find_transport(frame, h, t)) return RewriteResult::kFailed;
   if (partial_checksum && h.fragment) return RewriteResult::kFailed;  // the rest that it would cover is not here
-  if ((orders.flags & TD_FLAG_REWRITE_BOTH) != 0) return RewriteResult::kFailed;
   const uint32_t address_index = orders.target >> 16;
   if (address_index >= TD_ADDRESS_LIMIT) return RewriteResult::kFailed;
   const uint32_t* address = table.addresses + std::size_t{address_index} * TD_ADDRESS_WORDS;
-  if (load_word(address + TD_ADDRESS_FAMILY) != (h.v6 ? 6U : 4U)) return RewriteResult::kFailed;
+  const uint32_t family = h.v6 ? 6 : 4;
+  if (load_word(address + TD_ADDRESS_FAMILY) != family) return RewriteResult::kFailed;
+  const bool both = (orders.flags & TD_FLAG_REWRITE_BOTH) != 0;
+  if (both && orders.other_family != family) {
+    // The entry that has it is being written, or gone, as the tunnel itself will be.
+    return orders.other_family == 0 ? RewriteResult::kEntryChanged : RewriteResult::kFailed;
+  }
   // Ports, channel and checksum stand in the first fragment alone. That the others belong to it the shard has found
   // out.
   const bool rewrites_ports = !h.later && (orders.flags & TD_FLAG_REWRITE_PORTS) != 0;
@@ -278,6 +308,15 @@ RewriteResult rewrite(const RewriteContext& context, std::span<uint8_t> frame, u
     l3.words32(before, after);
     l4.words32(before, after);
     store32(field, after);
+  }
+  if (both) {
+    uint8_t* field = ip + (h.v6 ? (source ? 24 : 8) : (source ? 16 : 12));
+    for (std::size_t word = h.v6 ? 0 : 3; word < 4; word++, field += 4) {
+      const uint32_t before = load32(field);
+      if (!h.v6) l3.words32(before, orders.other[word]);
+      l4.words32(before, orders.other[word]);
+      store32(field, orders.other[word]);
+    }
   }
   if (rewrites_ports) {
     // A port of 0 in the entry means: leave that one.

@@ -38,6 +38,8 @@ XskRing::XskRing(std::shared_ptr<XskSet> set, const XskRingOptions& options)
       wake_fd_(options.wake_fd),
       shift_(set_->chunk_shift()),
       ports_(options.ports) {
+  ports_.resize(TD_PORT_HOST, kHostPort);
+  ports_.push_back(kHostPort);
   attached_ = set_->attach(shard_);
   scratch_offset_ = set_->scratch_offset(shard_);
   const std::size_t frames = set_->pool().frames();

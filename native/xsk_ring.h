@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "host_sender.h"
 #include "xsk_set.h"
 
 namespace td {
@@ -105,6 +106,7 @@ class XskRing {
   uint32_t shift_;  // of a frame's number to its offset
   std::size_t scratch_offset_ = 0;
   std::vector<PortView> ports_;
+  HostSender host_;
   std::vector<Side> sides_;
   std::vector<pollfd> polled_;
   std::array<uint32_t, TD_BATCH_CAPACITY> batch_{};  // frames of the last batch

@@ -60,6 +60,13 @@ void XskRing::collect(uint32_t first, uint32_t count) noexcept {
     if (columns_.verdict[i] != TD_VERDICT_RAW) continue;
     const uint8_t port = columns_.egress[i];
     const bool valid = port < ports_.size() && columns_.offset[i] >= 0 && columns_.length[i] >= ETH_HLEN;
+    if (valid && port == TD_PORT_HOST) {
+      const auto offset = static_cast<std::size_t>(columns_.offset[i]);
+      const auto length = static_cast<std::size_t>(columns_.length[i]);
+      const std::span<uint8_t> all = memory_->bytes();
+      if (offset + length > all.size() || !host_.add(all.subspan(offset, length))) failed();
+      continue;
+    }
     if (!valid ||
         !enqueue(port, static_cast<std::size_t>(columns_.offset[i]), static_cast<std::size_t>(columns_.length[i]))) {
       failed();
@@ -75,6 +82,7 @@ void XskRing::send(uint32_t received, uint32_t scratch) noexcept {
     // What an earlier turn has left there, too.
     if (side.sender->send.used() > 0 || side.accounted != side.sender->send.consumed()) flush(side);
   }
+  host_.flush(counters_);
 }
 
 /// Counts what the kernel has taken from the send ring; returns how many descriptors that were.

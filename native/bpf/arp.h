@@ -54,11 +54,14 @@ INLINE int judge_arp(const struct frame* f) {
   if (answer) {
     if (!hears(f)) return pass();
   } else {
-    /* Who has the VIP is asked outside; inside, servers reach it through their route. Who claims it announces it. */
-    if (a.operation != SWAP16(ARP_REQUEST) || f->side != TD_PORT_OUTSIDE || (a.sender_mac[0] & 1) != 0) return pass();
+    /* Who has the VIP is asked outside; inside, servers reach it through their route. A local address is asked for on
+     * either side. Who claims one announces it. */
+    if (a.operation != SWAP16(ARP_REQUEST) || (a.sender_mac[0] & 1) != 0) return pass();
     if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_ANSWERED_BY_GROUP) != 0) return pass();
-    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.target), TD_ADDRESS_ROLE_VIP) < 0) return pass();
-    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP) >= 0) return pass();
+    const td_u32 roles =
+        f->side == TD_PORT_OUTSIDE ? TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL : TD_ADDRESS_ROLE_LOCAL;
+    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.target), roles) < 0) return pass();
+    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL) >= 0) return pass();
   }
   const int action = try_shard(f, 0);
   if (action != XDP_REDIRECT && !answer) return answer_arp(f, &a);

@@ -91,7 +91,11 @@ INLINE int hit(const struct frame* f, const int v6, const int first, struct flow
   k->from_client = address >= 0;
   if (address < 0) {
     address = who_is(f, s0, s1, s2, s3, TD_ADDRESS_ROLE_SERVER);
-    if (address < 0) return NO_HIT;
+    if (address < 0) {
+      if (who_is(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_LOCAL) < 0) return NO_HIT;
+      address = who_is(f, s0, s1, s2, s3, TD_ADDRESS_ROLE_ENDPOINT);
+      if (address < 0) return NO_HIT;
+    }
   }
   OPAQUE(k->from_client);
   k->key[0] = k->from_client ? s0 : d0;
@@ -114,6 +118,10 @@ INLINE int hit(const struct frame* f, const int v6, const int first, struct flow
     }
   }
   rewrite(ip, v6, ip + header + 8 + (channel_offset & 7), &o, &p);
+  if (p.port == TD_PORT_HOST) {
+    account(f, &o, total);
+    return deliver(f, total);
+  }
   if (!dress(f, &p)) {
     count(TD_COUNTER_ADJUST_FAILED, 1);
     return XDP_DROP;

@@ -43,6 +43,7 @@ struct packet {
   td_u32 nd; /* type of a Neighbour Discovery message, else 0 */
   td_u32 l4, end;
   td_u32 role, address; /* whose, and that address's index */
+  td_u32 to_local;      /* to an address that is the designator's alone */
 };
 
 INLINE void read_ipv4(const struct frame* f, const td_u8* h, td_u32 frame_end, struct packet* p) {
@@ -109,7 +110,9 @@ INLINE void find_role(const struct frame* f, struct packet* p, struct flow* k) {
   td_u32 role = ROLE_CLIENT;
   int address = who_is(f, d[0], d[1], d[2], d[3], TD_ADDRESS_ROLE_VIP);
   if (address < 0) {
-    address = who_is(f, s[0], s[1], s[2], s[3], TD_ADDRESS_ROLE_SERVER);
+    p->to_local = who_is(f, d[0], d[1], d[2], d[3], TD_ADDRESS_ROLE_LOCAL) >= 0;
+    address = who_is(f, s[0], s[1], s[2], s[3],
+                     p->to_local ? TD_ADDRESS_ROLE_SERVER | TD_ADDRESS_ROLE_ENDPOINT : TD_ADDRESS_ROLE_SERVER);
     role = address < 0 ? ROLE_NONE : ROLE_SERVER;
   }
   OPAQUE(role);
@@ -133,7 +136,8 @@ INLINE int judge_icmpv6(const struct frame* f, const struct packet* p) {
   const td_u32 a2 = ipv4_of(target + 8);
   /* An IPv4-mapped address inside IPv6 is nobody's: it must not be taken for the IPv4 VIP. */
   if ((a0 | a1) == 0 && a2 == MAPPED) return TO_HOST;
-  return who_is(f, a0, a1, a2, ipv4_of(target + 12), TD_ADDRESS_ROLE_VIP) < 0 ? TO_HOST : TO_FIRST;
+  return who_is(f, a0, a1, a2, ipv4_of(target + 12), TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL) < 0 ? TO_HOST
+                                                                                                      : TO_FIRST;
 }
 
 /* Some client with this address's hash has tunnels: src/flow/client-index.ts. */
@@ -182,7 +186,7 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
   const td_u32 length = half(udp, 4);
   const int client = p->role == ROLE_CLIENT;
   const int known =
-      is_place(p->address, client ? destination : source, client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER);
+      is_place(p->address, client ? destination : source, client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER | TD_ADDRESS_ROLE_ENDPOINT);
   /* Of a first fragment the length is that of the whole datagram. */
   if (length < sizeof udp || (length > p->end - p->l4 && p->fragment == WHOLE)) return known ? TO_OWNER : TO_HOST;
   struct message m;
@@ -212,7 +216,7 @@ INLINE int judge_fragment(const struct frame* f, const struct packet* p, struct 
   return judge_udp(f, p, k) == TO_HOST ? TO_HOST : TO_OWNER;
 }
 
-INLINE int whose_ip(const struct frame* f, struct flow* k) {
+INLINE int whose_ip(const struct frame* f, struct flow* k, td_u32* to_local) {
   const td_u32 frame_end = f->ctx->data_end - f->ctx->data;
   td_u8 h[40];
   struct packet p = {};
@@ -228,6 +232,7 @@ INLINE int whose_ip(const struct frame* f, struct flow* k) {
   OPAQUE(p.fragment);
   OPAQUE(p.nd);
   find_role(f, &p, k);
+  *to_local = p.to_local;
   const td_u32* s = p.source;
   if (p.nd == 0 && is_denied(f, s[0], s[1], s[2], s[3], p.role == ROLE_SERVER)) return TO_NOBODY;
   /* What cannot be right: a client's is a shard's to count, anybody else's the host's to judge. */
@@ -245,7 +250,10 @@ INLINE int whose_ip(const struct frame* f, struct flow* k) {
 
 INLINE int judge_ip(const struct frame* f) {
   struct flow k = {};
-  const int whose = whose_ip(f, &k);
+  td_u32 to_local = 0;
+  int whose = whose_ip(f, &k, &to_local);
+  /* Nothing of that address is the host's. What servers send to it goes to one shard, fragment by fragment. */
+  if (whose == TO_HOST && to_local) whose = TO_OWNER;
   if (whose == TO_HOST) return pass();
   if (whose == TO_NOBODY) return XDP_DROP;
   return to_shard(f, whose == TO_OWNER ? owner_of(k.key) : whose == TO_ANY ? any_of(f, &k) : 0);

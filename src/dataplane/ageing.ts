@@ -3,7 +3,6 @@
  * long, or closed for a retransmission cycle goes (DESIGN §8: timeouts). Deadlines are looked at lazily: traffic does
  * not touch the wheel, a due tunnel that was seen meanwhile is scheduled again.
  */
-import { ownerSlot } from '../flow/hash.js';
 import { RECORD, RECORD_STATE } from '../flow/layout.js';
 import type { TimerWheel } from '../flow/timer-wheel.js';
 import { CLOSE_REASON } from './event-tap.js';
@@ -74,16 +73,7 @@ export class Ageing {
 
   /** True when this shard owns the tunnel's client. */
   owns(record: number): boolean {
-    const slot = this.store.anyEntry(record);
-    if (slot < 0) return false;
-    const { table, memory } = this.store;
-    const owner = ownerSlot(
-      table.keyWord(slot, 0),
-      table.keyWord(slot, 1),
-      table.keyWord(slot, 2),
-      table.keyWord(slot, 3),
-    );
-    return memory.ownerSlots[owner] === this.shard;
+    return this.store.ownerOf(record, -1) === this.shard;
   }
 
   /** A tunnel that became ours is to end some day. True: it was not on the wheel, so it is new here. */

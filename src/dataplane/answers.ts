@@ -80,7 +80,9 @@ export class Answers {
     const row = i * KEY_STRIDE;
     const channel = batch.keys[row + 5];
     if (!fromClient) {
-      const record = this.#hidden.meantByServer(batch, i, kind);
+      const local = this.#p.fullNat.recordOf(batch.keys, row);
+      const hides = local >= 0 && store.word(local, RECORD.clientChannel) === 0;
+      const record = hides ? local : this.#hidden.meantByServer(batch, i, kind);
       const vip = record < 0 ? null : this.#directory.vip(store.vipIndex(record));
       if (vip === null || !this.#fillDraft(batch, i, descriptor, record, vip, false)) return -1;
       // No entry leads to this client yet that its next hop could be taken from.
@@ -173,7 +175,9 @@ export class Answers {
       draft.serverChannel = event.assigned;
       if (descriptor.hasPorts) serverPort = batch.view.getUint16(batch.l4[i]);
     }
-    const shownPort = serverPort === server.port || vip.hideServerPort ? vip.port : serverPort;
+    // On full NAT, because the client takes an answer from nowhere but where it has asked.
+    const own = serverPort === server.port || vip.hideServerPort || draft.localAddress >= 0;
+    const shownPort = own ? vip.port : serverPort;
     if (event.assigned === 0) return this.#replyHidden(batch, i, record, shownPort, serverPort);
     if (!fromClient) {
       draft.virtualChannel = this.channels.choose(draft, shownPort, event.assigned, record);
@@ -265,19 +269,31 @@ export class Answers {
     draft.server = server;
     draft.protocol = descriptor.id;
     draft.hasPorts = descriptor.hasPorts;
-    draft.a0 = keys[row];
-    draft.a1 = keys[row + 1];
-    draft.a2 = keys[row + 2];
-    draft.a3 = keys[row + 3];
+    const local = store.localEntry(record);
+    const { table } = store;
+    draft.localAddress = local < 0 ? -1 : this.#p.fullNat.addressOf(local);
+    if (local < 0 || fromClient) {
+      draft.a0 = keys[row];
+      draft.a1 = keys[row + 1];
+      draft.a2 = keys[row + 2];
+      draft.a3 = keys[row + 3];
+    } else {
+      // The message came to the designator's own address: who it is for, another entry says.
+      const slot = store.anyEntry(record);
+      if (slot < 0) return false;
+      draft.a0 = table.keyWord(slot, 0);
+      draft.a1 = table.keyWord(slot, 1);
+      draft.a2 = table.keyWord(slot, 2);
+      draft.a3 = table.keyWord(slot, 3);
+    }
     const clientPort = fromClient ? keys[row + 4] >>> 16 : store.clientPort(record);
     const towardsServer = store.portTowardsServer(record);
-    draft.virtualPort = towardsServer === store.clientPort(record) ? 0 : towardsServer;
+    draft.virtualPort = local < 0 && towardsServer === store.clientPort(record) ? 0 : towardsServer;
     draft.clientPort = descriptor.hasPorts ? clientPort : 0;
     draft.clientChannel = store.word(record, RECORD.clientChannel);
     draft.serverChannel = store.word(record, RECORD.serverChannel);
     draft.virtualChannel = store.word(record, RECORD.virtualChannel);
     draft.denied = false;
-    draft.localAddress = store.localEntry(record) >= 0 ? (vip.localAddress ?? -1) : -1;
     draft.shownAddress = this.#p.store.shownAddress(record, vip);
     draft.oneWay = store.isOneWay(record);
     draft.clientNextHop = store.clientNextHop(record);

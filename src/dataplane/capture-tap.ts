@@ -96,9 +96,7 @@ export class CaptureTap {
       return false;
     const { client } = capture;
     if (client === undefined) return true;
-    const { keys } = batch;
-    const row = i * KEY_STRIDE;
-    for (let w = 0; w < 4; w++) if (keys[row + w] !== (client[w] | 0)) return false;
+    if (!this.store.isClient(record, client[0] | 0, client[1] | 0, client[2] | 0, client[3] | 0)) return false;
     return (
       capture.clientPort === undefined ||
       clientPortOf(this.store.table, batch.columns.verdict[i]) === capture.clientPort

@@ -137,7 +137,7 @@ function classifyIpv4(
   if (batch.ipProtocol[i] === IPPROTO_ICMP) {
     const own = role === ROLE_CLIENT || (directory.hasLocal && directory.localOf(0, 0, MAPPED, destination) >= 0);
     kind[i] = own ? KIND_LOCAL : KIND_HOST;
-    if ((view.getUint16(l3 + 6) & 0x3fff) === 0 && isTunnelError(batch, i, role, false, directory))
+    if ((view.getUint16(l3 + 6) & 0x3fff) === 0 && isTunnelError(batch, i, own, false, directory))
       kind[i] = KIND_ICMP_ERROR;
     return;
   }
@@ -213,9 +213,9 @@ function classifyIpv6(
   batch.l4[i] = l4;
   if (next === IPPROTO_ICMPV6) {
     // Neighbour Solicitations go to a multicast address, so a question about a VIP need not be addressed to it.
-    const own = directory.hasLocal && directory.localOf(d0, d1, d2, d3) >= 0;
+    const own = role === ROLE_CLIENT || (directory.hasLocal && directory.localOf(d0, d1, d2, d3) >= 0);
     kind[i] = role === ROLE_SERVER && !own ? KIND_HOST : KIND_LOCAL;
-    if (isTunnelError(batch, i, role, true, directory)) kind[i] = KIND_ICMP_ERROR;
+    if (isTunnelError(batch, i, own, true, directory)) kind[i] = KIND_ICMP_ERROR;
     return;
   }
   if (role === ROLE_NONE) {
@@ -258,6 +258,7 @@ function classifyFragment(batch: Batch, i: number, role: number, address: number
   if (
     role === ROLE_SERVER &&
     !directory.clients.mayHave(keys[row], keys[row + 1], keys[row + 2], keys[row + 3]) &&
+    !(directory.hasLocal && directory.localOf(keys[row], keys[row + 1], keys[row + 2], keys[row + 3]) >= 0) &&
     !showsServerPort(batch, i, address, directory)
   )
     return KIND_HOST;
@@ -266,15 +267,15 @@ function classifyFragment(batch: Batch, i: number, role: number, address: number
 }
 
 /**
- * An ICMP error that may be about a tunnel's packet: from outside any that a VIP gets, from inside one about a packet
+ * An ICMP error that may be about a tunnel's packet: any that an address of our own gets (`own`), from inside one about a packet
  * that went from a client with tunnels to a server (`IcmpErrors`).
  */
-function isTunnelError(batch: Batch, i: number, role: number, v6: boolean, directory: Directory): boolean {
+function isTunnelError(batch: Batch, i: number, own: boolean, v6: boolean, directory: Directory): boolean {
   const { view } = batch;
   const icmp = batch.l4[i];
   const end = batch.end[i];
   if (end - icmp < ICMP_HEADER_LENGTH || !isIcmpError(view.getUint8(icmp), v6)) return false;
-  if (role === ROLE_CLIENT) return true;
+  if (own) return true;
   if (!readEmbedded(view, icmp, end, v6, embedded)) return false;
   if (directory.descriptorsOf(embedded.protocol).length === 0) return false;
   const at = embedded.l3;

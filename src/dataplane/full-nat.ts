@@ -4,7 +4,7 @@
  * `localAddress` as its client. Each port stands for one tunnel towards one server, so what comes to it is that tunnel's,
  * whatever id it names.
  */
-import { RECORD, TABLE_LOCAL } from '../flow/layout.js';
+import { ADDRESS, ADDRESS_LIMIT, ADDRESS_ROLE, ADDRESS_WORDS, RECORD, TABLE_LOCAL } from '../flow/layout.js';
 import { COUNTER } from './counters.js';
 import type { PlanServer, PlanVip } from './plan.js';
 import { TunnelDraft } from './tunnel-draft.js';
@@ -100,5 +100,20 @@ export class FullNat {
     key[6] = (key[6] & ~0xff) | TABLE_LOCAL;
     const slot = this.store.table.find(key, 0);
     return slot < 0 ? -1 : this.store.table.recordOf(slot);
+  }
+
+  /** Address index of the local address in the key of a tunnel's `localEntry`, −1 where it is none any more. */
+  addressOf(slot: number): number {
+    const { memory, table } = this.store;
+    // Few addresses are local ones, and few messages ask: those that are answered or learnt from.
+    for (let index = 0; index < ADDRESS_LIMIT; index++) {
+      const at = index * ADDRESS_WORDS;
+      if (
+        (memory.addresses[at + ADDRESS.role] & ADDRESS_ROLE.local) !== 0 &&
+        [0, 1, 2, 3].every((word) => memory.addresses[at + word] === table.keyWord(slot, word))
+      )
+        return index;
+    }
+    return -1;
   }
 }

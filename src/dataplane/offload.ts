@@ -20,7 +20,6 @@ import {
   CELL_WORDS,
   FLAG_DENIED,
   FLAG_OFFLOADED,
-  FLAG_REWRITE_BOTH,
   RECORD,
   RECORD_STATE,
   SERVER_CELL,
@@ -245,14 +244,14 @@ export class Offload {
     return (this.#marks[record] & bit) !== 0;
   }
 
-  /** Both directions are mapped, none is denied, and nothing is ordered that the program does not do. */
+  /** The directions that it has are mapped, and none is denied. */
   #entriesAllow(record: number): boolean {
     const { store } = this;
     if (store.word(record, RECORD.entryForward) === 0) return false;
     if (store.word(record, RECORD.entryReverse) === 0 && !store.isOneWay(record)) return false;
     for (let w = RECORD.entryHalfOpen; w <= RECORD.entryAlias; w++) {
       const slot = store.word(record, w) - 1;
-      if (slot >= 0 && (store.table.flagsOf(slot) & (FLAG_DENIED | FLAG_REWRITE_BOTH)) !== 0) return false;
+      if (slot >= 0 && (store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return false;
     }
     return true;
   }

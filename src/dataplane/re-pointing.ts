@@ -184,6 +184,7 @@ export class RePointing {
       store.detach(occupant, nowMs);
     }
     const flags = table.flagsOf(old) & ~FLAG_OFFLOADED;
+    if (!this.#moveLocal(record, heir, nowMs)) return false;
     const slot = table.insert(key, 0, table.targetOf(old), table.portsOf(old), record, flags, nowMs);
     if (slot < 0) return false;
     table.touch(slot, table.lastSeen(old));
@@ -193,6 +194,31 @@ export class RePointing {
     memory.records[record * RECORD_WORDS + RECORD.entryReverse] = slot + 1;
     table.setFlags(old, flags);
     if (grace === 0 || !this.#lingering.add(old, now + grace)) table.remove(old, nowMs);
+    return true;
+  }
+
+  /** Full NAT: the tunnel's port of the local address is kept towards the heir, unless another tunnel has it there. */
+  #moveLocal(record: number, heir: PlanServer, nowMs: number): boolean {
+    const { store } = this.#p;
+    const { table, memory, shard } = store;
+    const old = store.localEntry(record);
+    if (old < 0) return true;
+    const key = this.#key;
+    const tag = key[KEY_WORDS - 1];
+    const channel = key[KEY_WORDS - 2];
+    key[KEY_WORDS - 1] = (heir.address << 16) | (table.keyWord(old, KEY_WORDS - 1) & 0xffff);
+    key[KEY_WORDS - 2] = 0;
+    store.lock.acquire(shard);
+    const taken = table.find(key, 0) >= 0;
+    const slot = taken
+      ? -1
+      : table.insert(key, 0, table.targetOf(old), table.portsOf(old), record, table.flagsOf(old), nowMs);
+    store.lock.release(shard);
+    key[KEY_WORDS - 1] = tag;
+    key[KEY_WORDS - 2] = channel;
+    if (slot < 0) return false;
+    memory.records[record * RECORD_WORDS + RECORD.entryAlias] = slot + 1;
+    table.remove(old, nowMs);
     return true;
   }
 

@@ -88,6 +88,7 @@ export class Shard {
   readonly #firewall: Firewall;
   readonly #policy: RequestPolicy;
   readonly #floating: FloatingPorts;
+  readonly fullNat: FullNat;
   readonly #fragments: Fragments;
   readonly #errors: IcmpErrors;
   readonly #mss: MssClamp;
@@ -128,6 +129,7 @@ export class Shard {
     const words = options.policy ?? newPolicyWords();
     this.#policy = new RequestPolicy(memory, this.#firewall, new Admission(memory, words), statistics, words);
     this.#floating = new FloatingPorts(options.filterNeeded);
+    this.fullNat = new FullNat(this.store, statistics);
     const wheel = new TimerWheel(memory.records, RECORD_WORDS, RECORD.wheelNext, RECORD.wheelPrevious, port.clock[0]);
     this.#ageing = new Ageing(shard, this.store, wheel);
     const descriptors = options.descriptors ?? DESCRIPTORS;
@@ -170,6 +172,7 @@ export class Shard {
       policy: this.#policy,
       handOver: options.handOver,
       floating: this.#floating,
+      fullNat: this.fullNat,
       offload: this.#offload,
       watch: this.#watch,
       lending: new Lending(memory, servers),
@@ -178,7 +181,6 @@ export class Shard {
       heirs: this.#heirs,
       relay: this.#relay,
       followers: this.#followers,
-      fullNat: new FullNat(this.store, statistics),
       statistics,
     });
   }

@@ -147,7 +147,10 @@ export class Tracker {
   control(batch: Batch, i: number): void {
     const row = i * KEY_STRIDE;
     const keys = batch.keys;
-    const owner = this.#p.store.memory.ownerSlots[ownerSlot(keys[row], keys[row + 1], keys[row + 2], keys[row + 3])];
+    // The client of what comes to a VIP's local address is the tunnel's that has the port.
+    const local = this.#directory.hasLocal ? this.#p.fullNat.recordOf(keys, row) : -1;
+    let owner = this.#p.store.memory.ownerSlots[ownerSlot(keys[row], keys[row + 1], keys[row + 2], keys[row + 3])];
+    if (local >= 0) owner = this.#p.store.ownerOf(local, this.#p.shard);
     if (owner !== this.#p.shard && !wasHanded(batch, i)) {
       if (!this.#p.handOver.push(owner, batch, i)) return this.#drop(batch, i, DROP['hand-over-full']);
       this.#p.statistics[COUNTER.handedOver]++;
@@ -164,6 +167,7 @@ export class Tracker {
       case KIND_UNBOUND_IN:
         return this.#unboundIn(batch, i, descriptor);
       case KIND_UNBOUND_OUT:
+        if (local >= 0) return this.#unknownServer(batch, i, descriptor);
         return this.#unboundOut(batch, i, descriptor);
       default:
         return this.#bound(batch, i, descriptor, batch.kind[i] === KIND_CONTROL_IN);

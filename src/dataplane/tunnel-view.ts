@@ -1,6 +1,7 @@
 /** Tunnels as their records and entries say: questions that anybody may ask, in any thread. Changes nothing. */
 import { clientEntryOf, clientPortOf, virtualPortOf } from '../flow/client-port.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
+import { ownerSlot } from '../flow/hash.js';
 import {
   CELL_WORDS,
   FLAG_REWRITE_BOTH,
@@ -74,6 +75,15 @@ export class TunnelView {
   portTowardsServer(record: number): number {
     const slot = this.anyEntry(record);
     return slot < 0 ? 0 : virtualPortOf(this.table, slot) || clientPortOf(this.table, slot);
+  }
+
+  /** The shard that owns the tunnel's client; `otherwise` where no entry says who that is. */
+  ownerOf(record: number, otherwise: number): number {
+    const slot = this.anyEntry(record);
+    if (slot < 0) return otherwise;
+    const { table } = this;
+    const word = (n: number): number => table.keyWord(slot, n);
+    return this.memory.ownerSlots[ownerSlot(word(0), word(1), word(2), word(3))];
   }
 
   isClient(record: number, a0: number, a1: number, a2: number, a3: number): boolean {

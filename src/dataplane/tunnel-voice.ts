@@ -84,7 +84,10 @@ export class TunnelVoice {
     const forward = (store.word(record, RECORD.entryForward) || store.word(record, RECORD.entryHalfOpen)) - 1;
     if (forward < 0) return false;
     const real: Place = { words: at(server.address), port: ports >>> 16 || server.port };
-    const seen: Place = { words: client.words, port: store.portTowardsServer(record) };
+    const local = store.localEntry(record);
+    const word = (n: number): number => table.keyWord(local, n);
+    const words: Place['words'] = local < 0 ? client.words : [word(0), word(1), word(2), word(3)];
+    const seen: Place = { words, port: store.portTowardsServer(record) };
     return this.#send(table.targetOf(forward) & 0xffff, seen, real, payload);
   }
 

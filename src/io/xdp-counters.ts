@@ -24,9 +24,10 @@ export const XDP_COUNTER = {
   spreadMiss: 15, // came to another CPU and was no hit any more: dropped
   adjustFailed: 16, // no room for a VLAN tag: dropped
   redirectFailed: 17, // no device to send to: dropped
+  toHost: 18, // client → server, left to the host rewritten, because it has the server's address
 } as const;
 export type XdpCounterName = keyof typeof XDP_COUNTER;
-export const XDP_COUNTER_COUNT = 18;
+export const XDP_COUNTER_COUNT = 19;
 
 const VALUE_LENGTH = 8;
 
@@ -62,7 +63,7 @@ export interface XdpTotals {
 export function xdpTotals(counters: readonly number[]): XdpTotals {
   const c = XDP_COUNTER;
   return {
-    packetsIn: counters[c.inToOutside] + counters[c.inToInside] + counters[c.inTx],
+    packetsIn: counters[c.inToOutside] + counters[c.inToInside] + counters[c.inTx] + counters[c.toHost],
     packetsOut: counters[c.outToOutside] + counters[c.outToInside] + counters[c.outTx],
     bytesIn: counters[c.bytesIn],
     bytesOut: counters[c.bytesOut],

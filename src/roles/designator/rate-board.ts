@@ -4,6 +4,7 @@
  * costs the pass, a selection of the first rows by one number each, and the words for just these rows.
  */
 import { ALL_DROP_REASONS, COUNTER, DROP_BASE } from '../../dataplane/counters.js';
+import { clientEntryOf, clientPortOf } from '../../flow/client-port.js';
 import { ConnectionTable } from '../../flow/connection-table.js';
 import {
   CELL_WORDS,
@@ -265,13 +266,10 @@ export class RateBoard {
       if (vips !== null && !vips.has(place >>> 16)) return false;
       if (servers !== null && !servers.has(place & 0xffff)) return false;
       if (endpoint === null) return true;
-      for (let word = RECORD.entryHalfOpen; word <= RECORD.entryAlias; word++) {
-        const slot = memory.records[at + word] - 1;
-        if (slot < 0) continue;
-        const same = endpoint.words.every((value, w) => this.#table.keyWord(slot, w) === (value | 0));
-        return same && this.#table.keyWord(slot, 4) >>> 16 === endpoint.port;
-      }
-      return false;
+      const slot = clientEntryOf(memory.records, this.#table, record);
+      if (slot < 0) return false;
+      const same = endpoint.words.every((value, w) => this.#table.keyWord(slot, w) === (value | 0));
+      return same && clientPortOf(this.#table, slot) === endpoint.port;
     };
   }
 

@@ -170,6 +170,8 @@ export class XdpDatapath implements Datapath {
       add(vip.address, vip.port, ADDRESS_ROLE.vip);
       const nat = vip.oneWay === true ? -1 : (vip.natAddress ?? -1);
       if (nat >= 0) add(nat, vip.port, ADDRESS_ROLE.vip);
+      const local = vip.oneWay === true ? (vip.localAddress ?? -1) : -1;
+      if (local >= 0) roles.set(local, (roles.get(local) ?? 0) | ADDRESS_ROLE.local);
     }
     for (const { index, address, port } of binding.servers)
       add(address, port, binding.isOneWay(index) ? ADDRESS_ROLE.endpoint : ADDRESS_ROLE.server, ADDRESS_ROLE.server);
