@@ -49,14 +49,15 @@ struct passage {
   td_u32 mac_high, mac_low; /* of the next hop, as NEXT_HOP has them */
   td_u32 port;
   td_u32* address;
-  td_u32* other; /* full NAT: the other new address, in the key of another entry of the tunnel */
+  td_u32 other[4]; /* full NAT: the other new address */
   td_u32 channel;
   td_u32 flags;
 };
 
-/* Full NAT: the other entry that has the address, as native/rewrite.cc finds it. It is read after this: the key of an
- * entry that is removed meanwhile stands there for 100 ms more. 0 where there is none, or not this moment. */
-INLINE td_u32* find_other(const struct frame* f, const td_u32* record, const struct orders* o) {
+/* Full NAT: the other new address, from the entry that native/rewrite.cc takes it from. The key of an entry that is
+ * removed meanwhile stands there for 100 ms more. False where there is none, or not this moment. */
+INLINE int find_other(const struct frame* f, const td_u32* record, const struct orders* o, const int v6,
+                      struct passage* p) {
   td_u32 found = 0;
   if ((o->record & TD_FLAG_REWRITE_SOURCE) == 0) {
     found = ONCE(record[TD_RECORD_ENTRY_ALIAS]);
@@ -66,9 +67,11 @@ INLINE td_u32* find_other(const struct frame* f, const td_u32* record, const str
   }
   if (found == 0) return 0;
   td_u32* entry = element(FIRST(f, TD_XDP_ENTRIES) + (found - 1));
-  if (!entry || (ONCE(entry[TD_ENTRY_VERSION]) & 1) != 0 || ONCE(entry[TD_ENTRY_RECORD]) >> 8 != o->record >> 8)
-    return 0;
-  return entry + TD_ENTRY_CLIENT;
+  if (!entry || (ONCE(entry[TD_ENTRY_VERSION]) & 1) != 0) return 0;
+  /* The same tunnel's, of the same family. */
+  if (((ONCE(entry[TD_ENTRY_RECORD]) ^ o->record) & (0xffffff00 | TD_FLAG_IPV4)) != 0) return 0;
+  for (td_u32 word = v6 ? 0 : 3; word < 4; word++) p->other[word] = entry[TD_ENTRY_CLIENT + word];
+  return 1;
 }
 
 /* False when this program must not forward by these orders: the shards know what to do. */
@@ -93,7 +96,14 @@ INLINE int prepare(const struct frame* f, const struct flow* k, const struct ord
   if ((version & 1) != 0 || ONCE(hop[TD_NEXT_HOP_VERSION]) != version) return 0;
   if ((p->mac_low & 0xff) != TD_NEXT_HOP_STATE_RESOLVED) return 0;
   p->port = p->mac_low >> 8 & 0xff;
-  if (p->port > TD_PORT_HOST) return 0;
+  if (p->port > TD_PORT_INSIDE) {
+    /* Into this host, which has the server's address: the frame will look like one for the device that it came in on.
+     */
+    if (p->port != TD_PORT_HOST) return 0;
+    const int outside = f->side == TD_PORT_OUTSIDE;
+    p->mac_high = outside ? SECOND(f, TD_XDP_OUTSIDE_MAC_HIGH) : SECOND(f, TD_XDP_INSIDE_MAC_HIGH);
+    p->mac_low = outside ? SECOND(f, TD_XDP_OUTSIDE_MAC_LOW) : SECOND(f, TD_XDP_INSIDE_MAC_LOW);
+  }
   td_u32* address = element(FIRST(f, TD_XDP_ADDRESSES) + (o->target >> 17));
   if (!address) return 0;
   p->address = address + (o->target >> 16 & 1) * TD_ADDRESS_WORDS;
@@ -102,8 +112,7 @@ INLINE int prepare(const struct frame* f, const struct flow* k, const struct ord
     td_u32* record = element(FIRST(f, TD_XDP_RECORDS) + (o->record >> 8));
     if (!record) return 0;
     if ((p->flags & TD_FLAG_REWRITE_BOTH) != 0) {
-      p->other = find_other(f, record, o);
-      if (!p->other) return 0;
+      if (!find_other(f, record, o, v6, p)) return 0;
     }
     p->channel = k->from_client ? ONCE(record[TD_RECORD_SERVER_CHANNEL]) : ONCE(record[TD_RECORD_VIRTUAL_CHANNEL]);
     ORDERED();
@@ -148,7 +157,7 @@ INLINE void rewrite(void* ip, const int v6, void* channel, const struct orders* 
       l4 += change16(*(td_u16*)channel, after);
       *(td_u16*)channel = after;
     }
-    if (p->other) {
+    if ((p->flags & TD_FLAG_REWRITE_BOTH) != 0) {
       td_u32* field = ip + (v6 ? (source ? 24 : 8) : (source ? 16 : 12));
       for (td_u32 word = v6 ? 0 : 3; word < 4; word++, field++) {
         const td_u32 after = SWAP32(p->other[word]);
@@ -207,7 +216,8 @@ INLINE void write_macs(void* at, const struct passage* p, td_u32 high, td_u32 lo
 INLINE int dress(const struct frame* f, const struct passage* p) {
   struct xdp_md* ctx = f->ctx;
   const td_u32 vlans = SECOND(f, TD_XDP_VLANS);
-  const td_u32 tag = p->port == TD_PORT_OUTSIDE ? vlans >> 16 : vlans & 0xffff;
+  td_u32 tag = p->port == TD_PORT_OUTSIDE ? vlans >> 16 : vlans & 0xffff;
+  if (p->port == TD_PORT_HOST) tag = 0;
   const td_u32 high =
       p->port == TD_PORT_OUTSIDE ? SECOND(f, TD_XDP_OUTSIDE_MAC_HIGH) : SECOND(f, TD_XDP_INSIDE_MAC_HIGH);
   const td_u32 low = p->port == TD_PORT_OUTSIDE ? SECOND(f, TD_XDP_OUTSIDE_MAC_LOW) : SECOND(f, TD_XDP_INSIDE_MAC_LOW);
@@ -229,29 +239,15 @@ INLINE int dress(const struct frame* f, const struct passage* p) {
   return 1;
 }
 
-/* Into this host, which has the server's address: the frame looks like one for the device that it came in on. */
-INLINE int deliver(const struct frame* f, td_u32 length) {
-  struct xdp_md* ctx = f->ctx;
-  if (f->l3 != ETHERNET_LENGTH && bpf_xdp_adjust_head(ctx, TAG_LENGTH) != 0) {
-    count(TD_COUNTER_ADJUST_FAILED, 1);
-    return XDP_DROP;
-  }
-  void* data = (void*)(long)ctx->data;
-  if (data + ETHERNET_LENGTH > (void*)(long)ctx->data_end) return XDP_DROP;
-  const int outside = f->side == TD_PORT_OUTSIDE;
-  const td_u32 high = outside ? SECOND(f, TD_XDP_OUTSIDE_MAC_HIGH) : SECOND(f, TD_XDP_INSIDE_MAC_HIGH);
-  const td_u32 low = outside ? SECOND(f, TD_XDP_OUTSIDE_MAC_LOW) : SECOND(f, TD_XDP_INSIDE_MAC_LOW);
-  const struct passage p = {.mac_high = high, .mac_low = low};
-  write_macs(data, &p, high, low);
-  count(TD_COUNTER_TO_HOST, 1);
-  count(TD_COUNTER_BYTES_IN, length);
-  return XDP_PASS;
-}
-
 /* The way out: XDP_TX where the frame leaves by the device it came in on and this program may do that, else a redirect.
  */
 INLINE int leave(const struct frame* f, const struct flow* k, const struct passage* p, const int may_transmit,
                  td_u32 length) {
+  if (p->port == TD_PORT_HOST) {
+    count(TD_COUNTER_TO_HOST, 1);
+    count(TD_COUNTER_BYTES_IN, length);
+    return XDP_PASS;
+  }
   const td_u32 device =
       p->port == TD_PORT_OUTSIDE ? SECOND(f, TD_XDP_OUTSIDE_INTERFACE) : SECOND(f, TD_XDP_INSIDE_INTERFACE);
   td_u32 way = TD_WAY_TX;

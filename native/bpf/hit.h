@@ -118,10 +118,6 @@ INLINE int hit(const struct frame* f, const int v6, const int first, struct flow
     }
   }
   rewrite(ip, v6, ip + header + 8 + (channel_offset & 7), &o, &p);
-  if (p.port == TD_PORT_HOST) {
-    account(f, &o, total);
-    return deliver(f, total);
-  }
   if (!dress(f, &p)) {
     count(TD_COUNTER_ADJUST_FAILED, 1);
     return XDP_DROP;

@@ -116,6 +116,7 @@ INLINE void find_role(const struct frame* f, struct packet* p, struct flow* k) {
     role = address < 0 ? ROLE_NONE : ROLE_SERVER;
   }
   OPAQUE(role);
+  OPAQUE(p->to_local);
   p->role = role;
   p->address = (td_u32)address & 0xffff;
   for (td_u32 i = 0; i < 4; i++) k->key[i] = role == ROLE_SERVER ? d[i] : s[i];
@@ -185,8 +186,8 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
   const td_u32 destination = half(udp, 2);
   const td_u32 length = half(udp, 4);
   const int client = p->role == ROLE_CLIENT;
-  const int known =
-      is_place(p->address, client ? destination : source, client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER | TD_ADDRESS_ROLE_ENDPOINT);
+  const int known = is_place(p->address, client ? destination : source,
+                             client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER | TD_ADDRESS_ROLE_ENDPOINT);
   /* Of a first fragment the length is that of the whole datagram. */
   if (length < sizeof udp || (length > p->end - p->l4 && p->fragment == WHOLE)) return known ? TO_OWNER : TO_HOST;
   struct message m;
