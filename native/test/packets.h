@@ -166,6 +166,17 @@ struct Table {
     e[TD_ENTRY_PORTS] = new_ports;
     e[TD_ENTRY_RECORD] = (record << 8) | flags;
   }
+  /// Another entry of the record, with this client in its key: full NAT takes the other address from there.
+  void other(uint32_t slot, uint32_t record, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3) {
+    uint32_t* e = entry(slot);
+    const bool ipv4 = a0 == 0 && a1 == 0 && a2 == 0xffff;
+    e[TD_ENTRY_CLIENT] = a0;
+    e[TD_ENTRY_CLIENT + 1] = a1;
+    e[TD_ENTRY_CLIENT + 2] = a2;
+    e[TD_ENTRY_CLIENT + 3] = a3;
+    e[TD_ENTRY_RECORD] = (record << 8) | (ipv4 ? TD_FLAG_IPV4 : 0);
+  }
+  uint32_t& word(uint32_t record, uint32_t at) { return records[record * TD_RECORD_WORDS + at]; }
   uint64_t counter(uint32_t slot, uint32_t word) {
     uint64_t value = 0;
     std::memcpy(&value, entry(slot) + word, 8);

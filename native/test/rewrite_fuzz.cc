@@ -146,6 +146,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     table->records[i * TD_RECORD_WORDS + TD_RECORD_SERVER_CHANNEL] = 0x1100 + i;
     table->records[i * TD_RECORD_WORDS + TD_RECORD_VIRTUAL_CHANNEL] = 0x2200 + i;
   }
+  // Entries that full NAT may find the other address in: of this record or not, of either family, or none at all.
+  const uint32_t others = in.byte();
+  table->other(1, others % 5 == 1 ? 9 : record, 0, 0, 0xffff, 0x0a0a0a0a);
+  table->other(2, record, 0x20010db8, 1, 2, 3);
+  table->entry(1)[TD_ENTRY_VERSION] = others % 5 == 2 ? 1 : 2;
+  for (uint32_t i = 0; i < Table::kRecords; i++) {
+    table->word(i, TD_RECORD_ENTRY_ALIAS) = others >> 6;
+    table->word(i, TD_RECORD_ENTRY_FORWARD) = others >> 4 & 3;
+    table->word(i, TD_RECORD_ENTRY_HALF_OPEN) = others >> 2 & 3;
+  }
   table->hop(1, 0x02112233, 0x4455, odd % 16 == 3 ? in.byte() : 1, TD_NEXT_HOP_STATE_RESOLVED);
 
   const uint32_t pokes[4] = {in.byte(), in.byte(), in.byte(), in.byte()};
@@ -175,7 +185,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     MUST(table->entry(0)[TD_ENTRY_LAST_SEEN] == odd);
     return 0;
   }
-  MUST(slot == 0 && egress < 2 && (flags & (TD_FLAG_DENIED | TD_FLAG_REWRITE_BOTH)) == 0);
+  MUST(slot == 0 && egress < 2 && (flags & TD_FLAG_DENIED) == 0);
   bool fragment = false;
   bool later = false;
   const Shape s = shape_of(before, fragment, later);
@@ -196,6 +206,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     put32(&expected[source ? 26 : 30], words[3]);
     expected[22] = static_cast<uint8_t>(before[22] - (decrements ? 1 : 0));
     std::copy_n(after.begin() + 24, 2, expected.begin() + 24);
+  }
+  if ((flags & TD_FLAG_REWRITE_BOTH) != 0) {
+    uint32_t found = table->word(record, TD_RECORD_ENTRY_ALIAS);
+    if (source) found = table->word(record, TD_RECORD_ENTRY_FORWARD);
+    if (source && found == 0) found = table->word(record, TD_RECORD_ENTRY_HALF_OPEN);
+    // Entry 0 is the one that is rewritten by: a record may name it, which nobody but a fuzzer writes.
+    MUST(found != 0 && table->entry(found - 1)[TD_ENTRY_RECORD] >> 8 == record);
+    const uint32_t* client = table->entry(found - 1) + TD_ENTRY_CLIENT;
+    if (s.v6) {
+      for (std::size_t w = 0; w < 4; w++) put32(&expected[(source ? 38 : 22) + w * 4], client[w]);
+    } else {
+      put32(&expected[source ? 30 : 26], client[3]);
+    }
   }
   if (!later && (flags & TD_FLAG_REWRITE_PORTS) != 0) {
     if (ports >> 16 != 0) put16(&expected[s.l4], ports >> 16);

@@ -41,7 +41,7 @@ describe('reading', () => {
     expect(counters[17]).toBe(0);
   });
   test('totals', () => {
-    expect(xdpTotals([1, 2, 4, 8, 16, 32, 64, 128, ...new Array(10).fill(0)])).toEqual({
+    expect(xdpTotals([1, 2, 4, 8, 16, 32, 64, 128, ...new Array(11).fill(0)])).toEqual({
       packetsIn: 7,
       packetsOut: 56,
       bytesIn: 64,
