@@ -38,11 +38,14 @@ interface PairKind {
   readonly program: Program | null;
   /** Seconds between adverts. */
   readonly interval: number;
+  /** All clients have the master: the other one stands by, as a cluster master’s candidates do. */
+  readonly oneMaster?: boolean;
 }
 
 export const PAIR_PEERS = {
   'pair-packet': { io: 'packet', program: null, interval: 0.1 },
   'pair-xdp': { io: 'xdp', program: null, interval: 0.1 },
+  'pair-one-master': { io: 'packet', program: null, interval: 0.1, oneMaster: true },
   'keepalived-nft': { io: null, program: 'keepalived', interval: 1 },
   'keepalived-nft-100ms': { io: null, program: 'keepalived', interval: 0.1 },
 } as const satisfies Record<string, PairKind>;
@@ -155,7 +158,10 @@ function farmOptions(kind: PairKind, { self }: PairBenchOptions): FarmOptions {
     members: 2,
     servers: 2,
     clients: 1,
-    group: { adverts: { interval: `${kind.interval * 1000}ms` } },
+    group: {
+      adverts: { interval: `${kind.interval * 1000}ms` },
+      ...(kind.oneMaster === true ? { algorithm: 'master' } : {}),
+    },
     config: (number) => ({
       vips: [
         {
