@@ -2,17 +2,23 @@
  * What the owner shard does about clients that do not follow answers from another address than the VIP (document 001,
  * FIG. 2 and 4): those that stay are carried on, those that refuse the answer hear it from the VIP.
  */
-import { RECORD_STATE } from '../flow/layout.js';
+import { CELL_WORDS, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
+import { PORT_HOST } from '../io/port.js';
 import type { TunnelDescriptor } from '../tunnels/descriptor.js';
 import type { Answers } from './answers.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
 import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
+import { CLOSE_REASON } from './event-tap.js';
 import { FOLLOW } from './follow-class.js';
 import type { PlanVip } from './plan.js';
 import type { TrackerParts } from './tracker.js';
+import type { TunnelDraft } from './tunnel-draft.js';
 
-type Parts = Pick<TrackerParts, 'shard' | 'store' | 'followers' | 'fullNat' | 'hops' | 'statistics'>;
+type Parts = Pick<
+  TrackerParts,
+  'shard' | 'store' | 'followers' | 'fullNat' | 'hops' | 'designator' | 'wheel' | 'statistics'
+>;
 
 export class ReplyWays {
   readonly #p: Parts;
@@ -45,34 +51,66 @@ export class ReplyWays {
     return -1;
   }
 
-  /** A client repeats its request, though it has been answered as far as anybody can tell. */
-  insists(
-    batch: Batch,
-    i: number,
-    descriptor: TunnelDescriptor,
-    record: number,
-    vip: PlanVip,
-    directory: Directory,
-  ): void {
-    const { store, followers, fullNat, hops, statistics } = this.#p;
-    if (!followers.repeated(record)) return;
+  /** Its server is the machine that this designator runs on: what it answers cannot be made to pass here. */
+  isHere(server: number): boolean {
+    const { store, hops } = this.#p;
+    return hops.table.port(store.memory.servers[server * CELL_WORDS + SERVER_CELL.nextHop]) === PORT_HOST;
+  }
+
+  /**
+   * The server for a request that is put from the VIP's `localAddress`: the chosen one, unless that is this machine. −1:
+   * there is no other one. The caller holds the lock.
+   */
+  away(server: number, { a0, a1, a2, a3, vip }: TunnelDraft): number {
+    if (server < 0 || !this.isHere(server)) return server;
+    return this.#p.designator.designateBesidesLocked(vip.index, (other) => this.isHere(other), a0, a1, a2, a3);
+  }
+
+  /** Some server of the VIP takes tunnels, and is another machine. */
+  #hasOther(vip: PlanVip): boolean {
+    const { cells } = this.#p.designator;
+    return vip.servers.some((server) => cells.eligible(server) && !this.isHere(server));
+  }
+
+  /**
+   * A client repeats its request, though it has been answered as far as anybody can tell. True: the tunnel is gone, and the
+   * request is to be designated anew, to a server that can be helped.
+   */
+  insists(batch: Batch, i: number, descriptor: TunnelDescriptor, record: number, directory: Directory): boolean {
+    const { store, followers, fullNat, hops, wheel, statistics } = this.#p;
+    const vip = directory.vip(batch.local[i]);
+    if (vip === null || vip.reply === 'vip' || !followers.repeated(record)) return false;
     if (vip.oneWay !== true) {
       followers.learn(vip, record, FOLLOW.refuses);
-      return this.answers.showVip(batch, i, descriptor, record, vip);
+      this.answers.showVip(batch, i, descriptor, record, vip);
+      return false;
     }
-    if (store.state(record) !== RECORD_STATE.passed) return;
+    if (store.state(record) !== RECORD_STATE.passed) return false;
     const local = vip.localAddress ?? -1;
     if (local < 0) {
       statistics[COUNTER.refusalsUnhelped]++;
-      return followers.learn(vip, record, FOLLOW.refuses);
+      followers.learn(vip, record, FOLLOW.refuses);
+      return false;
+    }
+    if (this.isHere(store.serverIndex(record))) {
+      followers.learn(vip, record, FOLLOW.refuses);
+      if (!this.#hasOther(vip)) {
+        statistics[COUNTER.refusalsUnhelped]++;
+        return false;
+      }
+      wheel.cancel(record);
+      store.release(record, this.#nowMs, CLOSE_REASON.moved);
+      statistics[COUNTER.requestsMoved]++;
+      return true;
     }
     // Whether it is the client or a dead server is told by the answer, which comes here from now on.
     const server = directory.server(store.serverIndex(record));
     store.lock.acquire(this.#p.shard);
     const hop = hops.ofFrame(batch, i, this.#nowSeconds);
     store.lock.release(this.#p.shard);
-    if (server === null || hop < 0) return;
+    if (server === null || hop < 0) return false;
     if (fullNat.put(record, vip, server, local, hop, this.#nowSeconds, this.#nowMs)) store.expect(record);
+    return false;
   }
 
   /** The first message after an answer from the NAT address: where to? */

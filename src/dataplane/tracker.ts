@@ -228,7 +228,8 @@ export class Tracker {
       } else {
         statistics[COUNTER.requestsRepeated]++;
         if (event.recoverPeer !== 0) this.#answers.nameRecovered(batch, i, descriptor, record);
-        if (vip !== null && vip.reply !== 'vip') this.#ways.insists(batch, i, descriptor, record, vip, this.#directory);
+        const anew = this.#ways.insists(batch, i, descriptor, record, this.#directory);
+        if (anew) return this.#request(batch, i, descriptor, requestKey, print);
       }
       return this.#finish(batch, i, slot);
     }
@@ -285,6 +286,7 @@ export class Tracker {
       if (index < 0 && !moved) index = lending.take(vip.servers);
       if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
       if (index === NO_SERVER) index = lending.lastResort(vip.servers);
+      if (local >= 0) index = this.#ways.away(index, draft);
       const server = index < 0 ? null : this.#directory.server(index);
       if (server === null) reason = index === NO_ROOM ? DROP['server-pace'] : DROP['no-server'];
       else {

@@ -127,6 +127,32 @@ export class Designator {
     return server;
   }
 
+  /**
+   * Another server than those that `excluded` names, for a client that they cannot serve: always the same one while the
+   * same servers take tunnels, each as often as its weight says (rendezvous hashing). NO_SERVER: there is none. The caller
+   * holds the lock.
+   */
+  designateBesidesLocked(
+    vip: number,
+    excluded: (server: number) => boolean,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+  ): number {
+    let best = NO_SERVER;
+    let longest = Number.NEGATIVE_INFINITY;
+    for (const server of this.#byVip[vip]?.servers ?? []) {
+      if (!this.cells.eligible(server) || excluded(server)) continue;
+      const drawn = Math.log(lotOf(server, a0, a1, a2, a3)) / Math.max(1, this.cells.weight(server));
+      if (drawn <= longest) continue;
+      longest = drawn;
+      best = server;
+    }
+    if (best >= 0) this.cells.use(best);
+    return best;
+  }
+
   /** For `explain`: what `designate` would answer now, and why. No turn is taken. */
   peek(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): Designation {
     const of = this.#byVip[vip];
@@ -181,4 +207,15 @@ export class Designator {
     }
     return algorithm;
   }
+}
+
+/** A number above 0 and below 1 that follows from the server and the client's address. */
+function lotOf(server: number, a0: number, a1: number, a2: number, a3: number): number {
+  let hash = 0x9e3779b9 ^ server;
+  for (const word of [a0, a1, a2, a3]) {
+    hash = Math.imul(hash ^ word, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    hash ^= hash >>> 16;
+  }
+  return ((hash >>> 0) + 1) / 0x1_0000_0001;
 }

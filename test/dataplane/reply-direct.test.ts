@@ -5,8 +5,9 @@
 import { describe, expect, test } from 'vitest';
 import type { CompiledConfig } from '../../src/config/compiled.js';
 import { FOLLOW } from '../../src/dataplane/follow-class.js';
-import { HEADER, SERVER_CELL, CELL_WORDS } from '../../src/flow/layout.js';
-import { PORT_INSIDE } from '../../src/io/port.js';
+import { CELL_WORDS, HEADER, SERVER_CELL } from '../../src/flow/layout.js';
+import { NextHopTable } from '../../src/flow/next-hop-table.js';
+import { PORT_HOST, PORT_INSIDE } from '../../src/io/port.js';
 import { hello, l2tpData, scccn, sccrp, sccrq, stopccn, udpFrame, viewOf } from '../helpers/packet-builder.js';
 import { CLIENT, Harness, type HarnessOptions, SERVER_1, SERVER_2, VIP, vipOf } from '../helpers/shard-harness.js';
 
@@ -186,5 +187,63 @@ describe('a client that refuses', () => {
     // It gives up: that is no following.
     w.at(w.now + 8);
     expect(w.classes()).toEqual([]);
+  });
+});
+
+describe('a client that refuses, and the machine that the master is on', () => {
+  const LOCAL = '10.10.1.100';
+  /** `here`: indices of the servers that are this host itself. */
+  function world(...here: readonly number[]): World {
+    const words = [0, 0, 0xffff, 0x0a0a0164] as const;
+    const vip = { ...directVip(), localAddress: { address: LOCAL, words, family: 4 as const } };
+    const w = new World({ vips: [vip] });
+    const hops = new NextHopTable(w.memory);
+    for (const server of here) {
+      const hop = hops.ensure(PORT_HOST, 0, 0, 0xffff, server + 1);
+      hops.setMac(hop, new Uint8Array(6), 0);
+      w.memory.servers[w.binding.servers[server].index * CELL_WORDS + SERVER_CELL.nextHop] = hop;
+    }
+    return w;
+  }
+  const insist = (w: World, assigned: number): string[] => {
+    w.up(sccrq({ assigned }));
+    w.at(w.now + 1);
+    w.up(sccrq({ assigned }));
+    w.at(w.now + 2);
+    return w.up(sccrq({ assigned }));
+  };
+
+  test('is given another server, from the localAddress', () => {
+    const w = world(0);
+    expect(w.up(sccrq({ assigned: 1 }))).toEqual([to(SERVER_1)]);
+    w.at(w.now + 1);
+    expect(w.up(sccrq({ assigned: 1 }))).toEqual([to(SERVER_1)]);
+    w.at(w.now + 2);
+    const [way] = w.up(sccrq({ assigned: 1 }));
+    expect(way).toContain(`> ${SERVER_2}:1701`);
+    expect(w.count('fullNats')).toBe(1);
+    expect(w.classes()).toEqual([['.5', FOLLOW.refuses]]);
+    expect(w.rows.tunnels()).toMatchObject([{ clientTunnelId: 1, server: 'lns2', state: 'half-open' }]);
+    expect(w.count('requestsMoved')).toBe(1);
+    // Its next tunnels never go there, whatever the algorithm says.
+    for (let id = 2; id < 8; id++) expect(w.up(sccrq({ assigned: id }))[0]).toContain(`> ${SERVER_2}:1701`);
+    expect(w.drops()).toEqual({});
+  });
+
+  test('stays where it is when its server is another machine', () => {
+    const w = world(1);
+    expect(insist(w, 1)[0]).toContain(`> ${SERVER_1}:1701`);
+    // The class is known when the server has answered.
+    expect(w.count('requestsMoved')).toBe(0);
+    expect(w.rows.tunnels()).toMatchObject([{ clientTunnelId: 1, server: 'lns1' }]);
+  });
+
+  test('cannot be helped when there is no other server, which is counted', () => {
+    const w = world(0, 1);
+    expect(insist(w, 1)).toEqual([to(SERVER_1)]);
+    expect(w.count('refusalsUnhelped')).toBe(1);
+    expect(w.classes()).toEqual([['.5', FOLLOW.refuses]]);
+    expect(w.up(sccrq({ assigned: 2 }))).toEqual([]);
+    expect(w.drops()).toEqual({ 'no-server': 1 });
   });
 });

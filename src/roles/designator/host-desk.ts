@@ -5,6 +5,7 @@
 import type { CompiledConfig } from '../../config/compiled.js';
 import type { TableMemory } from '../../flow/layout.js';
 import type { RouteSnapshot } from '../../flow/route-table.js';
+import { hostAddresses } from '../../io/host-addresses.js';
 import { HostNetwork } from '../../io/host-network.js';
 import { HostWatch } from '../../io/host-watch.js';
 import type { NativeAddon } from '../../io/native.js';
@@ -12,7 +13,7 @@ import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import type { Logger } from '../../ops/log.js';
 import { type AddressWords, parseAddress } from '../../wire/address.js';
 import type { Binding } from './binding.js';
-import { NeighbourKeeper } from './neighbour-keeper.js';
+import { NeighbourKeeper, type Unreachable } from './neighbour-keeper.js';
 import { announcements, type OwnFrame, question } from './own-frames.js';
 
 export interface HostDeskParts {
@@ -39,13 +40,22 @@ export class HostDesk {
   readonly #network: HostNetwork;
   readonly #watch: HostWatch;
   #routes: RouteSnapshot | null = null;
+  /** Addresses of this host. */
+  #own: readonly AddressWords[] = hostAddresses();
 
   constructor(parts: HostDeskParts) {
     this.#parts = parts;
     const { outside, inside } = parts.config();
     this.#network = new HostNetwork({ outside, inside, logger: parts.logger });
-    this.#watch = new HostWatch(parts.addon, parts.onChange);
-    this.neighbours = new NeighbourKeeper(parts.memory, { resolve: (port, words) => this.#resolve(port, words) });
+    this.#watch = new HostWatch(parts.addon, () => {
+      this.#lookAtAddresses();
+      parts.onChange();
+    });
+    this.neighbours = new NeighbourKeeper(parts.memory, {
+      resolve: (port, words) => this.#resolve(port, words),
+      own: () => this.#own,
+      mayBeOwn: ({ index }) => parts.binding.isOneWay(index),
+    });
   }
 
   /** Errors: see HostNetwork. */
@@ -80,7 +90,7 @@ export class HostDesk {
   /** Other servers than before. */
   serversChanged(): void {
     this.#network.setServers(this.#serverAddresses());
-    if (this.#routes !== null) this.neighbours.setRoutes(this.#routes, this.#parts.binding.servers);
+    if (this.#routes !== null) this.#tell(this.neighbours.setRoutes(this.#routes, this.#parts.binding.servers));
   }
 
   /** Waits for the next hops that every tunnel needs. */
@@ -104,14 +114,31 @@ export class HostDesk {
 
   #setRoutes(routes: RouteSnapshot): void {
     this.#routes = routes;
-    const { binding, logger, onRoutes } = this.#parts;
-    const unreachable = this.neighbours.setRoutes(routes, binding.servers);
-    if (unreachable.length > 0)
-      logger.warn({ servers: unreachable }, 'the host has no route to these servers through outside or inside');
+    const { binding, onRoutes } = this.#parts;
+    this.#tell(this.neighbours.setRoutes(routes, binding.servers));
     for (const { port, words, mac } of this.#network.neighbours()) {
       if (mac !== null) this.neighbours.learnt(port, words, mac, this.#seconds());
     }
     onRoutes(routes);
+  }
+
+  /** A server may be this host itself, or no longer: standing tunnels follow as they follow a route. */
+  #lookAtAddresses(): void {
+    const own = hostAddresses();
+    if (own.join() === this.#own.join()) return;
+    this.#own = own;
+    if (this.#routes !== null) this.#setRoutes(this.#routes);
+  }
+
+  #tell({ routes, own }: Unreachable): void {
+    const { logger } = this.#parts;
+    if (routes.length > 0)
+      logger.warn({ servers: routes }, 'the host has no route to these servers through outside or inside');
+    if (own.length > 0)
+      logger.error(
+        { servers: own },
+        'these servers are this host itself: that is possible only where answers do not pass the designator (reply: direct, part: master)',
+      );
   }
 
   #seconds(): number {

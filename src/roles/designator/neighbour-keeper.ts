@@ -7,18 +7,34 @@ import { NextHopTable } from '../../flow/next-hop-table.js';
 import { type RouteSnapshot, RouteTable } from '../../flow/route-table.js';
 import { AddressTable } from '../../flow/address-table.js';
 import { SpinLock } from '../../flow/spin-lock.js';
+import { PORT_HOST } from '../../io/port.js';
+import type { AddressWords } from '../../wire/address.js';
 import type { BoundServer } from './binding.js';
 
 /** Gateways and servers are asked again so often, so that a changed address is noticed. */
 const REFRESH_SECONDS = 30;
 /** Neighbours asked for in one round. */
 const ROUND_LIMIT = 256;
+/** What goes into the host itself needs no link-layer address; the XDP program writes its device's own. */
+const NO_MAC = new Uint8Array(6);
 /** Gateways entered in advance; beyond it they are entered when a client needs them. */
 const GATEWAY_LIMIT = 256;
 
 export interface Resolver {
   /** Starts a resolution; the answer comes as `learnt`, or through the shards. */
   resolve(port: number, words: readonly [number, number, number, number]): void;
+  /** Addresses of this host. */
+  own(): readonly AddressWords[];
+  /** May this server be the host itself? What it answers then does not pass the designator. */
+  mayBeOwn(server: BoundServer): boolean;
+}
+
+/** Servers that have no next hop, by name. */
+export interface Unreachable {
+  /** The host has no route there. */
+  readonly routes: readonly string[];
+  /** The host itself has their address, and must not. */
+  readonly own: readonly string[];
 }
 
 export class NeighbourKeeper {
@@ -46,18 +62,21 @@ export class NeighbourKeeper {
     return this.settled();
   }
 
-  /** New routes or servers: every server gets its next hop. Returns names of servers without a route. */
-  setRoutes(snapshot: RouteSnapshot, servers: readonly BoundServer[]): string[] {
+  /** New routes, servers or addresses of the host: every server gets its next hop. */
+  setRoutes(snapshot: RouteSnapshot, servers: readonly BoundServer[]): Unreachable {
     this.#routes = new RouteTable(snapshot);
     this.#permanent.clear();
-    const unreachable: string[] = [];
+    const unreachable = { routes: [] as string[], own: [] as string[] };
+    const own = new Set(this.resolver.own().map((words) => words.join()));
     this.#lock.acquire(SHARD_LIMIT);
     try {
       for (const server of servers) {
-        const hop = this.#hopOf(server);
+        const words = this.#wordsOf(server);
+        const here = own.has(words.join());
+        const hop = here ? this.#hostHop(server, words) : this.#hopOf(words);
         this.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop] = Math.max(0, hop);
-        if (hop < 0) unreachable.push(server.name);
-        else this.#permanent.add(hop);
+        if (hop < 0) unreachable[here ? 'own' : 'routes'].push(server.name);
+        else if (!here) this.#permanent.add(hop);
       }
       for (let row = 0; row < snapshot.lengths.length && this.#permanent.size < GATEWAY_LIMIT; row++) {
         const [g0, g1, g2, g3] = snapshot.gateways.subarray(row * 4, row * 4 + 4);
@@ -72,19 +91,26 @@ export class NeighbourKeeper {
     return unreachable;
   }
 
-  #hopOf(server: BoundServer): number {
+  #wordsOf({ address }: BoundServer): [number, number, number, number] {
+    const word = (n: number): number => this.#addresses.word(address, n);
+    return [word(0), word(1), word(2), word(3)];
+  }
+
+  /** Into this host; the caller holds the lock. */
+  #hostHop(server: BoundServer, words: readonly [number, number, number, number]): number {
+    if (!this.resolver.mayBeOwn(server)) return -1;
+    const hop = this.#table.ensure(PORT_HOST, ...words);
+    if (hop >= 0 && this.#table.state(hop) !== NEXT_HOP_STATE.resolved) this.#table.setMac(hop, NO_MAC, 0);
+    return hop;
+  }
+
+  #hopOf(words: readonly [number, number, number, number]): number {
     const routes = this.#routes as RouteTable;
-    const words = [0, 1, 2, 3].map((word) => this.#addresses.word(server.address, word)) as [
-      number,
-      number,
-      number,
-      number,
-    ];
     const row = routes.lookup(...words);
     if (row < 0 || routes.port(row) > 1) return -1;
     const hop = routes.onLink(row)
       ? words
-      : ([0, 1, 2, 3].map((word) => routes.gatewayWord(row, word)) as typeof words);
+      : ([0, 1, 2, 3].map((word) => routes.gatewayWord(row, word)) as [number, number, number, number]);
     return this.#table.ensure(routes.port(row), ...hop);
   }
 
