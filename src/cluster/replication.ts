@@ -104,6 +104,17 @@ export class Replication {
     return writer;
   }
 
+  /** Nothing is known of the stream any more: it has come to its end. */
+  drop(origin: number, shard: number): void {
+    this.#streams.delete(streamKey(origin, shard));
+    this.#fences.delete(streamKey(origin, shard));
+  }
+
+  /** No further stream would be written or followed. */
+  get isFull(): boolean {
+    return this.#streams.size >= STREAM_LIMIT;
+  }
+
   stream(origin: number, shard: number): StreamWriter | StreamReader | undefined {
     return this.#streams.get(streamKey(origin, shard));
   }

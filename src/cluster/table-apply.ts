@@ -1,6 +1,6 @@
 /**
  * Puts what streams say into our own table, entries and all, so that it forwards by them as by any. VIPs and servers are
- * found by name; what is of one that we do not know waits until `retry`. Nobody else writes these tunnels meanwhile, but
+ * found by name; what is of one that we do not know waits until `refresh`. Nobody else writes these tunnels meanwhile, but
  * for two flags of their entries (whether the firewall denies them, whether the XDP program may forward by them), which
  * the shard of their client sets. Runs in the main thread, beside shards that write tunnels of their own.
  */
@@ -48,14 +48,14 @@ export interface ApplyHooks {
   /** The record is the stream's from now on. Before anybody can find it; lock held. */
   given(record: number, stream: Stream): void;
   belongs(record: number, stream: Stream): boolean;
-  /** The record is nobody's; lock held. */
-  freed(record: number): void;
   /** Its entries are there, or have changed. */
   laid(record: number): void;
   /** May the entry of this record be replaced by another tunnel's with the same key? Only what no shard writes may. */
   mayReplace(record: number): boolean;
   /** This record is left from a process before this one: another tunnel with its key replaces all of it. */
   isFormer(record: number): boolean;
+  /** A stream's tunnel (its words) has the key of this record, which stays. */
+  collided(record: number, words: Int32Array, from: number): void;
   /** The counts of the server's tunnels have changed. */
   counted(server: number): void;
 }
@@ -63,10 +63,10 @@ export interface ApplyHooks {
 const ALONE: ApplyHooks = {
   given: () => undefined,
   belongs: () => true,
-  freed: () => undefined,
   laid: () => undefined,
   mayReplace: () => true,
   isFormer: () => false,
+  collided: () => undefined,
   counted: () => undefined,
 };
 
@@ -154,14 +154,6 @@ export class TableApply implements StateSink {
     this.#total(record, true, counters.packetsOut, counters.bytesOut, seen);
   }
 
-  /** Tunnels whose VIP or server was not known: those that are by now are put in. After the configuration has changed. */
-  retry(stream: Stream): void {
-    const { tunnels } = this.#mapsOf(stream);
-    const mirror = stream.mirrors[PLANE.tunnels];
-    for (let index = 0; index < mirror.capacity; index++)
-      if (mirror.has(index) && tunnels.localOf(index) < 0) this.#tunnel(stream, index);
-  }
-
   /** Puts up to `count` tunnels from `index` on in anew: routes or the plan are other ones. Returns where to go on. */
   refresh(stream: Stream, index: number, count: number): number {
     const mirror = stream.mirrors[PLANE.tunnels];
@@ -201,7 +193,7 @@ export class TableApply implements StateSink {
       // What was told while somebody else wrote stands in the mirror, and not in the table.
       this.#tunnel(stream, index);
     }
-    this.retry(stream);
+    this.refresh(stream, 0, stream.capacity[PLANE.tunnels]);
   }
 
   /** A record that a process before this one left: it is counted already. */
@@ -214,6 +206,11 @@ export class TableApply implements StateSink {
     this.#counts.set(record, 0, RECORD_STATE.free);
     this.#release(record);
     this.counters.replaced++;
+  }
+
+  /** The stream has come to its end; nothing of it is in the table. */
+  forget(stream: Stream): void {
+    this.#maps.delete(stream.key);
   }
 
   /** Takes out all that a stream has put in: nobody vouches for it any more. */
@@ -328,6 +325,7 @@ export class TableApply implements StateSink {
       if (occupant >= 0 && !this.#makeRoom(occupant)) {
         if (maps.collided.size < COLLIDED_LIMIT) maps.collided.add(index);
         this.counters.collided++;
+        this.hooks.collided(table.recordOf(occupant), words, from);
         continue;
       }
       slot = table.insert(plan.key, 0, plan.target, plan.ports, record, plan.flags, this.#nowMs);
@@ -401,7 +399,6 @@ export class TableApply implements StateSink {
     }
     this.#lock.acquire(SHARD_LIMIT);
     this.#clients.remove(record);
-    this.hooks.freed(record);
     this.pool.freeRecord(record);
     this.#lock.release(SHARD_LIMIT);
   }

@@ -30,16 +30,18 @@ export class Elsewhere {
   foreign(batch: Batch, i: number, record: number, fromClient: boolean): void {
     const { store, relay, watch, statistics } = this.#p;
     if (!fromClient) watch.heard(store.serverIndex(record));
-    if (relay.take(batch, i, fromClient, true) || this.#hand(batch, i, record, COUNTER.toWriters)) return;
+    if (relay.take(batch, i, fromClient, true) || this.#hand(batch, i, record, fromClient, COUNTER.toWriters)) return;
     drop(batch, i, statistics, DROP['foreign-tunnel']);
   }
 
   /** To whoever has the tunnel, if some member made it a moment ago. False: there is nobody to ask. */
   unknown(batch: Batch, i: number, fromClient: boolean): boolean {
-    return this.#p.relay.take(batch, i, fromClient) || this.#hand(batch, i, TO_ANYBODY, COUNTER.toMembers);
+    return this.#p.relay.take(batch, i, fromClient) || this.#hand(batch, i, TO_ANYBODY, fromClient, COUNTER.toMembers);
   }
 
-  #hand(batch: Batch, i: number, record: number, counter: number): boolean {
+  /** What a member of the group handed on has been told to all who may have it. */
+  #hand(batch: Batch, i: number, record: number, fromClient: boolean, counter: number): boolean {
+    if (this.#p.relay.wasTaken(batch, i, fromClient)) return false;
     if (this.#p.store.share?.hand(batch, i, record) !== true) return false;
     this.#p.statistics[counter]++;
     batch.kind[i] = KIND_DONE;

@@ -142,6 +142,11 @@ export type ShardMessage =
   | {
       readonly type: 'shared' /* the main thread took streams over, or lost them: what is ours may be more than it was */;
     }
+  | {
+      readonly type: 'give-way'; // another member has the tunnel of this half-open record, and it stands there
+      readonly record: number;
+      readonly version: number;
+    }
   | { readonly type: 'member-frames'; readonly frames: readonly MemberFrame[] }
   | { readonly type: 'review' /* a server entered another state: look at all tunnels anew */ }
   | { readonly type: 'crash' };

@@ -64,6 +64,13 @@ export class Relay {
     return true;
   }
 
+  /** Another member of the group handed it on. */
+  wasTaken(batch: Batch, i: number, fromClient: boolean): boolean {
+    const outside = this.#oneArm ? fromClient : batch.columns.ingress[i] === PORT_OUTSIDE;
+    const group = outside ? GROUP_OUTSIDE : GROUP_INSIDE;
+    return this.#xdp[group + GROUP.macHigh] !== 0 && this.#ofGroup(batch, batch.columns.offset[i] + SOURCE, group);
+  }
+
   #peer(group: number, n: number): number {
     return (this.#xdp[group + GROUP.peers + (n >> 2)] >>> ((n & 3) * 8)) & 0xff;
   }

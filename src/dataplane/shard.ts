@@ -305,6 +305,8 @@ export class Shard {
         return;
       case 'shared':
         return this.#shared?.restart();
+      case 'give-way':
+        return this.#shared?.giveWay(message.record, message.version, Math.floor(this.#o.port.clock[0] * 1000) | 0);
       case 'member-frames':
         if (this.store.share?.receive(message.frames) !== true)
           this.#o.statistics[COUNTER.fromMembersLost] += message.frames.length;

@@ -5,6 +5,7 @@
  */
 import { RECORD_STATE } from '../flow/layout.js';
 import type { Ageing } from './ageing.js';
+import { CLOSE_REASON } from './event-tap.js';
 import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import type { Review } from './review.js';
@@ -32,6 +33,15 @@ export class SharedTunnels {
   /** What is ours may be more than it was. */
   restart(): void {
     this.#cursor = 0;
+  }
+
+  /** The record is of a copy of a request whose tunnel another member has: it goes. `version`: as it was when that was seen. */
+  giveWay(record: number, version: number, nowMs: number): void {
+    const { store, ageing } = this;
+    if (store.pool.version(record) !== version || store.state(record) !== RECORD_STATE.halfOpen) return;
+    if (store.isForeign(record) || !ageing.owns(record)) return;
+    ageing.wheel.cancel(record);
+    store.release(record, nowMs, CLOSE_REASON.moved);
   }
 
   /** There is something to do without waiting for traffic. */

@@ -255,7 +255,8 @@ export class Tracker {
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     const vip = this.#directory.vip(batch.local[i]);
-    if (vip === null) return this.#unknown(batch, i);
+    // A copy for whoever has the tunnel makes none where nobody has it.
+    if (vip === null || this.#p.relay.wasTaken(batch, i, true)) return this.#unknown(batch, i);
     const refused = policy.judge(batch, i, descriptor, this.#directory, requestKey, moved, this.#now);
     // A flood is not told request by request.
     if (refused === DROP['request-unproven']) return this.#drop(batch, i, refused);

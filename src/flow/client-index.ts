@@ -28,7 +28,15 @@ export class ClientIndex {
 
   /** `add`, unless the record is in a list already. */
   enter(record: number, a0: number, a1: number, a2: number, a3: number): void {
-    if (this.#links[record * CLIENT_LINK_WORDS + CLIENT_LINK.previous] === 0) this.add(record, a0, a1, a2, a3);
+    const previous = this.#links[record * CLIENT_LINK_WORDS + CLIENT_LINK.previous];
+    // A list that a crash cut has left records behind that think they are in it.
+    const leads =
+      previous < 0
+        ? this.#lists[-1 - previous]
+        : previous > 0
+          ? this.#links[(previous - 1) * CLIENT_LINK_WORDS + CLIENT_LINK.next]
+          : 0;
+    if (leads !== record + 1) this.add(record, a0, a1, a2, a3);
   }
 
   /** Takes a record out of its list, if it is in one. */

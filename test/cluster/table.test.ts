@@ -112,7 +112,7 @@ describe('a table and its copy', () => {
     expect(pair.standby.rows.tunnels()).toEqual([]);
     expect(pair.apply.counters.unplaced).toBeGreaterThan(0);
     pair.standby.reload(ONE);
-    pair.apply.retry(pair.stream);
+    pair.apply.refresh(pair.stream, 0, pair.stream.capacity[0]);
     expectEqual(pair);
   });
 

@@ -18,6 +18,7 @@ import { SpinLock } from '../../src/flow/spin-lock.js';
 import { MemoryPort, type PassedFrame, type SentFrame } from '../../src/io/memory.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../src/io/port.js';
 import { Binding } from '../../src/roles/designator/binding.js';
+import { SharedTable } from '../../src/roles/designator/cluster/share-memory.js';
 import { Rows } from '../../src/roles/designator/rows.js';
 import { parseAddress } from '../../src/wire/address.js';
 import { nativeCounters, nativeTable } from '../../src/workers/native-binding.js';
@@ -41,6 +42,10 @@ export interface MemoryApplianceOptions {
   readonly filterNeeded?: boolean;
   /** MTUs of outside and inside, when they differ. */
   readonly mtus?: readonly [number, number];
+  /** The table is shared with other designators, by whoever drives `shared`. */
+  readonly share?: boolean;
+  /** As if there were an XDP program that forwards by what the shards let it. */
+  readonly offload?: boolean;
   /** Frames that a shard's capture ring holds. */
   readonly captureSlots?: number;
 }
@@ -58,6 +63,7 @@ export class MemoryAppliance {
   readonly statistics: Float64Array[];
   readonly captureRings: FrameRing[];
   readonly rows: Rows;
+  readonly shared: SharedTable | null;
   /** Tunnels taken over from `options.memory`. */
   readonly adopted: number;
   config: CompiledConfig;
@@ -73,6 +79,8 @@ export class MemoryAppliance {
     this.binding = new Binding(this.memory, new ServerStates(this.memory, () => this.#now));
     this.binding.assignOwners(count);
     this.plan = this.#bind();
+    this.shared = options.share === true ? new SharedTable(this.memory, count) : null;
+    const { shared } = this;
     const handOver = new SharedArrayBuffer(handOverLength(count));
     this.statistics = Array.from({ length: count }, newStatistics);
     this.captureRings = this.statistics.map(
@@ -92,6 +100,8 @@ export class MemoryAppliance {
           oneArm: false,
           mtus: options.mtus,
           filterNeeded,
+          ...(options.offload === true ? { offload: true } : {}),
+          ...(shared === null ? {} : { share: shared.shards[shard] }),
         }),
     );
     this.rows = new Rows(this.memory, this.binding, () => this.#now);

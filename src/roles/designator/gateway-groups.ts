@@ -183,11 +183,19 @@ export class GatewayGroups {
     };
   }
 
+  /** A member is not heard any more, by this number in the group. */
+  onMemberDown: (number: number) => void = () => undefined;
+
   #hooks(): RunnerHooks {
     const { events, logger, onFatal } = this.#parts;
+    const reports = groupReports(events, logger);
     return {
       logger,
-      ...groupReports(events, logger),
+      ...reports,
+      event: (group, event) => {
+        if (event.kind === 'member-down') this.onMemberDown(event.number);
+        reports.event(group, event);
+      },
       failed: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
       turned: (name) => this.#turned(name),
     };

@@ -43,6 +43,8 @@ export class TunnelShare {
       events: this.#process.events.log,
     });
     desk.setRoutes(host.routes);
+    // By the group one knows it in a third of a second. Should the numbers there be other ones, the bus knows better.
+    if (this.#process.groups !== null) this.#process.groups.onMemberDown = (number) => desk.memberGone(number);
     cluster.attach({
       rows: () => desk.rows(),
       refused: () => desk.refused(),

@@ -15,21 +15,19 @@ import type { ClusterBus } from '../../../cluster/bus.js';
 import { StateLink } from '../../../cluster/drivers/state-link.js';
 import type { Facts } from '../../../cluster/introductions.js';
 import { Replication, type ReplicationEvent, type StreamRow } from '../../../cluster/replication.js';
-import { type Stream, streamKey } from '../../../cluster/stream.js';
+import type { Stream } from '../../../cluster/stream.js';
 import { StreamReader } from '../../../cluster/stream-reader.js';
 import type { StreamWriter } from '../../../cluster/stream-writer.js';
 import { TableApply } from '../../../cluster/table-apply.js';
 import { TableFeed } from '../../../cluster/table-feed.js';
 import type { ForeignFrame, ShardMessage } from '../../../dataplane/plan.js';
-import { ServerTable } from '../../../designation/servers.js';
-import { ownerSlot } from '../../../flow/hash.js';
-import { CELL_WORDS, RECORD, RECORD_STATE, SERVER_CELL, SERVER_FLAG } from '../../../flow/layout.js';
-import { clientEntryOf } from '../../../flow/client-port.js';
 import type { RouteSnapshot } from '../../../flow/route-table.js';
-import { STREAM_FORMER, STREAM_NUMBERS, STREAM_OURS } from '../../../flow/share-map.js';
+import { STREAM_FORMER, STREAM_OURS } from '../../../flow/share-map.js';
 import type { EventLog } from '../../../ops/events.js';
 import type { Logger } from '../../../ops/log.js';
 import { FrameCourier } from './frame-courier.js';
+import { ShareHooks } from './share-hooks.js';
+import { type Slot, StreamSlots } from './stream-slots.js';
 import type { SharedTable } from './share-memory.js';
 import { SharePlaces } from './share-places.js';
 
@@ -56,25 +54,18 @@ export interface ShareDeskParts {
   readonly settleSeconds?: number;
 }
 
-/** A stream as this process has it. */
-interface Slot {
-  readonly number: number;
-  readonly origin: number;
-  readonly shard: number;
-  /** We write it. */
-  feed: TableFeed | null;
-  /** We opened it ourselves: nobody else has a better claim. */
-  readonly opened: boolean;
-  /** Seconds since when nobody writes it; 0: somebody does. */
-  orphanSince: number;
-}
-
 /** In this time every member was heard, and has told what streams it writes. */
 const SETTLE_SECONDS = 2.5;
 /** Former tunnels wait so long for streams that are still coming. */
 const CATCH_UP_SECONDS = 30;
 /** Whoever is not first to go on with a stream waits so long for each of those before it. */
 const TURN_SECONDS = 1;
+/** A writer that tells nothing for so long, not even digests, writes no more. */
+const SILENT_SECONDS = 15;
+/** What the writer sent before it was missed may come so much later. */
+const SUSPECT_SECONDS = 0.5;
+/** A stream without tunnels is dropped after so long. */
+const EMPTY_SECONDS = 10;
 const POLL_MS = 5;
 /** Tunnels put in anew in a turn, after a change of routes or of the plan. */
 const REFRESH_SLICE = 2048;
@@ -84,19 +75,20 @@ export class ShareDesk {
   readonly replication: Replication;
   readonly apply: TableApply;
   readonly places: SharePlaces;
-  readonly counters = { takenOver: 0, yielded: 0, retaken: 0, marksLost: 0, looksLost: 0, formerKept: 0 };
+  readonly counters = { takenOver: 0, yielded: 0, retaken: 0, marksLost: 0, formerKept: 0 };
   readonly courier: FrameCourier;
   readonly #p: ShareDeskParts;
   readonly #link: StateLink;
-  readonly #slots = new Map<number, Slot>();
-  readonly #byNumber: (Slot | undefined)[] = [];
-  readonly #servers: ServerTable;
+  readonly #slots = new StreamSlots();
+  readonly #hooks: ShareHooks;
   readonly #timer: NodeJS.Timeout;
   readonly #startedAt: number;
   #settled = false;
+  #crowded = false;
+  /** Members that are gone as far as the gateway group can tell, and since when. */
+  readonly #suspects = new Map<number, number>();
   #checkedAt = Number.NEGATIVE_INFINITY;
-  readonly #floats = new Set<number>();
-  #refresh: { key: number; index: number }[] = [];
+  #refresh: { slot: Slot; index: number }[] = [];
   #stopped = false;
 
   constructor(parts: ShareDeskParts) {
@@ -104,17 +96,9 @@ export class ShareDesk {
     const { table, bus, now } = parts;
     const { memory, map } = table;
     this.#startedAt = now();
-    this.#servers = new ServerTable(memory);
     this.places = new SharePlaces(memory, now);
-    this.apply = new TableApply(memory, this.places, {
-      given: (record, stream) => map.give(record, this.#slotOf(stream).number),
-      belongs: (record, stream) => map.streamOf(record) === this.#slotOf(stream).number,
-      freed: (record) => map.give(record, STREAM_OURS),
-      laid: (record) => this.#laid(record),
-      mayReplace: (record) => map.isForeign(record),
-      isFormer: (record) => map.streamOf(record) === STREAM_FORMER,
-      counted: (server) => this.#counted(server),
-    });
+    this.#hooks = new ShareHooks(table, this.places, parts.message, (stream) => this.#slots.of(stream).number);
+    this.apply = new TableApply(memory, this.places, this.#hooks);
     for (let record = 0; record < memory.layout.recordCount; record++)
       if (map.streamOf(record) === STREAM_FORMER) this.apply.takeFormer(record);
     const { recordCount, sessionCount } = memory.layout;
@@ -184,12 +168,11 @@ export class ShareDesk {
     this.#p.message(shard, { type: 'shared' });
   }
 
-  /** The forwarders of this member are ours since a moment: its tunnels are, too, without waiting for the bus. */
+  /** The gateway group does not hear this member any more, which it notices long before the bus does. */
   memberGone(number: number): void {
-    for (const slot of this.#slots.values()) {
-      const stream = this.replication.stream(slot.origin, slot.shard);
-      if (slot.feed === null && stream?.writer === number) this.#take(slot);
-    }
+    this.#suspects.set(number, this.#p.now());
+    this.#checkedAt = Number.NEGATIVE_INFINITY;
+    this.#link.soon();
   }
 
   // ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,6 +190,7 @@ export class ShareDesk {
     const totals: Record<string, number> = {};
     for (const [prefix, counters] of [
       ['', this.counters],
+      ['', this.#hooks.counters],
       ['table-', this.apply.counters],
       ['messages-', this.courier.counters],
       ['replication-', this.replication.counters],
@@ -246,11 +230,12 @@ export class ShareDesk {
   #turn(now: number): void {
     this.#events();
     this.#drainMarks();
-    for (const slot of this.#slots.values()) slot.feed?.turn(now);
+    for (const slot of this.#slots) slot.feed?.turn(now);
     this.#refreshSlice();
-    if (this.#floats.size > 0) {
-      this.#p.floating([...this.#floats]);
-      this.#floats.clear();
+    const { floats } = this.#hooks;
+    if (floats.size > 0) {
+      this.#p.floating([...floats]);
+      floats.clear();
     }
     const unresolved = this.places.takeUnresolved();
     if (unresolved.length > 0) this.#p.wanted(unresolved);
@@ -259,7 +244,8 @@ export class ShareDesk {
     if (this.#stopped) return;
     this.#settle(now);
     this.#lookForOrphans(now);
-    for (const slot of this.#slots.values()) {
+    this.#retire(now);
+    for (const slot of this.#slots) {
       const stream = this.replication.stream(slot.origin, slot.shard);
       if (slot.feed === null && stream !== undefined) this.apply.retryCollided(stream);
     }
@@ -269,26 +255,29 @@ export class ShareDesk {
     const { marks } = this.#p.table;
     let left = DRAIN_LIMIT;
     for (const ring of marks) {
-      for (let record = ring.pop(); record >= 0 && --left > 0; record = ring.pop()) this.#mark(record);
+      for (; left > 0; left--) {
+        const record = ring.pop();
+        if (record < 0) break;
+        this.#mark(record);
+      }
       const lost = ring.takeLost();
       if (lost === 0) continue;
       this.counters.marksLost += lost;
-      for (const { feed } of this.#slots.values()) feed?.hurry();
+      for (const { feed } of this.#slots) feed?.hurry();
     }
   }
 
   /** To the stream that has it, and to one that had it before. */
   #mark(record: number): void {
     const number = this.#p.table.map.streamOf(record);
-    for (const slot of this.#slots.values())
+    for (const slot of this.#slots)
       if (slot.feed !== null && (slot.number === number || slot.feed.tunnels.streamOf(record) >= 0))
         slot.feed.mark(record);
   }
 
   #waiting(): boolean {
     if (this.#p.table.marks.some((ring) => ring.pending() > 0)) return true;
-    for (const { feed } of this.#slots.values())
-      if (feed !== null && (feed.waiting > 0 || feed.writer.waiting > 0)) return true;
+    for (const { feed } of this.#slots) if (feed !== null && (feed.waiting > 0 || feed.writer.waiting > 0)) return true;
     return false;
   }
 
@@ -302,9 +291,17 @@ export class ShareDesk {
     const { table, shards, message, logger, bus } = this.#p;
     const coming = this.rows().some(({ role, state }) => role === 'reader' && state === 'catching-up');
     if (table.former > 0 && coming && since < CATCH_UP_SECONDS) return;
+    if (this.replication.isFull || !this.#open()) {
+      if (this.#crowded) return;
+      this.#crowded = true;
+      logger.error(
+        { streams: this.#slots.size },
+        'there are as many streams as a cluster may have: tunnels of this one are not shared yet',
+      );
+      return;
+    }
     this.#settled = true;
     this.counters.formerKept = table.map.move(STREAM_FORMER, STREAM_OURS);
-    this.#open();
     for (let shard = 0; shard < shards; shard++) message(shard, { type: 'shared' });
     logger.info(
       { number: bus.number, kept: this.counters.formerKept, streams: this.#slots.size },
@@ -313,25 +310,17 @@ export class ShareDesk {
   }
 
   /** A stream that nobody has: chosen at random, so that one that was not heard of is hardly ever hit. */
-  #open(): void {
+  #open(): boolean {
     const { bus } = this.#p;
     const first = Math.floor(Math.random() * 256);
     for (let n = 0; n < 256; n++) {
       const shard = (first + n) & 0xff;
       if (this.replication.stream(bus.number, shard) !== undefined) continue;
-      const slot: Slot = {
-        number: STREAM_OURS,
-        origin: bus.number,
-        shard,
-        feed: null,
-        opened: true,
-        orphanSince: 0,
-      };
-      this.#slots.set(streamKey(bus.number, shard), slot);
-      this.#byNumber[STREAM_OURS] = slot;
+      const slot = this.#slots.open(bus.number, shard);
       this.#write(slot, null);
-      return;
+      return true;
     }
+    return false;
   }
 
   /** Writes the stream from now on; `maps`: which of its indices are which of our records. */
@@ -350,24 +339,12 @@ export class ShareDesk {
   // ── streams of others ─────────────────────────────────────────────────────────────────────────────────────────────
 
   #isRead(stream: Stream): boolean {
-    return this.#slotOf(stream).feed === null;
-  }
-
-  #slotOf(stream: Stream): Slot {
-    const known = this.#slots.get(stream.key);
-    if (known !== undefined) return known;
-    // Replication refuses streams long before there are no numbers left.
-    let number = 1;
-    while (number < STREAM_NUMBERS && this.#byNumber[number] !== undefined) number++;
-    const slot: Slot = { number, ...stream.name, feed: null, opened: false, orphanSince: 0 };
-    this.#slots.set(stream.key, slot);
-    this.#byNumber[number] = slot;
-    return slot;
+    return this.#slots.of(stream).feed === null;
   }
 
   /** Number of the member that writes stream `number` of the share map; null: nobody is known to. */
   #writerOf(number: number): number | null {
-    const slot = this.#byNumber[number];
+    const slot = this.#slots.numbered(number);
     if (slot === undefined) return null;
     if (slot.feed !== null) return this.#p.bus.number;
     return this.replication.stream(slot.origin, slot.shard)?.writer || null;
@@ -375,23 +352,60 @@ export class ShareDesk {
 
   /** Streams whose writer is not among the members any more, or is another process by now. */
   #lookForOrphans(now: number): void {
-    const members = this.#p.bus.members();
-    for (const slot of this.#slots.values()) {
+    const { bus } = this.#p;
+    const members = bus.members();
+    for (const slot of this.#slots) {
       const stream = this.replication.stream(slot.origin, slot.shard);
       if (slot.feed !== null || !(stream instanceof StreamReader)) continue;
-      const lives = members.some((m) => m.number === stream.writer && m.incarnation === stream.incarnation);
-      if (lives || stream.writer === 0) {
+      const suspectedAt = this.#suspects.get(stream.writer) ?? Number.POSITIVE_INFINITY;
+      const suspected = stream.heardAt < suspectedAt + SUSPECT_SECONDS;
+      const lives =
+        members.some((m) => m.number === stream.writer && m.incarnation === stream.incarnation) &&
+        now < stream.heardAt + SILENT_SECONDS &&
+        !(suspected && suspectedAt <= now);
+      // Whoever is cut off from the bus knows nothing of the others.
+      const blind = bus.state.state === 'degraded' && !(suspected && suspectedAt <= now);
+      if (lives || blind || stream.writer === 0) {
         slot.orphanSince = 0;
         continue;
       }
       if (slot.orphanSince === 0) slot.orphanSince = now;
       const before = members.filter(
         ({ number }) =>
-          number < this.#p.bus.number &&
+          number < bus.number &&
           number !== stream.writer &&
+          !this.#suspects.has(number) &&
           this.replication.introductions.get(number)?.accepted === true,
       ).length;
       if (now >= slot.orphanSince + before * TURN_SECONDS) this.#take(slot);
+    }
+  }
+
+  /**
+   * Streams that have come to their end: what was taken over has no tunnels any more, or a stream without any is not
+   * written by anybody. Whoever hears of it again opens it again.
+   */
+  #retire(now: number): void {
+    for (const [number, at] of this.#suspects) if (now > at + SILENT_SECONDS) this.#suspects.delete(number);
+    for (const { origin, shard, role, tunnels, sessions } of this.rows()) {
+      const slot = this.#slots.find(origin, shard);
+      const stream = this.replication.stream(origin, shard);
+      const since = slot?.emptySince ?? 0;
+      if (tunnels + sessions > 0 || stream === undefined || slot?.opened === true) {
+        if (slot !== undefined) slot.emptySince = 0;
+        continue;
+      }
+      if (slot !== undefined && since === 0) slot.emptySince = now;
+      const over =
+        role === 'writer'
+          ? since > 0 && now > since + EMPTY_SECONDS
+          : now > (stream as StreamReader).heardAt + EMPTY_SECONDS;
+      if (!over) continue;
+      this.replication.drop(origin, shard);
+      this.apply.forget(stream);
+      if (slot === undefined) continue;
+      this.#p.table.map.setWritten(slot.number, false);
+      this.#slots.remove(slot);
     }
   }
 
@@ -411,7 +425,7 @@ export class ShareDesk {
 
   /** Another member writes it as well: the older claim holds. */
   #fenced({ number, stream }: ReplicationEvent): void {
-    const slot = stream && this.#slots.get(streamKey(stream.origin, stream.shard));
+    const slot = stream && this.#slots.find(stream.origin, stream.shard);
     if (slot === undefined || slot.feed === null) return;
     const { logger, events, table, now } = this.#p;
     const { feed } = slot;
@@ -455,37 +469,17 @@ export class ShareDesk {
 
   // ── the table ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #laid(record: number): void {
-    const { table } = this.#p;
-    const { pool } = this.apply;
-    const port = pool.get(record, RECORD.ports) >>> 16;
-    const server = pool.get(record, RECORD.place) & 0xffff;
-    if (port !== 0 && port !== this.places.serverPort(server))
-      this.#floats.add((this.places.serverAddress(server) << 16) | port);
-    if (pool.state(record) !== RECORD_STATE.established) return;
-    const slot = clientEntryOf(table.memory.records, this.apply.table, record);
-    if (slot < 0) return;
-    const word = (n: number): number => this.apply.table.keyWord(slot, n);
-    const owner = table.memory.ownerSlots[ownerSlot(word(0), word(1), word(2), word(3))];
-    if (table.looks[owner]?.push(record) !== true) this.counters.looksLost++;
-  }
-
-  #counted(server: number): void {
-    const flags = this.#p.table.memory.servers[server * CELL_WORDS + SERVER_CELL.flags];
-    if ((flags & (SERVER_FLAG.countsTunnels | SERVER_FLAG.countsSessions)) !== 0) this.#servers.counted(server);
-  }
-
   /** Every tunnel of others is put in anew, a part in each turn: addresses, next hops, what had no place. */
   #refreshAll(): void {
-    this.#refresh = [...this.#slots.keys()].map((key) => ({ key, index: 0 }));
+    this.#refresh = [...this.#slots].map((slot) => ({ slot, index: 0 }));
   }
 
   #refreshSlice(): void {
     const [next] = this.#refresh;
     if (next === undefined) return;
-    const slot = this.#slots.get(next.key);
-    const stream = slot && this.replication.stream(slot.origin, slot.shard);
-    if (slot === undefined || slot.feed !== null || stream === undefined || next.index >= stream.capacity[0]) {
+    const { slot } = next;
+    const stream = this.replication.stream(slot.origin, slot.shard);
+    if (slot.feed !== null || stream === undefined || next.index >= stream.capacity[0]) {
       this.#refresh.shift();
       return;
     }
