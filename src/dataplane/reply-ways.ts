@@ -22,6 +22,10 @@ type Parts = Pick<
 
 export class ReplyWays {
   readonly #p: Parts;
+  /** Address index of what the request is put from instead of its client, −1: nothing. */
+  local = -1;
+  /** What such a client sends to the VIP must lead to its server, whatever id it names: its tunnels go to one. */
+  together = false;
   #nowSeconds = 0;
   #nowMs = 0;
 
@@ -49,6 +53,18 @@ export class ReplyWays {
       if (slot >= 0) return slot;
     }
     return -1;
+  }
+
+  /** The class of its client says how a new tunnel is answered, and with it what `local` and `together` are. */
+  prepare(draft: TunnelDraft): void {
+    const { followers } = this.#p;
+    const { vip, a0, a1, a2, a3 } = draft;
+    const oneWay = vip.oneWay === true;
+    const follow = followers.classOf(vip, a0, a1, a2, a3);
+    this.local = oneWay && follow === FOLLOW.refuses ? (vip.localAddress ?? -1) : -1;
+    draft.shownAddress = followers.addressFor(vip, a0, a1, a2, a3);
+    draft.oneWay = oneWay && this.local < 0;
+    this.together = draft.oneWay && (follow === FOLLOW.unknown || follow === FOLLOW.carried);
   }
 
   /** Its server is the machine that this designator runs on: what it answers cannot be made to pass here. */

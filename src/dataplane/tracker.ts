@@ -266,12 +266,8 @@ export class Tracker {
     draft.begin(vip, descriptor.id, descriptor.hasPorts, keys, row);
     draft.requestKey = requestKey;
     draft.clientChannel = this.#event.assigned;
-    draft.shownAddress = followers.addressFor(vip, a0, a1, a2, a3);
-    const follow = followers.classOf(vip, a0, a1, a2, a3);
-    const local = vip.oneWay === true && follow === FOLLOW.refuses ? (vip.localAddress ?? -1) : -1;
-    draft.oneWay = vip.oneWay === true && local < 0;
-    // What such a client sends to the VIP must lead to its server, whatever id it names.
-    const together = draft.oneWay && (follow === FOLLOW.unknown || follow === FOLLOW.carried);
+    this.#ways.prepare(draft);
+    const { local, together } = this.#ways;
     const following = this.#following;
     const older = following.server(vip, this.#event, a0, a1, a2, a3, draft.clientPort, this.#nowSeconds, together);
     const followed = moved ? -1 : older;
