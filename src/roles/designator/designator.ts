@@ -8,6 +8,7 @@ import type { Plan, ShardNotice } from '../../dataplane/plan.js';
 import { Designator } from '../../designation/designate.js';
 import { ServerStates } from '../../designation/server-states.js';
 import { ServerTable } from '../../designation/servers.js';
+import { SERVER_STATE } from '../../flow/layout.js';
 import { HostFilter } from '../../io/host-filter.js';
 import { type NativeAddon, native } from '../../io/native.js';
 import type { ReloadResult } from '../../ops/appliance.js';
@@ -57,6 +58,13 @@ export interface DesignatorOptions {
 }
 
 const TICK_MS = 200;
+/** States in which a server goes on with its tunnels. */
+const CARRYING: ReadonlySet<number> = new Set([
+  SERVER_STATE.up,
+  SERVER_STATE.slowStart,
+  SERVER_STATE.suspect,
+  SERVER_STATE.draining,
+]);
 
 export class DesignatorProcess {
   readonly addon: NativeAddon = native();
@@ -192,6 +200,7 @@ export class DesignatorProcess {
       inside: options.config.inside.device,
       isUp: (device) => this.host.isUp(device),
       serves: () => this.#serves(),
+      carries: () => this.#carries(),
       natOnly: options.config.part === 'nat',
     });
     this.announcer = openAnnouncer(this, options);
@@ -361,6 +370,11 @@ export class DesignatorProcess {
   }
 
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #carries(): boolean {
+    const { cells } = this.designator;
+    return this.binding.servers.some(({ index }) => CARRYING.has(cells.state(index)));
+  }
 
   #serves(): boolean {
     return this.binding.servers.some(({ index }) => this.designator.cells.eligible(index));

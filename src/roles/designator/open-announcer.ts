@@ -12,7 +12,7 @@ export function openAnnouncer(process: DesignatorProcess, options: DesignatorOpt
     host: new KernelRoutes(process.addon),
     logger: options.logger,
     events: process.events.log,
-    reasons: () => [...notReady(), ...process.ability.reasons],
+    reasons: () => [...notReady(), ...process.ability.outsideReasons],
     insideReasons: () => [...notReady(), ...process.ability.insideReasons],
     now: () => process.addon.monotonicSeconds(),
   });
