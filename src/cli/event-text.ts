@@ -6,6 +6,7 @@ const TYPE_WIDTH = 20;
 const GRADES: Readonly<Record<string, number>> = {
   'tunnel-established': 32,
   'request-refused': 33,
+  'client-follows': 33,
   'load-status-rejected': 33,
   'take-over-refused': 33,
   'take-over': 36,
@@ -50,6 +51,8 @@ function sentence(event: ApplianceEvent): string {
       const why = event.reason === null ? 'configuration' : event.reason;
       return `${event.server ?? '?'}: ${event.from} → ${event.to}, ${why}${event.detail === undefined ? '' : `: ${event.detail}`}`;
     }
+    case 'client-follows':
+      return `${event.client} → ${event.vip ?? '?'}: ${event.follow}: ${event.detail}`;
     case 'gateway-state':
     case 'gateway-master':
     case 'gateway-member':

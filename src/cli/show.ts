@@ -9,6 +9,7 @@ import type {
   ServerRow,
   TakeOverRow,
   TunnelRow,
+  NatRow,
   VipMapRow,
   VipRow,
   WorkerRow,
@@ -80,6 +81,22 @@ const TUNNEL_COLUMNS: readonly Column<TunnelRow>[] = [
   { head: 'idle', value: (row) => briefDuration(row.idleSeconds), align: 'right' },
   { head: 'shard', value: (row) => row.shard },
   { head: 'kernel', value: (row) => row.offloaded },
+];
+
+const NAT_COLUMNS: readonly Column<NatRow>[] = [
+  { head: 'far end', value: (row) => row.farAddress },
+  { head: 'port', value: (row) => row.farPort, align: 'right' },
+  { head: 'local end', value: (row) => row.localAddress },
+  { head: 'port', value: (row) => row.localPort, align: 'right' },
+  { head: 'seen as', value: (row) => row.natAddress },
+  { head: 'port', value: (row) => row.natPort, align: 'right' },
+  { head: 'far tunnel', value: (row) => row.farTunnelId, align: 'right' },
+  { head: 'local tunnel', value: (row) => row.localTunnelId, align: 'right' },
+  { head: 'server', value: (row) => row.server },
+  { head: 'sessions', value: (row) => row.sessions },
+  { head: 'packets in', value: (row) => row.packetsIn },
+  { head: 'out', value: (row) => row.packetsOut },
+  { head: 'state', value: (row) => row.state },
 ];
 
 const LOAD_COLUMNS: readonly Column<ServerRow>[] = [
@@ -242,6 +259,7 @@ export function register(program: Command, context: CliContext): void {
     endpointView(options, context, 'master', {}),
   );
 
+  table('nat', 'document 001’s table 1: whom the NAT address stands for, tunnel by tunnel', '/v1/nat', NAT_COLUMNS);
   table('workers', 'shards: the threads that forward', '/v1/workers', WORKER_COLUMNS);
   table('drops', 'packets that ended here, by reason', '/v1/drops', DROP_COLUMNS);
 
@@ -338,10 +356,20 @@ async function bothTables(
 /** Document 003's first table, one block a VIP, then a line of counts for each. */
 export function vipText(vips: readonly VipRow[], map: readonly VipMapRow[], style: boolean): string {
   const counts = vips.map(
-    ({ name, protocols, tunnels, sessions, servers, serversUp }) =>
-      `${name}: ${protocols}, ${counted(tunnels, 'tunnel')}, ${counted(sessions, 'session')}, ${serversUp} of ${counted(servers, 'server')} up\n`,
+    ({ name, protocols, tunnels, sessions, servers, serversUp, ...rest }) =>
+      `${name}: ${protocols}, ${counted(tunnels, 'tunnel')}, ${counted(sessions, 'session')}, ${serversUp} of ${counted(servers, 'server')} up\n${replyText(rest)}`,
   );
   return `${vipTable(vips, map, style)}\n${counts.join('')}`;
+}
+
+/** What clients do with answers from another address, where there are such. */
+function replyText(
+  vip: Pick<VipRow, 'reply' | 'natAddress' | 'following' | 'carried' | 'refusing' | 'notFollowing'>,
+): string {
+  if (vip.reply === undefined || vip.reply === 'vip') return '';
+  const from = vip.reply === 'direct' ? 'from the servers themselves' : `from ${vip.natAddress ?? 'a NAT address'}`;
+  const who = vip.notFollowing === null ? '' : `: ${vip.notFollowing}`;
+  return `  answers come ${from}; clients: ${vip.following} follow, ${vip.carried} carried on, ${vip.refusing} refuse${who}\n`;
 }
 
 function vipTable(vips: readonly VipRow[], map: readonly VipMapRow[], style: boolean): string {

@@ -106,6 +106,21 @@ export class Followers {
     else this.statistics[COUNTER.followUntold]++;
   }
 
+  /** What a tunnel that was there before this shard says of its client. */
+  adopt(record: number, vip: PlanVip): void {
+    const { store } = this;
+    if (vip.reply === undefined || vip.reply === 'vip' || store.state(record) !== RECORD_STATE.established) return;
+    const learn = (follow: number): void => this.learn(vip, record, follow);
+    if (vip.oneWay === true) return learn(store.isOneWay(record) ? FOLLOW.carried : FOLLOW.refuses);
+    if (store.shownAddress(record, vip) === vip.address) return learn(FOLLOW.refuses);
+    const packets = (word: number): number => {
+      const slot = store.word(record, word) - 1;
+      return slot < 0 ? 0 : store.table.packets(slot);
+    };
+    const [moved, stayed] = [packets(RECORD.entryForward), packets(RECORD.entryAlias)];
+    if (moved > 0 || stayed > 0) learn(moved > 0 ? FOLLOW.follows : FOLLOW.carried);
+  }
+
   /** Once a turn: clients that have been silent long enough. */
   setTime(now: number): void {
     for (let looks = LOOKS_PER_TURN; looks > 0; looks--) {

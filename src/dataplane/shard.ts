@@ -338,6 +338,10 @@ export class Shard {
     const adopted = this.#ageing.adopt(Math.floor(seconds), Math.floor(seconds * 1000) | 0);
     if (adopted > 0) {
       this.#policy.adopt(this.store, this.#ageing, seconds);
+      for (let record = 0; record < this.store.memory.layout.recordCount; record++) {
+        const vip = this.#directory?.vip(this.store.vipIndex(record)) ?? null;
+        if (vip !== null && this.#ageing.owns(record)) this.#followers.adopt(record, vip);
+      }
       this.#review.restart(true);
     }
     return adopted;

@@ -18,6 +18,39 @@ export interface VipRow {
   sessions: number;
   servers: number;
   serversUp: number;
+  /** Where answers reach clients from (document 001, FIG. 2 and 4). */
+  reply: 'vip' | 'nat' | 'direct';
+  natAddress: string | null;
+  /** Clients that go on with the address that answered, … */
+  following: number;
+  /** … that go on sending to the VIP, … */
+  carried: number;
+  /** … and that take no answer but the VIP's. */
+  refusing: number;
+  /** The last of those that do not follow, each with what it does; null: there are none. */
+  notFollowing: string | null;
+}
+/** Document 001's Table 1, one row a tunnel: whom the NAT address stands for towards this far end. */
+export interface NatRow {
+  vip: string;
+  /** The tunnel initiator. */
+  farAddress: string;
+  farPort: number;
+  /** The tunnel endpoint. */
+  localAddress: string;
+  localPort: number | null;
+  /** What the far end sees: the VIP's own address where it takes no other. */
+  natAddress: string;
+  natPort: number;
+  farTunnelId: number | null;
+  localTunnelId: number | null;
+  server: string;
+  sessions: number;
+  packetsIn: number;
+  packetsOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  state: TunnelRow['state'];
 }
 /** Document 003's first table, one row a server: what `show vips` prints for people. */
 export interface VipMapRow {
@@ -227,6 +260,8 @@ export interface Appliance {
   degraded?(): string | null;
   vips(): VipRow[];
   vipMap(): VipMapRow[];
+  /** Tunnels that are answered from a NAT address, a slice at a time. */
+  natSlices(): Iterable<readonly NatRow[]>;
   servers(): ServerRow[];
   tunnels(filter?: TunnelFilter): TunnelRow[];
   /**

@@ -71,6 +71,9 @@ export async function controlApp(options: ControlApiOptions, metrics: Metrics): 
 
   app.get('/v1/vips', { schema: ROUTES.vips }, async () => appliance.vips());
   app.get('/v1/vip-map', { schema: ROUTES.vipMap }, async () => appliance.vipMap());
+  app.get('/v1/nat', { schema: ROUTES.nat }, (_request, reply) => {
+    void reply.type('application/json; charset=utf-8').send(Readable.from(jsonArray(appliance.natSlices())));
+  });
   app.get('/v1/servers', { schema: ROUTES.servers }, async () => appliance.servers());
   app.get('/v1/workers', { schema: ROUTES.workers }, async () => appliance.workers());
   app.get('/v1/drops', { schema: ROUTES.drops }, async () => appliance.drops());

@@ -21,6 +21,7 @@ export const EVENT_TYPES = {
   'server-changed': 'a command changed a server',
   inactivation: 'a server is emptied, inactive or brought back because of the load or a command; `what` says which',
   'server-power': 'a command to power a server off or on has ended',
+  'client-follows': 'a client showed what it does with answers from another address than the VIP; `follow` says which',
   'request-flood': 'a flood of tunnel requests began or ended',
   'take-over': 'tunnels of a server lead to its peer from now on',
   'take-over-refused': 'a take-over message was not believed, or its order not done',

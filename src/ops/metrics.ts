@@ -147,7 +147,16 @@ export class Metrics {
     const requests = this.#counter('requests_total', 'Tunnel requests that came for the VIP.', labels);
     const sessions = this.#gauge('sessions', 'Sessions (calls) inside the tunnels of the VIP.', ['vip']);
     const serversUp = this.#gauge('vip_servers_up', 'Servers of the VIP that may take new tunnels.', ['vip']);
+    const clients = (what: string, help: string) => this.#gauge(`clients_${what}`, help, ['vip']);
+    const following = clients('following', 'Clients that go on with another address that answered them.');
+    const carried = clients('carried', 'Clients that go on sending to the VIP and are carried on to their server.');
+    const refusing = clients('refusing', 'Clients that take no answer but the VIP’s own.');
     this.#fillers.push((reading) => {
+      for (const row of reading.vips.filter(({ reply }) => reply !== 'vip')) {
+        following.set({ vip: row.name }, row.following);
+        carried.set({ vip: row.name }, row.carried);
+        refusing.set({ vip: row.name }, row.refusing);
+      }
       for (const row of reading.totals.vips) {
         const of = { vip: row.vip, protocol: row.protocol };
         halfOpen.set(of, row.halfOpen);

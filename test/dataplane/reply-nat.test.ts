@@ -165,6 +165,45 @@ describe('a client that refuses', () => {
   });
 });
 
+describe('Table 1', () => {
+  test('has a row for every answered tunnel, with what the far end sees', () => {
+    const w = new World();
+    const rows = () => [...w.rows.natSlices()].flat();
+    w.up(sccrq({ assigned: 1 }));
+    expect(rows()).toEqual([]);
+    w.down(SERVER_1, sccrp({ tunnel: 1, assigned: 2 }));
+    w.up(scccn({ tunnel: 2 }), `${NAT}:1701`);
+    expect(rows()).toMatchObject([
+      {
+        vip: 'access',
+        farAddress: CLIENT,
+        farPort: 1701,
+        localAddress: SERVER_1,
+        localPort: 1701,
+        natAddress: NAT,
+        natPort: 1701,
+        farTunnelId: 1,
+        localTunnelId: 2,
+        server: 'lns1',
+        state: 'established',
+        packetsIn: 2,
+        packetsOut: 1,
+      },
+    ]);
+    expect(w.rows.vips()[0]).toMatchObject({ reply: 'nat', natAddress: NAT });
+  });
+
+  test('says what a restarted process finds of its clients', () => {
+    const w = new World();
+    w.up(sccrq({ assigned: 1 }));
+    w.down(SERVER_1, sccrp({ tunnel: 1, assigned: 2 }));
+    w.up(scccn({ tunnel: 2 }));
+    const next = new World([natVip()], { memory: w.memory });
+    next.shards[0].adopt();
+    expect(next.classes()).toEqual([FOLLOW.carried]);
+  });
+});
+
 describe('the NAT address', () => {
   test('takes no requests', () => {
     const w = new World();

@@ -19,6 +19,7 @@ import type {
   FirewallRow,
   ReloadResult,
   ServerCommand,
+  NatRow,
   ServerRow,
   TakeOverRow,
   Totals,
@@ -92,6 +93,10 @@ export class DesignatorAppliance implements Appliance {
 
   vipMap(): VipMapRow[] {
     return this.process.rows.vipMap();
+  }
+
+  natSlices(): Iterable<readonly NatRow[]> {
+    return this.process.rows.natSlices();
   }
 
   servers(): ServerRow[] {

@@ -24,6 +24,7 @@ import { openShare, type TunnelShare } from './cluster/open-share.js';
 import type { Bound, Datapath } from './datapath.js';
 import { ServerCommands } from './drains.js';
 import { EventDesk } from './event-desk.js';
+import { FollowDesk } from './follow-desk.js';
 import { ErrorSender } from './error-sender.js';
 import { FloatingKeeper } from './floating-keeper.js';
 import { type GatewayGroups, openGroups } from './gateway-groups.js';
@@ -88,6 +89,7 @@ export class DesignatorProcess {
   readonly rows: Rows;
   readonly captures: CaptureDesk;
   readonly events: EventDesk;
+  readonly follow: FollowDesk;
   readonly commands: ServerCommands;
   readonly inactivation: InactivationKeeper;
   readonly designator: Designator;
@@ -157,6 +159,8 @@ export class DesignatorProcess {
     });
     this.health = new HealthKeeper(this.binding, options.config, now, options.logger, () => this.pool);
     this.events = new EventDesk(shards, this.binding, this.states, now);
+    this.follow = new FollowDesk(this.events.log, this.binding);
+    this.rows.follow = (vip) => this.follow.counts(vip);
     this.load = new LoadKeeper({
       designator: this.designator,
       binding: this.binding,
@@ -358,6 +362,8 @@ export class DesignatorProcess {
         return this.#floating.register(notice.ports);
       case 'foreign':
         return this.share?.foreign(notice.frames);
+      case 'followed':
+        return this.follow.told(notice.clients);
       case 're-pointed':
         return this.takeOvers.rePointed(shard, notice.done);
       case 'probe-answers':

@@ -4,6 +4,7 @@
  */
 import { ConnectionTable } from '../../flow/connection-table.js';
 import {
+  ADDRESS_WORDS,
   CELL_WORDS,
   FLAG_OFFLOADED,
   HEADER,
@@ -21,10 +22,11 @@ import { ownerSlot } from '../../flow/hash.js';
 import { RecordPool } from '../../flow/record-pool.js';
 import { serverReasonWords, serverStateName } from '../../designation/server-states.js';
 import { clientEntryOf, clientPortOf } from '../../flow/client-port.js';
-import type { ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
+import type { NatRow, ServerRow, TunnelFilter, TunnelRow, VipMapRow, VipRow } from '../../ops/appliance.js';
 import { DESCRIPTORS } from '../../tunnels/index.js';
-import { formatEndpoint } from '../../wire/address.js';
+import { formatAddress, formatEndpoint } from '../../wire/address.js';
 import type { Binding, BoundServer, BoundVip } from './binding.js';
+import type { FollowCounts } from './follow-desk.js';
 
 const TUNNEL_STATES: Record<number, TunnelRow['state']> = {
   [RECORD_STATE.halfOpen]: 'half-open',
@@ -119,8 +121,65 @@ export class Rows {
         sessions: rows.reduce((sum, row) => sum + row.sessions, 0),
         servers: vip.servers.length,
         serversUp: rows.filter((row) => row.state === 'up' || row.state === 'slow-start').length,
+        reply: vip.reply ?? 'vip',
+        natAddress: (vip.natAddress ?? -1) < 0 ? null : this.#textOf(vip.natAddress as number),
+        ...this.follow(vip.index),
       };
     });
+  }
+
+  /** What is known of the clients of a VIP; whoever is told says it. */
+  follow: (vip: number) => FollowCounts = () => ({ following: 0, carried: 0, refusing: 0, notFollowing: null });
+
+  /** Document 001's Table 1. A process that is the NAT server alone has nothing but such tunnels. */
+  *natSlices(): Iterable<readonly NatRow[]> {
+    const vips = new Set(this.binding.vips.filter(({ reply, oneWay }) => reply === 'nat' && oneWay !== true));
+    let slice: NatRow[] = [];
+    for (let record = 0; vips.size > 0 && record < this.memory.layout.recordCount; record++) {
+      const row = this.#nat(record, vips);
+      if (row === null) continue;
+      slice.push(row);
+      if (slice.length < SLICE) continue;
+      yield slice;
+      slice = [];
+    }
+    if (slice.length > 0) yield slice;
+  }
+
+  #nat(record: number, vips: ReadonlySet<BoundVip>): NatRow | null {
+    const { records } = this.memory;
+    const vip = this.#vip(records[record * RECORD_WORDS + RECORD.place] >>> 16);
+    if (vip === undefined || !vips.has(vip)) return null;
+    const reverse = records[record * RECORD_WORDS + RECORD.entryReverse] - 1;
+    const shown = records[record * RECORD_WORDS + RECORD.ports] & 0xffff;
+    const row = this.tunnel(record);
+    // A request that is not answered yet is in no table of the document's.
+    if (row === null || reverse < 0 || shown === 0) return null;
+    const colon = row.client.lastIndexOf(':');
+    return {
+      vip: row.vip,
+      farAddress: row.client.slice(0, colon).replace(/^\[|\]$/g, ''),
+      farPort: Number(row.client.slice(colon + 1)),
+      localAddress: row.serverAddress,
+      localPort: row.serverPort,
+      natAddress: this.#textOf(this.#table.targetOf(reverse) >>> 16),
+      natPort: shown,
+      farTunnelId: row.clientTunnelId,
+      localTunnelId: row.serverTunnelId,
+      server: row.server,
+      sessions: row.sessions,
+      packetsIn: row.packetsIn,
+      packetsOut: row.packetsOut,
+      bytesIn: row.bytesIn,
+      bytesOut: row.bytesOut,
+      state: row.state,
+    };
+  }
+
+  #textOf(address: number): string {
+    const { addresses } = this.memory;
+    const at = address * ADDRESS_WORDS;
+    return formatAddress(addresses[at], addresses[at + 1], addresses[at + 2], addresses[at + 3]);
   }
 
   /** Document 003's first table. */
