@@ -133,7 +133,7 @@ export class Followers {
   #silent(record: number, created: number): void {
     const { store } = this;
     if (store.state(record) !== RECORD_STATE.passed || store.word(record, RECORD.created) !== created) return;
-    if (this.#repeats !== null && this.#repeats[record] > 0) return;
+    if (this.#repeats !== null && this.#repeats[record] >= REFUSAL_REPEATS) return;
     const slot = store.anyEntry(record);
     if (slot < 0) return;
     const { table } = store;

@@ -3,6 +3,7 @@
  * test/fixtures/golden, made once by the product and reviewed, and compared byte for byte ever after.
  */
 import { IDENTITY_CASES } from './identity-cases.js';
+import { REPLY_CASES } from './reply-cases.js';
 import {
   avp,
   cdn,
@@ -72,6 +73,7 @@ const PPP = 'ff03c0210101000405dc';
 
 export const GOLDEN: readonly GoldenCase[] = [
   ...IDENTITY_CASES,
+  ...REPLY_CASES,
   {
     name: 'document-003-example-first-tunnel-goes-to-10.10.1.2',
     frames: timed(
