@@ -52,7 +52,7 @@ function sentence(event: ApplianceEvent): string {
       return `${event.server ?? '?'}: ${event.from} → ${event.to}, ${why}${event.detail === undefined ? '' : `: ${event.detail}`}`;
     }
     case 'client-follows':
-      return `${event.client} → ${event.vip ?? '?'}: ${event.follow}: ${event.detail}`;
+      return `${event.client} → ${event.vip ?? '?'}: ${event.follow ?? 'unknown'}: ${event.detail ?? ''}`;
     case 'gateway-state':
     case 'gateway-master':
     case 'gateway-member':

@@ -9,6 +9,7 @@ import type {
   FirewallRow,
   ReloadResult,
   ServerCommand,
+  NatRow,
   ServerRow,
   TakeOverRow,
   Totals,
@@ -152,8 +153,41 @@ export class FakeAppliance implements Appliance {
         sessions: 4,
         servers: 2,
         serversUp: 2,
+        reply: 'nat',
+        natAddress: '200.200.100.2',
+        following: 5,
+        carried: 1,
+        refusing: 0,
+        notFollowing: '192.0.2.7 carried',
       },
     ];
+  }
+
+  natRows(): NatRow[] {
+    return [
+      {
+        vip: 'access',
+        farAddress: '192.128.10.5',
+        farPort: 1701,
+        localAddress: '10.10.1.1',
+        localPort: 1701,
+        natAddress: '200.200.100.2',
+        natPort: 1701,
+        farTunnelId: 7,
+        localTunnelId: 99,
+        server: 'lns1',
+        sessions: 2,
+        packetsIn: 10,
+        packetsOut: 12,
+        bytesIn: 1000,
+        bytesOut: 1200,
+        state: 'established',
+      },
+    ];
+  }
+
+  *natSlices(): Iterable<readonly NatRow[]> {
+    yield this.natRows();
   }
 
   vipMap(): VipMapRow[] {

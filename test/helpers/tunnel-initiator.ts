@@ -15,6 +15,8 @@ const TURN_MS = 10;
 
 export interface InitiatorOptions {
   readonly port?: number;
+  /** Its socket is connected to this address, as go-l2tp's is: it hears nobody else. */
+  readonly connectedTo?: string;
   /** Ids that it assigns, both included. Default 1 … 99. */
   readonly ids?: readonly [number, number];
 }
@@ -45,7 +47,9 @@ export class TunnelInitiator {
 
   static async start(namespace: Namespace, address: string, options: InitiatorOptions = {}): Promise<TunnelInitiator> {
     const agent = new UdpAgent(namespace);
-    const socket = await agent.bind(address, options.port ?? 1701);
+    const { connectedTo } = options;
+    const peer = connectedTo === undefined ? undefined : { address: connectedTo, port: 1701 };
+    const socket = await agent.bind(address, options.port ?? 1701, peer);
     return new TunnelInitiator(agent, socket, options.ids ?? [1, 99]);
   }
 

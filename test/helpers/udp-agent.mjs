@@ -4,6 +4,8 @@ import dgram from 'node:dgram';
 import { createRequire } from 'node:module';
 
 const sockets = new Map();
+/** Those that are connected: the kernel lets nobody but their peer speak to them, and answers others with an ICMP error. */
+const connected = new Set();
 const raw = new Map();
 
 /** Sends whole IP packets (IPPROTO_RAW). */
@@ -24,9 +26,12 @@ process.on('message', (order) => {
         process.send({ type: 'message', id: order.id, data, address, port }),
       );
       socket.on('error', (error) => process.send({ type: 'error', id: order.id, message: error.message }));
+      const bound = () => process.send({ type: 'bound', id: order.id, port: socket.address().port });
       socket.bind(order.port, order.address, () => {
         socket.setRecvBufferSize(4 * 1024 * 1024);
-        process.send({ type: 'bound', id: order.id, port: socket.address().port });
+        if (order.peer === undefined) return bound();
+        connected.add(order.id);
+        socket.connect(order.peer.port, order.peer.address, bound);
       });
       break;
     }
@@ -35,7 +40,12 @@ process.on('message', (order) => {
         rawSocket(address.includes(':')).send(Buffer.from(packet), 0, packet.length, address, () => {});
       break;
     case 'send':
-      for (const { data, address, port } of order.datagrams) sockets.get(order.id)?.send(data, port, address, () => {});
+      for (const { data, address, port } of order.datagrams) {
+        const socket = sockets.get(order.id);
+        // A connected socket speaks to its peer and nobody else, whatever it is told.
+        if (connected.has(order.id)) socket.send(data, () => {});
+        else socket?.send(data, port, address, () => {});
+      }
       break;
   }
 });

@@ -63,13 +63,17 @@ export class UdpAgent {
     });
   }
 
-  /** Port 0: any. */
-  async bind(address: string, port: number): Promise<AgentSocket> {
+  /** Port 0: any. `peer`: the socket is connected to it, so that the kernel takes nothing from anybody else. */
+  async bind(
+    address: string,
+    port: number,
+    peer?: { readonly address: string; readonly port: number },
+  ): Promise<AgentSocket> {
     const id = ++this.#ids;
     const bound = await new Promise<number>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       this.#child.once('exit', () => reject(new Error('the UDP agent ended')));
-      this.#child.send({ type: 'bind', id, address, port });
+      this.#child.send({ type: 'bind', id, address, port, peer });
     });
     const socket = new AgentSocket(this.#child, id, address, bound);
     this.#sockets.set(id, socket);

@@ -29,6 +29,7 @@ describe('routes of the socket', () => {
   test.each([
     ['/v1/vips', () => appliance.vips()],
     ['/v1/vip-map', () => appliance.vipMap()],
+    ['/v1/nat', () => appliance.natRows()],
     ['/v1/servers', () => appliance.servers()],
     ['/v1/tunnels', () => appliance.tunnels()],
     ['/v1/workers', () => appliance.workers()],
@@ -213,6 +214,7 @@ describe('routes of the socket', () => {
       'get /v1/events',
       'get /v1/explain',
       'get /v1/firewall',
+      'get /v1/nat',
       'get /v1/servers',
       'get /v1/take-overs',
       'get /v1/top',
