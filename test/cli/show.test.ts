@@ -27,9 +27,17 @@ describe('tables for people', () => {
         '                          10.10.1.2        1701       2',
         '',
         'access: l2tp, 3 tunnels, 4 sessions, 2 of 2 servers up',
+        '  answers come from 200.200.100.2; clients: 5 follow, 1 carried on, 0 refuse: 192.0.2.7 carried',
         '',
       ].join('\n'),
     );
+  });
+
+  test('nat: document 001’s table 1', async () => {
+    expect((await show('nat')).stdout.split('\n').slice(0, 2)).toEqual([
+      'far end       port  local end  port  seen as        port  far tunnel  local tunnel  server  sessions  packets in  out  state',
+      '192.128.10.5  1701  10.10.1.1  1701  200.200.100.2  1701           7            99  lns1           2          10   12  established',
+    ]);
   });
 
   test('servers', async () => {
