@@ -31,6 +31,8 @@ export const NAMES: Readonly<Record<string, string>> = {
   [GLOBAL[0]]: 'globalTE',
   [GLOBAL[1]]: 'globalTE2',
 };
+/** … and what router advertisements name to them. */
+export const LAN_ROUTER_6 = 'fe80::8:fe';
 const KEY = { text: 'a key of the endpoints’ gateways' };
 
 export interface FigureOptions {
@@ -98,7 +100,14 @@ export class FigureScene {
       address: LOCAL[index],
       ...(this.options.global ? { globalAddress: GLOBAL[index] } : {}),
     }));
-    const gateway = { inside: { group: 8, number: 1, key: KEY, addresses: [LAN_GATEWAY] } };
+    const inside = {
+      group: 8,
+      number: 1,
+      key: KEY,
+      addresses: [LAN_GATEWAY, LAN_ROUTER_6],
+      advertise: { interval: '3s', lifetime: '1800s' },
+    };
+    const gateway = { inside };
     const config = {
       interfaces: { outside: 'wan0', inside: 'lan0' },
       workers: 1,

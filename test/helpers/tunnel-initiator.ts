@@ -79,6 +79,13 @@ export class TunnelInitiator {
     );
   }
 
+  /** A data message, of whatever session: RFC 2661 §3.1 without optional fields, an LCP echo inside. */
+  data(tunnel: L2tpTunnel, session: number): void {
+    const bytes = Uint8Array.of(0, 2, tunnel.peerId >> 8, tunnel.peerId & 0xff, session >> 8, session & 0xff);
+    const frame = [0xff, 0x03, 0xc0, 0x21, 0x09, 1, 0, 8, 0, 0, 0, 0];
+    this.#socket.send(Uint8Array.from([...bytes, ...frame]), tunnel.peer.address, tunnel.peer.port);
+  }
+
   close(): void {
     clearInterval(this.#timer);
     this.#agent.close();
