@@ -4,6 +4,9 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { CompiledConfig } from '../../src/config/compiled.js';
+import { Designator } from '../../src/designation/designate.js';
+import { explain } from '../../src/roles/designator/explain.js';
+import { FollowForecast } from '../../src/roles/designator/follow-forecast.js';
 import { FOLLOW } from '../../src/dataplane/follow-class.js';
 import { CELL_WORDS, HEADER, SERVER_CELL } from '../../src/flow/layout.js';
 import { NextHopTable } from '../../src/flow/next-hop-table.js';
@@ -52,6 +55,33 @@ class World extends Harness {
   }
 }
 const to = (server: string, client = `${CLIENT}:1701`): string => `${client} > ${server}:1701`;
+
+describe('explain', () => {
+  const asked = (w: World, follow: number, tunnel: number) => {
+    const designator = new Designator(w.memory);
+    designator.setPlan(w.plan);
+    const { memory, binding, rows, config } = w;
+    const followForecast = new FollowForecast(memory, designator.cells);
+    const judge = { refuses: () => null, doubts: () => null, follow: () => follow, flooded: false };
+    return explain(
+      { memory, binding, rows, designator, followForecast, config, ...judge },
+      { client: `${CLIENT}:1701`, vip: 'access', tunnel },
+    );
+  };
+
+  test('says what a shard does: tunnels of one port stay together until the client is known to follow', () => {
+    const w = new World();
+    w.up(sccrq({ assigned: 1 }));
+    const unknown = asked(w, FOLLOW.unknown, 2);
+    expect(unknown).toMatchObject({ server: 'lns1', reason: expect.stringContaining('stay together') });
+    expect(unknown.notes).toContain(
+      'answers come from the server’s own address; the client has not shown yet whether it follows that',
+    );
+    expect(w.up(sccrq({ assigned: 2 }))).toEqual([to(SERVER_1)]);
+    expect(asked(w, FOLLOW.follows, 3)).toMatchObject({ server: 'lns2' });
+    expect(asked(w, FOLLOW.refuses, 3).notes?.join()).toContain('takes no answer but the VIP’s');
+  });
+});
 
 describe('the request', () => {
   test('FIG. 5: 102 goes on as 204 with the local address and the client’s own source; copies go the same way', () => {

@@ -262,6 +262,7 @@ export class DesignatorAppliance implements Appliance {
         followForecast,
         refuses: (words, vip) => policy.refuses(words, vip, config),
         doubts: (words, vip) => policy.doubts(words, vip),
+        follow: (vip, words) => this.process.follow.classOf(vip, words),
         flooded: policy.flooded,
       },
       request,

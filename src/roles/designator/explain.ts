@@ -3,6 +3,7 @@
  * known about every server that it might have gone to. Reads only: nothing is sent, no turn is used up.
  */
 import type { CompiledConfig } from '../../config/compiled.js';
+import { FOLLOW } from '../../dataplane/follow-class.js';
 import type { DropReason } from '../../dataplane/drop-reasons.js';
 import { type Designator, NO_ROOM } from '../../designation/designate.js';
 import { DesignatorError } from '../../errors.js';
@@ -25,6 +26,8 @@ export interface ExplainParts {
   readonly refuses: (words: readonly number[], vip: BoundVip) => string | null;
   /** What the firewall can only say of a request that it has seen, or null. */
   readonly doubts: (words: readonly number[], vip: BoundVip) => string | null;
+  /** What the client does with answers from another address (FOLLOW); absent: nobody knows. */
+  readonly follow?: (vip: number, words: readonly number[]) => number;
   /** A flood of requests is on. */
   readonly flooded: boolean;
 }
@@ -68,7 +71,14 @@ export function explain(parts: ExplainParts, request: ExplainRequest): ExplainRo
   if (full !== null) return answer(null, full.reason, full.refusal);
   const [recoverOwn, recoverPeer] = (request.recover ?? '0:0').split(':').map(Number);
   const wish = { recoverOwn, recoverPeer, tie: request.tie === true };
-  const followed = parts.followForecast.of(vip, wish, endpoint.words, endpoint.port, rows.now());
+  const followed = parts.followForecast.of(
+    vip,
+    wish,
+    endpoint.words,
+    endpoint.port,
+    rows.now(),
+    staysTogether(parts, vip, endpoint.words),
+  );
   if (followed.server >= 0) {
     const older = binding.servers.find(({ index }) => index === followed.server);
     return answer(older?.name ?? null, followed.reason, null);
@@ -79,6 +89,30 @@ export function explain(parts: ExplainParts, request: ExplainRequest): ExplainRo
   if (name === null) return answer(null, followed.reason + reason, server === NO_ROOM ? 'server-pace' : 'no-server');
   return answer(name, followed.reason + reason, null);
 }
+
+/** See `Tracker`: what such a client sends to the VIP must lead to its server, whatever id it names. */
+function staysTogether(parts: ExplainParts, vip: BoundVip, words: readonly number[]): boolean {
+  const follow = parts.follow?.(vip.index, words) ?? FOLLOW.unknown;
+  return vip.oneWay === true && (follow === FOLLOW.unknown || follow === FOLLOW.carried);
+}
+
+/** Where the client will hear its server from. */
+function replyNote(parts: ExplainParts, vip: BoundVip, words: readonly number[]): string | null {
+  if (vip.reply === undefined || vip.reply === 'vip') return null;
+  const follow = parts.follow?.(vip.index, words) ?? FOLLOW.unknown;
+  const known = `the client ${FOLLOW_NOTES[follow]}`;
+  if (follow === FOLLOW.refuses && (vip.oneWay !== true || (vip.localAddress ?? -1) >= 0))
+    return `${known}: it is answered from the VIP`;
+  const from = vip.reply === 'direct' ? 'the server’s own address' : (vip.natText ?? 'the NAT server’s address');
+  return `answers come from ${from}; ${known}`;
+}
+
+const FOLLOW_NOTES = [
+  'has not shown yet whether it follows that',
+  'follows that',
+  'goes on sending to the VIP and is carried on',
+  'takes no answer but the VIP’s',
+] as const;
 
 function capacity({ memory, config }: ExplainParts): { reason: string; refusal: DropReason } | null {
   const { header, layout } = memory;
@@ -132,6 +166,8 @@ function notes(
   }
   if (!existing && server !== null && parts.flooded)
     found.push('a flood of tunnel requests is on: a source without a tunnel must ask twice (request-unproven)');
+  const reply = server === null ? null : replyNote(parts, vip, words);
+  if (reply !== null) found.push(reply);
   const { requestsPerSecond, burst } = config.firewall;
   if (!existing && server !== null && requestsPerSecond !== null) {
     const many = burst === null ? '' : `, ${burst} at once`;

@@ -48,6 +48,12 @@ export class FollowDesk {
     }
   }
 
+  /** FOLLOW of a client of a VIP cell. */
+  classOf(vip: number, words: readonly number[]): number {
+    const [a0, a1, a2, a3] = words.map((word) => word | 0);
+    return this.#memory.classOf(vip, a0, a1, a2, a3);
+  }
+
   counts(vip: number): FollowCounts {
     const named = [...(this.#named.get(vip) ?? [])].map(([address, word]) => `${address} ${word}`);
     return {

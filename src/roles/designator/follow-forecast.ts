@@ -28,22 +28,31 @@ export class FollowForecast {
     this.#following = new Following(this.#store, servers);
   }
 
-  /** `words` and `port`: the client's. */
-  of(vip: BoundVip, request: FollowRequest, words: readonly number[], port: number, nowSeconds: number): Forecast {
+  /** `words` and `port`: the client's. `together`: its tunnels stay at one server, since answers do not pass here. */
+  of(
+    vip: BoundVip,
+    request: FollowRequest,
+    words: readonly number[],
+    port: number,
+    nowSeconds: number,
+    together = false,
+  ): Forecast {
     const [a0, a1, a2, a3] = words.map((word) => word | 0);
     const following = this.#following;
-    const server = following.server(vip, request, a0, a1, a2, a3, port, Math.floor(nowSeconds));
+    const server = following.server(vip, request, a0, a1, a2, a3, port, Math.floor(nowSeconds), together);
     if (server < 0) {
       const { recoverOwn, recoverPeer } = request;
       const lost = `tunnel ${recoverOwn}/${recoverPeer} to be recovered is not in the table, or its server is down; `;
       return { server, reason: following.lost ? lost : '' };
     }
-    return { server, reason: this.#words(following.why, following.record) };
+    return { server, reason: this.#words(following.why, following.record, together) };
   }
 
-  #words(why: number, record: number): string {
+  #words(why: number, record: number, together: boolean): string {
     const own = this.#store.word(record, RECORD.clientChannel);
     if (why === FOLLOW_RECOVERY) return `recovery: it has tunnel ${own}, which the request recovers (RFC 4951)`;
+    if (why === FOLLOW_HIDDEN && together)
+      return `affinity: answers do not pass here, and it has the client’s tunnel ${own || 'with a hidden id'}: until a client is known to follow them, tunnels of one port stay together`;
     if (why === FOLLOW_HIDDEN)
       return `affinity: the servers hide their tunnel ids, and it has the client’s tunnel ${own || 'with a hidden id'}`;
     return 'tie breaker: it dials this client at the moment (RFC 2661 §4.4.3)';
