@@ -59,6 +59,10 @@ export const COUNTER = {
   proxyAnswered: 62, // messages of such a tunnel's ends that were acknowledged here
   takeOversMoved: 63, // tunnels that lead to their server's peer from now on
   takeOversLeft: 64, // … and those that could not be moved
+  requestsUnwatched: 65, // requests that were not watched for repetition: too many at a time
+  grouped: 66, // requests with a group's key
+  groupsFollowed: 67, // … that followed the group's other tunnels
+  groupsUnkept: 68, // … whose group found no room in the memory of groups
 
   // Gateway group: 70 … 75.
   relayed: 70, // packets of tunnels that another member has, handed on to it

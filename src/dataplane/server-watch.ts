@@ -12,6 +12,7 @@ import { type ControlEvent, EVENT_CLOSE } from '../tunnels/descriptor.js';
 import type { Batch } from './batch.js';
 import { noteMessage, REPEATED, SAID } from './dialogue.js';
 import type { Directory } from './directory.js';
+import { OneWayWatch } from './one-way-watch.js';
 import type { TunnelStore } from './tunnel-store.js';
 
 /** Spreads a tunnel id over the bits of a word (the golden ratio, as a multiplier). */
@@ -28,8 +29,16 @@ export class ServerWatch {
   readonly #down = new Set<number>();
   readonly #cells: Int32Array;
 
-  constructor(readonly store: TunnelStore) {
+  /** For servers whose answers do not pass here. */
+  readonly oneWay: OneWayWatch;
+
+  /** `statistics`: COUNTER; absent: nothing is counted. */
+  constructor(
+    readonly store: TunnelStore,
+    statistics: Float64Array | null = null,
+  ) {
     this.#cells = store.memory.servers;
+    this.oneWay = new OneWayWatch(store, statistics);
   }
 
   setPassive(passive: boolean): void {
@@ -38,6 +47,7 @@ export class ServerWatch {
 
   setTime(seconds: number): void {
     this.#nowMs = Math.floor(seconds * 1000) | 0 || 1; // 0 means never
+    this.oneWay.step(this.#nowMs);
   }
 
   /** A control message of a client, of this tunnel. */
@@ -48,6 +58,7 @@ export class ServerWatch {
     const { store } = this;
     const state = store.state(record);
     if (state === RECORD_STATE.closing) return;
+    if (this.oneWay.covers(record) && !this.oneWay.heard(record, event, said === REPEATED, this.#nowMs)) return;
     const cells = this.#cells;
     const at = store.serverIndex(record) * CELL_WORDS;
     if (cells[at + SERVER_CELL.waiting] === 0) Atomics.compareExchange(cells, at + SERVER_CELL.waiting, 0, this.#nowMs);

@@ -147,7 +147,7 @@ export class Shard {
     const { share } = this.store;
     this.#shared = share && new SharedTunnels(share, this.store, this.#ageing, this.#review, statistics);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
-    this.#watch = new ServerWatch(this.store);
+    this.#watch = new ServerWatch(this.store, statistics);
     const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
     this.#farewell = new Farewell({
       store: this.store,
@@ -327,6 +327,7 @@ export class Shard {
     this.#mss.setPlan(plan);
     this.#ageing.setPlan(plan);
     this.#watch.setPassive(plan.health.passive);
+    this.#watch.oneWay.setVips(plan.vips);
     this.#farewell.setSettings(plan.health.farewell);
     this.#tracker.setDirectory(this.#directory);
     if (!first) this.#review.restart(true);

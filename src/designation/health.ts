@@ -7,6 +7,9 @@
  * many unanswered messages as no bad line explains, of several tunnels, and `downAfter` gone by: down. With fewer
  * messages it takes accordingly longer; while one tunnel alone asks, `downAfterAlone`. A server whose data still flows
  * is suspect at most. Any message of its own closes the case.
+ *
+ * Where answers do not pass here, what counts is requests that come again, less those that do not
+ * (dataplane/one-way-watch.ts); and a server whose load status messages stop while others' go on is suspect.
  */
 import {
   CELL_WORDS,
@@ -46,6 +49,8 @@ export interface HealthOptions {
    * `probeAnswered` and `probeFailed`. False: it cannot be asked.
    */
   readonly probe?: (server: number) => boolean;
+  /** Its answers to clients do not pass here; absent: all do. */
+  readonly oneWay?: (server: number) => boolean;
 }
 
 /**
@@ -59,6 +64,8 @@ const SCANTY_PATIENCE = 3;
 /** Unanswered messages of a single tunnel, and of a case at all. */
 const ASKS_ALONE = 5;
 const ASKS_SUSPECT = 2;
+/** Where answers do not pass here, loss repeats some requests of the healthiest server at any time. */
+const ASKS_SUSPECT_ONE_WAY = 4;
 /** ICMP errors that are evidence enough, and how long no packet of the server may contradict them. */
 const UNREACHABLE_ENOUGH = 2;
 const UNREACHABLE_SECONDS = 0.5;
@@ -85,6 +92,8 @@ export class Health {
   readonly #cells: Int32Array;
   readonly #header: Int32Array;
   readonly #cases = new Map<number, Case>();
+  /** One-way servers whose load status messages have stopped. */
+  readonly #unheard = new Set<number>();
   #settings: HealthSettings;
 
   constructor(options: HealthOptions) {
@@ -109,9 +118,30 @@ export class Health {
     if (of.lendAt !== OUT) of.lendAt = Math.min(of.lendAt, this.#o.now() + this.#settings.lendFirst);
   }
 
+  /**
+   * Its load status messages have stopped while those of others go on. Where its answers pass here they say enough. With
+   * requests that come again it is down, without it is suspect until it is heard.
+   */
+  fellSilent(server: number, seconds: number): void {
+    if (!(this.#o.oneWay?.(server) ?? false) || !this.#settings.passive) return;
+    this.#unheard.add(server);
+    const state = this.#cell(server, SERVER_CELL.state);
+    if (!isJudged(state)) return;
+    const detail = `none for ${seconds} s, while others come`;
+    if (this.#cell(server, SERVER_CELL.asks) >= ASKS_SUSPECT) this.#down(server, SERVER_REASON.unheard, detail);
+    else this.#suspect(server, SERVER_REASON.unheard, detail);
+  }
+
+  /** They come again. */
+  speaks(server: number): void {
+    this.#unheard.delete(server);
+    this.stirs(server);
+  }
+
   /** The active check had an answer. */
   probeAnswered(server: number): void {
     this.#clear(server);
+    this.#unheard.delete(server);
     const state = this.#cell(server, SERVER_CELL.state);
     if (state === SERVER_STATE.down) this.#revive(server, SERVER_REASON.probeAnswered);
     else if (state === SERVER_STATE.suspect) this.#acquit(server, SERVER_REASON.probeAnswered);
@@ -143,6 +173,7 @@ export class Health {
   /** The cell belongs to another server from now on. */
   forget(server: number): void {
     this.#cases.delete(server);
+    this.#unheard.delete(server);
     this.#takeBack(server);
     this.#clear(server);
   }
@@ -162,7 +193,7 @@ export class Health {
       case SERVER_STATE.draining:
         return this.#weigh(server, now);
       case SERVER_STATE.suspect:
-        if (this.#isClear(server)) return this.#acquit(server, SERVER_REASON.heard);
+        if (this.#isClear(server) && !this.#unheard.has(server)) return this.#acquit(server, SERVER_REASON.heard);
         this.#weigh(server, now);
         if (this.#cell(server, SERVER_CELL.state) === SERVER_STATE.suspect) this.#lend(server, now);
         return;
@@ -186,16 +217,20 @@ export class Health {
     const asks = this.#cell(server, SERVER_CELL.asks);
     const unreachable = this.#cell(server, SERVER_CELL.unreachable);
     const told = unreachable >= UNREACHABLE_ENOUGH && silence >= UNREACHABLE_SECONDS;
-    if (!told && (asks < ASKS_SUSPECT || silence < this.#settings.suspectAfter)) return;
+    const isOneWay = this.#o.oneWay?.(server) ?? false;
+    const enough = isOneWay ? ASKS_SUSPECT_ONE_WAY : ASKS_SUSPECT;
+    if (!told && (asks < enough || silence < this.#settings.suspectAfter)) return;
     const dead = told || this.#isDead(server, silence, asks);
     // The active check knows better, and soon.
     const asked = (this.#o.probe?.(server) ?? false) && !told;
     const detail = told
       ? `${unreachable} ICMP errors, no packet of it for ${silence.toFixed(1)} s`
-      : `${asks} control messages of ${this.#askers(server)} unanswered for ${silence.toFixed(1)} s`;
-    const reason = told ? SERVER_REASON.unreachable : SERVER_REASON.unanswered;
+      : isOneWay
+        ? `requests of ${this.#askers(server)} came again ${asks} times in ${silence.toFixed(1)} s`
+        : `${asks} control messages of ${this.#askers(server)} unanswered for ${silence.toFixed(1)} s`;
+    const reason = told ? SERVER_REASON.unreachable : isOneWay ? SERVER_REASON.repeated : SERVER_REASON.unanswered;
     if (!dead || asked || this.#dataContradicts(server, now - silence)) return this.#suspect(server, reason, detail);
-    this.#down(server, told ? SERVER_REASON.unreachable : SERVER_REASON.silent, detail);
+    this.#down(server, reason === SERVER_REASON.unanswered ? SERVER_REASON.silent : reason, detail);
   }
 
   #isDead(server: number, silence: number, asks: number): boolean {

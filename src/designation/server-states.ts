@@ -37,6 +37,8 @@ const REASON_WORDS: Readonly<Record<number, string>> = {
   [SERVER_REASON.slowStartOver]: 'slow start is over',
   [SERVER_REASON.takenOver]: 'its peer has taken over its tunnels',
   [SERVER_REASON.notNeeded]: 'not needed by the present load',
+  [SERVER_REASON.repeated]: 'clients ask again and again',
+  [SERVER_REASON.unheard]: 'its load status messages have stopped',
   [SERVER_REASON.needed]: 'needed by the load',
 };
 

@@ -252,6 +252,27 @@ export class ServerTable {
     this.forgetRankings();
   }
 
+  /** Counts one server's tunnels and sessions anew from the records. Looks at every record. */
+  recountServer(server: number): void {
+    const { records, sessions, layout } = this.#memory;
+    const counts = [0, 0, 0];
+    for (let r = 0, at = 0; r < layout.recordCount; r++, at += RECORD_WORDS) {
+      const state = records[at + RECORD.state] & 0xff;
+      if ((records[at + RECORD.place] & 0xffff) !== server) continue;
+      if (state !== RECORD_STATE.halfOpen && state !== RECORD_STATE.established) continue;
+      counts[state === RECORD_STATE.halfOpen ? 0 : 1]++;
+      let steps = 0;
+      for (let s = records[at + RECORD.sessions]; s !== 0 && steps < layout.sessionCount; steps++) {
+        counts[2]++;
+        s = sessions[(s - 1) * SESSION_WORDS + SESSION.next];
+      }
+    }
+    [SERVER_CELL.halfOpen, SERVER_CELL.established, SERVER_CELL.sessions].forEach((field, i) => {
+      Atomics.store(this.#cells, server * CELL_WORDS + field, counts[i]);
+    });
+    this.changed(server);
+  }
+
   /** Every VIP's ranking is made anew before its next designation: a thread may have died in the middle of one. */
   forgetRankings(): void {
     for (let vip = 0; vip < VIP_LIMIT; vip++) this.setVip(vip, VIP_CELL.ranking, 0);
@@ -312,6 +333,8 @@ export class ServerTable {
     this.#header[HEADER.useSequence] = stamp;
     this.set(index, SERVER_CELL.lastUse, stamp);
     Atomics.add(this.#cells, index * CELL_WORDS + SERVER_CELL.designated, 1);
+    // Nobody will see its answer pass: it counts until the server says how many it has.
+    if (this.has(index, SERVER_FLAG.told)) this.addEstablished(index, 1);
   }
 
   #add(index: number, field: number): void {

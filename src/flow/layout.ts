@@ -284,6 +284,7 @@ export const SERVER_FLAG = {
   heldBack: 4, // its algorithm gives it none as long as there is no load status
   countsTunnels: 8, // its place in the ranking depends on its number of tunnels
   countsSessions: 16,
+  told: 32, // its number of tunnels is that of its load status: its answers do not pass here
 } as const;
 /** `lend` of a server cell. */
 export const LEND = { none: 0, wanted: 1, lent: 2, hinted: 3 /* its machine shows signs of life */ } as const;
@@ -312,6 +313,8 @@ export const SERVER_REASON = {
   takenOver: 11, // its peer has its tunnels
   notNeeded: 12, // by the present load
   needed: 13, // brought back for the load
+  repeated: 14, // requests came again, where its answers do not pass here
+  unheard: 15, // its load status messages have stopped, while others' come
 } as const;
 export const VIP_CELL = {
   state: 0, // 0 free, 1 used

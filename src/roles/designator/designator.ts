@@ -167,8 +167,9 @@ export class DesignatorProcess {
       logger: options.logger,
       events: this.events.log,
       now,
-      onHeard: (server) => this.health.health.stirs(server),
       isMember: (options.config.cluster ?? null) !== null,
+      onHeard: (server) => this.health.health.speaks(server),
+      onSilent: (server, seconds) => this.health.health.fellSilent(server, seconds),
     });
     const closeTunnels = (server: number): void => this.pool.broadcast({ type: 'release', server });
     this.inactivation = new InactivationKeeper({

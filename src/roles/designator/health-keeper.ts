@@ -76,7 +76,9 @@ export class HealthKeeper {
     readonly now: () => number,
     readonly logger: Pick<Logger, 'info' | 'warn'>,
     readonly shards: () => ShardMail,
-    readonly host: ProbeHost = probeHost(config),
+    readonly host: ProbeHost = probeHost(config, (err) =>
+      logger.warn({ err }, 'answers to the active check cannot be heard'),
+    ),
   ) {
     this.#memory = binding.memory;
     this.#states = binding.states;
@@ -88,6 +90,7 @@ export class HealthKeeper {
       now,
       dataHeard: (server, second) => this.#dataHeard(server, second),
       probe: (server) => this.#check?.ask(server) ?? false,
+      oneWay: (server) => this.binding.isOneWay(server),
     });
     this.#hops = new NextHopTable(this.#memory);
     this.#addresses = new AddressTable(this.#memory);
@@ -170,8 +173,11 @@ export class HealthKeeper {
     this.#check = null;
     this.#place = null;
     this.#asksTunnels = settings?.type === 'l2tp';
+    const addresses = settings === null ? [] : this.host.addresses();
+    // Answers of servers whose packets do not pass here are the host's.
+    const isOneWay = this.#asksTunnels && this.binding.vips.some(({ oneWay }) => oneWay === true);
+    this.host.listen?.(isOneWay ? addresses : [], PROBE_PORT, (payload) => this.heard([payload]));
     if (settings === null) return;
-    const addresses = this.host.addresses();
     if (settings.type === 'l2tp') {
       this.#place = { port: PROBE_PORT, addresses };
       if (addresses.length === 0)

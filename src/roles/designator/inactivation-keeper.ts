@@ -135,7 +135,14 @@ export class InactivationKeeper {
   /** False: there is nothing to be brought back. */
   activate(server: number): boolean {
     const vip = this.#vipOf(server);
-    if (vip === null || vip.engine.phase(server) === null) return false;
+    if (vip === null) return false;
+    // After a reboot of this machine one that is powered off is only known to be down.
+    const { states, now } = this.#o;
+    if (vip.engine.phase(server) === null && states.state(server) === SERVER_STATE.down) {
+      states.order(server, SERVER_STATE.inactive, SERVER_REASON.command);
+      vip.engine.adopt(server, 'inactive', true, now());
+    }
+    if (vip.engine.phase(server) === null) return false;
     this.#do(vip, vip.engine.activate(server, this.#o.now()));
     return true;
   }

@@ -32,6 +32,8 @@ export interface LoadKeeperOptions {
   readonly onHeard?: (server: number) => void;
   /** Messages may come over a cluster's bus, also where none are listened for. */
   readonly isMember?: boolean;
+  /** It has not come for so many seconds, while some other server's has. */
+  readonly onSilent?: (server: number, seconds: number) => void;
 }
 
 /** Lines and events a second about messages that are not believed. */
@@ -120,6 +122,8 @@ export class LoadKeeper {
       this.#forget(index);
       const server = binding.servers.find((bound) => bound.index === index)?.name;
       this.#log.warn({ server, seconds: staleAfter }, 'no load status: the server’s load is unknown');
+      // If nobody's come, it may well be that they do not reach us.
+      if ([...this.#heard.values()].some((at) => now - at < staleAfter / 2)) this.#o.onSilent?.(index, staleAfter);
     }
   }
 
@@ -205,7 +209,9 @@ export class LoadKeeper {
     const least = (this.#config?.tunnelLoad ?? 0) * LOAD_FULL;
     const vip = cells.get(index, SERVER_CELL.vip);
     const each = load === null ? least : this.#tunnelLoads.report(index, vip, exact, tunnels, least);
+    this.#count(index, status);
     designator.lock.acquire(designator.shard);
+    cells.setFlag(index, SERVER_FLAG.told, status.tunnels !== null && this.#o.binding.isOneWay(index));
     cells.set(index, SERVER_CELL.load, load === null ? -1 : Math.round(exact / 1000));
     cells.set(index, SERVER_CELL.reportedLoad, exact);
     cells.set(index, SERVER_CELL.tunnelLoad, Math.min(LOAD_FULL, Math.round(each)));
@@ -216,6 +222,17 @@ export class LoadKeeper {
     designator.lock.release(designator.shard);
   }
 
+  /**
+   * Where its answers do not pass here, nobody but the server knows how many tunnels it has. What is designated from now
+   * on counts on top of that until the next message (`ServerTable.use`).
+   */
+  #count(index: number, { tunnels, sessions }: LoadStatus): void {
+    if (!this.#o.binding.isOneWay(index)) return;
+    const { cells } = this.#o.designator;
+    if (tunnels !== null) cells.addEstablished(index, tunnels - cells.tunnels(index));
+    if (sessions !== null) cells.addSessions(index, sessions - cells.get(index, SERVER_CELL.sessions));
+  }
+
   /** Nothing is known of the server's load from now on. */
   #forget(index: number): void {
     const { designator } = this.#o;
@@ -223,7 +240,10 @@ export class LoadKeeper {
     this.#said.delete(index);
     designator.lock.acquire(designator.shard);
     designator.cells.set(index, SERVER_CELL.load, -1);
-    designator.cells.setFlag(index, SERVER_FLAG.reported | SERVER_FLAG.notAccepting, false);
+    const wasTold = designator.cells.has(index, SERVER_FLAG.told);
+    designator.cells.setFlag(index, SERVER_FLAG.reported | SERVER_FLAG.notAccepting | SERVER_FLAG.told, false);
+    // What passes here is all that is known again.
+    if (wasTold) designator.cells.recountServer(index);
     designator.cells.changed(index);
     designator.lock.release(designator.shard);
   }
