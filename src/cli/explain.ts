@@ -20,6 +20,7 @@ interface ExplainOptions extends Target {
   readonly drop?: string;
   readonly recover?: string;
   readonly tie?: boolean;
+  readonly group?: string;
   readonly json?: boolean;
 }
 
@@ -47,13 +48,14 @@ export function register(program: Command, context: CliContext): void {
     .option('--tunnel <id>', 'tunnel id that the client assigned', tunnelId)
     .option('--recover <own:shown>', 'the request recovers the tunnel with these ids (RFC 4951)', tunnelPair)
     .option('--tie', 'the request has a tie breaker')
+    .option('--group <text>', 'its Host Name or Calling Number, where the VIP groups requests')
     .option('--drop <reason>', 'a drop reason instead: what it means, how often, the last refusals with it')
     .option('--json', 'one JSON object')
     .action((options: ExplainOptions) => explain(options, context));
 }
 
 async function explain(
-  { client, vip, tunnel, recover, tie, drop, json, ...target }: ExplainOptions,
+  { client, vip, tunnel, recover, tie, group, drop, json, ...target }: ExplainOptions,
   context: CliContext,
 ): Promise<void> {
   const control = new ControlClient(target, context);
@@ -73,6 +75,7 @@ async function explain(
     tunnel,
     recover,
     tie: tie === true ? 'true' : undefined,
+    group,
   });
   if (json === true) return void (await writeJson(context.stdout, row));
   await write(context.stdout, explainText(row, context.color));

@@ -150,6 +150,11 @@ export class RePointing {
     const at = record * RECORD_WORDS;
     records[at + RECORD.place] = (store.vipIndex(record) << 16) | heir.index;
     if (records[at + RECORD.ports] >>> 16 !== 0) records[at + RECORD.ports] = (heir.port << 16) | shown;
+    if (store.groups.keyOf(record) !== 0) {
+      store.lock.acquire(store.shard);
+      store.groups.move(record, heir.index);
+      store.lock.release(store.shard);
+    }
     store.servers.addEstablished(server, -1);
     store.servers.addEstablished(heir.index, 1);
     const sessions = store.pool.sessionsOf(record);

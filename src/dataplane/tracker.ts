@@ -54,6 +54,7 @@ import { Following } from './following.js';
 import type { FullNat } from './full-nat.js';
 import type { Heirs } from './heirs.js';
 import type { Relay } from './relay.js';
+import { Groups } from './groups.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
@@ -98,6 +99,7 @@ export class Tracker {
   readonly #channels: VirtualChannels;
   readonly #ports: VirtualPorts;
   readonly #following: Following;
+  readonly #groups: Groups;
   readonly #answers: Answers;
   readonly nat: NatPart;
   readonly #ways: ReplyWays;
@@ -120,6 +122,7 @@ export class Tracker {
     this.#channels = new VirtualChannels(store, statistics);
     this.#ports = new VirtualPorts(store, statistics);
     this.#following = new Following(store, designator.cells);
+    this.#groups = new Groups(store, designator.cells, statistics);
     const nat = new NatPart(parts, this.#event, this.#draft);
     this.nat = nat;
     const ids = { channels: this.#channels, ports: this.#ports };
@@ -262,6 +265,7 @@ export class Tracker {
     if (refused === DROP['request-unproven']) return this.#drop(batch, i, refused);
     if (refused >= 0) return this.#refuse(batch, i, refused, policy.refusingRule);
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
+    const group = this.#groups.of(batch, i, descriptor, vip);
     const draft = this.#draft;
     draft.begin(vip, descriptor.id, descriptor.hasPorts, keys, row);
     draft.requestKey = requestKey;
@@ -279,9 +283,9 @@ export class Tracker {
     const hop = draft.oneWay ? 0 : hops.ofFrame(batch, i, this.#nowSeconds);
     if (hop < 0) reason = -1 - hop;
     else {
-      let index = followed;
+      let index = followed >= 0 ? followed : this.#groups.server(group, vip);
       if (index < 0 && !moved) index = lending.take(vip.servers);
-      if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel);
+      if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel, group);
       if (index === NO_SERVER) index = lending.lastResort(vip.servers);
       if (local >= 0) index = this.#ways.away(index, draft);
       const server = index < 0 ? null : this.#directory.server(index);
@@ -295,6 +299,7 @@ export class Tracker {
         else if (!fullNat.choose(draft, local)) draft.virtualPort = -1;
         if (draft.virtualPort < 0) reason = DROP['no-client-port'];
         else record = store.create(draft, this.#nowSeconds, this.#nowMs);
+        if (record >= 0) this.#groups.join(record, group);
       }
     }
     store.lock.release(this.#p.shard);

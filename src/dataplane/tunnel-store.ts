@@ -3,6 +3,7 @@
  * calls this; other threads read. Knows addresses, channels and times, no protocol.
  */
 import type { ServerTable } from '../designation/servers.js';
+import { GroupMemory } from '../flow/group-memory.js';
 import { ClientIndex } from '../flow/client-index.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
@@ -44,6 +45,8 @@ export class TunnelStore extends TunnelView {
   share: Share | null = null;
   readonly entries: TunnelEntries;
   readonly clients: ClientIndex;
+  /** Under the lock. */
+  readonly groups: GroupMemory;
 
   constructor(
     memory: TableMemory,
@@ -57,6 +60,7 @@ export class TunnelStore extends TunnelView {
     this.#records = memory.records;
     this.entries = new TunnelEntries(table, memory.addresses, (slot, nowMs) => this.detach(slot, nowMs));
     this.clients = new ClientIndex(memory);
+    this.groups = new GroupMemory(memory);
   }
 
   /** Another member of the cluster writes this tunnel: nothing of it is changed here. */
@@ -268,6 +272,7 @@ export class TunnelStore extends TunnelView {
     if (state === RECORD_STATE.closing || state === RECORD_STATE.free) return;
     this.events?.closed(record, reason, result);
     this.#uncount(record, state);
+    this.#leaveGroup(record);
     this.pool.setState(record, RECORD_STATE.closing);
     this.share?.changed(record);
   }
@@ -286,9 +291,17 @@ export class TunnelStore extends TunnelView {
     this.lock.acquire(this.shard);
     // In a shared table the main thread changes the lists of clients too.
     this.clients.remove(record);
+    this.groups.leave(record);
     this.pool.freeRecord(record);
     this.lock.release(this.shard);
     this.share?.changed(record);
+  }
+
+  #leaveGroup(record: number): void {
+    if (this.groups.keyOf(record) === 0) return;
+    this.lock.acquire(this.shard);
+    this.groups.leave(record);
+    this.lock.release(this.shard);
   }
 
   /** Removes one entry from whichever tunnel has it: a new tunnel with the same ids takes its place. */

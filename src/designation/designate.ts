@@ -13,6 +13,7 @@ import {
 } from '../flow/layout.js';
 import { SpinLock } from '../flow/spin-lock.js';
 import { type Algorithm, NO_ROOM, NO_SERVER } from './algorithm.js';
+import { GroupTable } from './group-table.js';
 import { LeakyBucket } from './leaky-bucket.js';
 import { LeastLoad } from './least-load.js';
 import { LeastRecentUse } from './least-recent-use.js';
@@ -69,6 +70,7 @@ export class Designator {
   /** By server index. */
   #byServer: (VipServers | undefined)[] = [];
   readonly #header: Int32Array;
+  readonly #groups: GroupTable;
 
   /** `shard` is what the lock is taken as; SHARD_LIMIT for the main thread. */
   constructor(
@@ -78,6 +80,7 @@ export class Designator {
     readonly shard: number = SHARD_LIMIT,
   ) {
     this.#header = memory.header;
+    this.#groups = new GroupTable(cells);
   }
 
   /** CLOCK_MONOTONIC seconds; what paces and ramps goes by it. */
@@ -114,11 +117,12 @@ export class Designator {
     }
   }
 
-  /** `designate` for a caller that holds the lock, because it goes on to make the record. */
-  designateLocked(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): number {
+  /** `designate` for a caller that holds the lock, because it goes on to make the record. `group`: key of its group, 0 none. */
+  designateLocked(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number, group = 0): number {
     const of = this.#byVip[vip];
     if (of === undefined) return NO_SERVER;
     this.#settle(of);
+    if (group !== 0) return this.#designateGroup(of, group);
     const server = of.algorithm.choose(of, a0, a1, a2, a3, channel);
     if (server < 0) return server;
     of.algorithm.take?.(server, of);
@@ -153,13 +157,30 @@ export class Designator {
     return best;
   }
 
+  /**
+   * By a consistent hash of the group's key, names and weights alone: the same server at every designator, and when it
+   * may take no tunnel, the same next one. It is nobody's turn that is taken.
+   */
+  #designateGroup(of: VipServers, group: number): number {
+    const server = this.#groups.choose(of, group);
+    if (server < 0) return server;
+    this.cells.use(server);
+    // What the algorithm made of its last use it makes anew.
+    this.cells.changed(server);
+    return server;
+  }
+
   /** For `explain`: what `designate` would answer now, and why. No turn is taken. */
-  peek(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number): Designation {
+  peek(vip: number, a0: number, a1: number, a2: number, a3: number, channel: number, group = 0): Designation {
     const of = this.#byVip[vip];
     if (of === undefined) return { server: NO_SERVER, reason: 'there is no such VIP' };
     this.lock.acquire(this.shard);
     try {
       this.#settle(of);
+      if (group !== 0) {
+        const server = this.#groups.choose(of, group);
+        return { server, reason: REFUSALS.get(server) ?? "the hash of its group's key" };
+      }
       const server = of.algorithm.choose(of, a0, a1, a2, a3, channel);
       return { server, reason: REFUSALS.get(server) ?? of.algorithm.reason(server, of) };
     } finally {

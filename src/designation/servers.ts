@@ -4,6 +4,7 @@
  * Cells are found again by another process through their identity, a hash of names.
  */
 
+import { GroupMemory } from '../flow/group-memory.js';
 import {
   CELL_WORDS,
   HEADER,
@@ -249,6 +250,7 @@ export class ServerTable {
       }
     }
     Atomics.store(this.#header, HEADER.halfOpen, halfOpen);
+    new GroupMemory(this.#memory).recount();
     this.forgetRankings();
   }
 

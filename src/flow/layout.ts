@@ -346,6 +346,14 @@ export const CLIENT_LINK = {
   previous: 1 /* record + 1, −1 − list for the first, 0 in no list */,
 } as const;
 
+// ── groups: where related tunnels are (flow/group-memory.ts). A word a record: the key of its group, 0 none ──────────
+/** Groups that have tunnels at a time: as many as there are connections, within these. And slots that a key may have. */
+export const GROUPS_MIN = 64;
+export const GROUPS_MAX = 65_536;
+export const GROUP_REACH = 8;
+export const GROUP_MEMBER_WORDS = 4;
+export const GROUP_MEMBER = { key: 0 /* 0 free */, server: 1, count: 2 } as const;
+
 /** Byte offset and length of every segment for a table of `connections`. */
 export interface TableLayout {
   readonly connections: number;
@@ -365,10 +373,14 @@ export interface TableLayout {
   readonly directory: number;
   readonly clients: number;
   readonly clientLinks: number;
+  readonly groupMembers: number;
+  readonly groups: number;
   readonly length: number;
 }
 
 const pages = (length: number): number => Math.ceil(length / PAGE_LENGTH) * PAGE_LENGTH;
+
+const groupSlots = (connections: number): number => Math.min(GROUPS_MAX, Math.max(GROUPS_MIN, connections));
 
 /** A connection is a tunnel: one record and two entries, at a load of at most 0.8. */
 export function tableLayout(connections: number): TableLayout {
@@ -398,6 +410,8 @@ export function tableLayout(connections: number): TableLayout {
     directory: segment(2 * DIRECTORY_SLOTS * DIRECTORY_LENGTH),
     clients: segment(CLIENT_LISTS * 4),
     clientLinks: segment(connections * CLIENT_LINK_LENGTH),
+    groupMembers: segment(connections * 4),
+    groups: segment(groupSlots(connections) * GROUP_MEMBER_WORDS * 4),
     length: next,
   };
 }
@@ -422,6 +436,8 @@ export class TableMemory {
   readonly directory: Int32Array;
   readonly clients: Int32Array;
   readonly clientLinks: Int32Array;
+  readonly groupMembers: Int32Array;
+  readonly groups: Int32Array;
 
   constructor(
     readonly buffer: ArrayBuffer | SharedArrayBuffer,
@@ -447,6 +463,8 @@ export class TableMemory {
     this.directory = words(l.directory, 2 * DIRECTORY_SLOTS * DIRECTORY_WORDS);
     this.clients = words(l.clients, CLIENT_LISTS);
     this.clientLinks = words(l.clientLinks, l.recordCount * CLIENT_LINK_WORDS);
+    this.groupMembers = words(l.groupMembers, l.recordCount);
+    this.groups = words(l.groups, groupSlots(l.connections) * GROUP_MEMBER_WORDS);
   }
 }
 

@@ -185,6 +185,8 @@ export interface ExplainRequest {
   readonly recover?: string;
   /** It has a tie breaker. */
   readonly tie?: boolean;
+  /** Its Host Name or Calling Number, as the VIP's `groupBy` asks. */
+  readonly group?: string;
 }
 
 export interface ExplainRow {

@@ -281,6 +281,12 @@ export const ROUTES = {
           description: 'ids of the tunnel that the request recovers: the client’s own, and the one that it was shown',
         },
         tie: { type: 'boolean', description: 'the request has a tie breaker' },
+        group: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 255,
+          description: 'its Host Name or Calling Number, as `groupBy` of the VIP asks',
+        },
       },
       ['client', 'vip'],
     ),

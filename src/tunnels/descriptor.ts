@@ -94,6 +94,9 @@ export interface TunnelAttributes {
   framing: number;
   /** Bits 1 digital, 2 analog; UNREADABLE. */
   bearer: number;
+  /** The calling number, as the host name is told. */
+  callingAt: number;
+  callingLength: number;
   /** Id that the asker assigned; 0 none, UNREADABLE. */
   channel: number;
 }
@@ -108,6 +111,8 @@ export function newTunnelAttributes(): TunnelAttributes {
     protocolVersion: 0,
     framing: 0,
     bearer: 0,
+    callingAt: 0,
+    callingLength: 0,
     channel: 0,
   };
 }

@@ -4,10 +4,20 @@
  */
 import type { CompiledConfig } from '../../config/compiled.js';
 import { FOLLOW } from '../../dataplane/follow-class.js';
+import { groupKey } from '../../dataplane/group-keys.js';
 import type { DropReason } from '../../dataplane/drop-reasons.js';
 import { type Designator, NO_ROOM } from '../../designation/designate.js';
 import { DesignatorError } from '../../errors.js';
-import { CELL_WORDS, HEADER, NEXT_HOP_STATE, SERVER_CELL, SERVER_FLAG, type TableMemory } from '../../flow/layout.js';
+import {
+  CELL_WORDS,
+  HEADER,
+  NEXT_HOP_STATE,
+  SERVER_CELL,
+  SERVER_FLAG,
+  type TableMemory,
+  VIP_CELL,
+} from '../../flow/layout.js';
+import { GroupMemory } from '../../flow/group-memory.js';
 import { NextHopTable } from '../../flow/next-hop-table.js';
 import type { ExplainCandidate, ExplainRequest, ExplainRow, TunnelRow } from '../../ops/appliance.js';
 import { parseEndpoint } from '../../wire/address.js';
@@ -84,7 +94,12 @@ export function explain(parts: ExplainParts, request: ExplainRequest): ExplainRo
     return answer(older?.name ?? null, followed.reason, null);
   }
   const [a0, a1, a2, a3] = endpoint.words;
-  const { server, reason } = parts.designator.peek(vip.index, a0 | 0, a1 | 0, a2 | 0, a3 | 0, tunnel ?? 0);
+  const key = groupOf(parts, vip, request.group);
+  const kept = key === 0 ? -1 : new GroupMemory(parts.memory).serverOf(key);
+  const keeper = binding.servers.find(({ index }) => index === kept);
+  if (keeper !== undefined && parts.designator.cells.eligible(kept))
+    return answer(keeper.name, 'its group has tunnels there', null);
+  const { server, reason } = parts.designator.peek(vip.index, a0 | 0, a1 | 0, a2 | 0, a3 | 0, tunnel ?? 0, key);
   const name = binding.servers.find(({ index }) => index === server)?.name ?? null;
   if (name === null) return answer(null, followed.reason + reason, server === NO_ROOM ? 'server-pace' : 'no-server');
   return answer(name, followed.reason + reason, null);
@@ -113,6 +128,14 @@ const FOLLOW_NOTES = [
   'goes on sending to the VIP and is carried on',
   'takes no answer but the VIP’s',
 ] as const;
+
+/** Key of the group that a request with this text would be of, 0 none. Errors: TD_USAGE the VIP groups nothing. */
+function groupOf({ memory }: ExplainParts, { index, name, groupBy }: BoundVip, text: string | undefined): number {
+  if (text === undefined) return 0;
+  if (groupBy === undefined)
+    throw new DesignatorError('TD_USAGE', `VIP ${name} has no groupBy: there are no groups`, { vip: name });
+  return groupKey(groupBy, text, memory.vips[index * CELL_WORDS + VIP_CELL.identity]);
+}
 
 function capacity({ memory, config }: ExplainParts): { reason: string; refusal: DropReason } | null {
   const { header, layout } = memory;

@@ -12,6 +12,8 @@ const AVP_BEARER_CAPABILITIES = 4;
 const AVP_HOST_NAME = 7;
 const AVP_VENDOR_NAME = 8;
 const AVP_ASSIGNED_TUNNEL_ID = 9;
+/** Not of an SCCRQ by RFC 2661 §4.4.6, but any message may carry an AVP that is not mandatory. */
+const AVP_CALLING_NUMBER = 22;
 
 /** Bits of framing and bearer that mean something: sync and async, digital and analog. */
 const CAPABILITIES = 3;
@@ -28,6 +30,7 @@ export function readAttributes(view: DataView, offset: number, end: number, attr
   attributes.protocolVersion = 0;
   attributes.framing = 0;
   attributes.bearer = 0;
+  attributes.callingLength = 0;
   attributes.channel = 0;
   if (checkHeader(view, offset, end) < 0 || !isControl(view, offset)) return unreadable(attributes);
   const messageEnd = offset + messageLength(view, offset, end);
@@ -38,7 +41,7 @@ export function readAttributes(view: DataView, offset: number, end: number, attr
     if (length < 0) return unreadable(attributes);
     if (avpVendor(view, at) !== 0 || avpReserved(view, at)) continue; // not ours to recognise
     const type = avpType(view, at);
-    if (type > AVP_ASSIGNED_TUNNEL_ID) continue;
+    if (type > AVP_ASSIGNED_TUNNEL_ID && type !== AVP_CALLING_NUMBER) continue;
     const again = (seen & (1 << type)) !== 0;
     seen |= 1 << type;
     const value = at + AVP_HEADER_LENGTH;
@@ -58,6 +61,14 @@ export function readAttributes(view: DataView, offset: number, end: number, attr
         else {
           attributes.vendorAt = value;
           attributes.vendorLength = size;
+        }
+        break;
+      case AVP_CALLING_NUMBER:
+        if (again && !sameText(view, attributes.callingAt, attributes.callingLength, value, size))
+          attributes.callingLength = UNREADABLE;
+        else {
+          attributes.callingAt = value;
+          attributes.callingLength = size;
         }
         break;
       case AVP_PROTOCOL_VERSION: {
@@ -90,6 +101,7 @@ function unreadable(attributes: TunnelAttributes): void {
   attributes.protocolVersion = UNREADABLE;
   attributes.framing = UNREADABLE;
   attributes.bearer = UNREADABLE;
+  attributes.callingLength = UNREADABLE;
   attributes.channel = UNREADABLE;
 }
 
