@@ -3,7 +3,7 @@
  * completes the map, everything else keeps the tunnel's state up to date. Runs only in the shard that owns the
  * client's address; what arrives elsewhere is handed over. Protocol knowledge comes as events of the descriptor.
  */
-import { type Designator, NO_ROOM, NO_SERVER } from '../designation/designate.js';
+import { type Designator, NO_ROOM } from '../designation/designate.js';
 import type { Lending } from '../designation/lending.js';
 import { ownerSlot } from '../flow/hash.js';
 import {
@@ -54,13 +54,13 @@ import { Following } from './following.js';
 import type { FullNat } from './full-nat.js';
 import type { Heirs } from './heirs.js';
 import type { Relay } from './relay.js';
-import { Groups } from './groups.js';
 import type { HandOver } from './hand-over.js';
 import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
 import { NAT_HELD, NatPart } from './nat-part.js';
 import { ReplyWays } from './reply-ways.js';
 import { requestPrint } from './request-print.js';
+import { ServerChoice } from './server-choice.js';
 import { Sessions } from './sessions.js';
 import type { ProbeEar } from './probe-ear.js';
 import type { ServerWatch } from './server-watch.js';
@@ -99,7 +99,7 @@ export class Tracker {
   readonly #channels: VirtualChannels;
   readonly #ports: VirtualPorts;
   readonly #following: Following;
-  readonly #groups: Groups;
+  readonly #choice: ServerChoice;
   readonly #answers: Answers;
   readonly nat: NatPart;
   readonly #ways: ReplyWays;
@@ -122,7 +122,7 @@ export class Tracker {
     this.#channels = new VirtualChannels(store, statistics);
     this.#ports = new VirtualPorts(store, statistics);
     this.#following = new Following(store, designator.cells);
-    this.#groups = new Groups(store, designator.cells, statistics);
+    this.#choice = new ServerChoice(store, designator, parts.lending, statistics);
     const nat = new NatPart(parts, this.#event, this.#draft);
     this.nat = nat;
     const ids = { channels: this.#channels, ports: this.#ports };
@@ -254,7 +254,7 @@ export class Tracker {
     print: number,
     moved = false,
   ): void {
-    const { store, designator, lending, hops, policy, wheel, watch, followers, fullNat, statistics } = this.#p;
+    const { store, hops, policy, wheel, watch, followers, fullNat, statistics } = this.#p;
     const keys = batch.keys;
     const row = i * KEY_STRIDE;
     const vip = this.#directory.vip(batch.local[i]);
@@ -265,7 +265,7 @@ export class Tracker {
     if (refused === DROP['request-unproven']) return this.#drop(batch, i, refused);
     if (refused >= 0) return this.#refuse(batch, i, refused, policy.refusingRule);
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
-    const group = this.#groups.of(batch, i, descriptor, vip);
+    this.#choice.look(batch, i, descriptor, vip);
     const draft = this.#draft;
     draft.begin(vip, descriptor.id, descriptor.hasPorts, keys, row);
     draft.requestKey = requestKey;
@@ -283,15 +283,11 @@ export class Tracker {
     const hop = draft.oneWay ? 0 : hops.ofFrame(batch, i, this.#nowSeconds);
     if (hop < 0) reason = -1 - hop;
     else {
-      let index = followed >= 0 ? followed : this.#groups.server(group, vip);
-      if (index < 0 && !moved) index = lending.take(vip.servers);
-      if (index < 0) index = designator.designateLocked(vip.index, a0, a1, a2, a3, draft.clientChannel, group);
-      if (index === NO_SERVER) index = lending.lastResort(vip.servers);
+      let index = this.#choice.take(draft, followed, moved);
       if (local >= 0) index = this.#ways.away(index, draft);
       const server = index < 0 ? null : this.#directory.server(index);
       if (server === null) reason = index === NO_ROOM ? DROP['server-pace'] : DROP['no-server'];
       else {
-        if (followed >= 0) designator.cells.use(index);
         draft.server = server;
         draft.clientNextHop = hop;
         draft.serverNextHop = this.#cell(server.index, SERVER_CELL.nextHop);
@@ -299,7 +295,7 @@ export class Tracker {
         else if (!fullNat.choose(draft, local)) draft.virtualPort = -1;
         if (draft.virtualPort < 0) reason = DROP['no-client-port'];
         else record = store.create(draft, this.#nowSeconds, this.#nowMs);
-        if (record >= 0) this.#groups.join(record, group);
+        if (record >= 0) this.#choice.made(record);
       }
     }
     store.lock.release(this.#p.shard);
