@@ -291,9 +291,7 @@
 #define TD_CLIENT_LINK_PREVIOUS 1
 
 /* groups: where related tunnels are */
-#define TD_GROUPS_MIN 64
 #define TD_GROUPS_MAX 65536
-#define TD_GROUP_REACH 8
 #define TD_GROUP_MEMBER_WORDS 4
 #define TD_GROUP_MEMBER_KEY 0
 #define TD_GROUP_MEMBER_SERVER 1

@@ -4,15 +4,10 @@
  * deterministically for connections that have several origination points). Every record says its group, so that the
  * rest can be counted anew. All of it under the process-wide lock.
  */
-import {
-  GROUP_MEMBER,
-  GROUP_MEMBER_WORDS,
-  GROUP_REACH,
-  RECORD,
-  RECORD_STATE,
-  RECORD_WORDS,
-  type TableMemory,
-} from './layout.js';
+import { GROUP_MEMBER, GROUP_MEMBER_WORDS, RECORD, RECORD_STATE, RECORD_WORDS, type TableMemory } from './layout.js';
+
+/** Slots that a key may have, from its first one on. */
+const GROUP_REACH = 8;
 
 export class GroupMemory {
   readonly #members: Int32Array;

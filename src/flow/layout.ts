@@ -312,9 +312,9 @@ export const SERVER_REASON = {
   slowStartOver: 10,
   takenOver: 11, // its peer has its tunnels
   notNeeded: 12, // by the present load
-  needed: 13, // brought back for the load
-  repeated: 14, // requests came again, where its answers do not pass here
-  unheard: 15, // its load status messages have stopped, while others' come
+  needed: 13,
+  repeated: 14, // requests, where its answers do not pass here
+  unheard: 15, // load status messages have stopped
 } as const;
 export const VIP_CELL = {
   state: 0, // 0 free, 1 used
@@ -347,10 +347,8 @@ export const CLIENT_LINK = {
 } as const;
 
 // ── groups: where related tunnels are (flow/group-memory.ts). A word a record: the key of its group, 0 none ──────────
-/** Groups that have tunnels at a time: as many as there are connections, within these. And slots that a key may have. */
-export const GROUPS_MIN = 64;
+/** Groups that have tunnels at a time, at most; as many as there are connections, if those are fewer. */
 export const GROUPS_MAX = 65_536;
-export const GROUP_REACH = 8;
 export const GROUP_MEMBER_WORDS = 4;
 export const GROUP_MEMBER = { key: 0 /* 0 free */, server: 1, count: 2 } as const;
 
@@ -380,8 +378,7 @@ export interface TableLayout {
 
 const pages = (length: number): number => Math.ceil(length / PAGE_LENGTH) * PAGE_LENGTH;
 
-const groupSlots = (connections: number): number => Math.min(GROUPS_MAX, Math.max(GROUPS_MIN, connections));
-
+const groupSlots = (connections: number): number => Math.min(GROUPS_MAX, Math.max(64, connections));
 /** A connection is a tunnel: one record and two entries, at a load of at most 0.8. */
 export function tableLayout(connections: number): TableLayout {
   const bucketCount = Math.max(1, Math.ceil((connections * 2) / 0.8 / BUCKET_SLOTS / LINE_BUCKETS)) * LINE_BUCKETS;

@@ -209,12 +209,6 @@ export class Binding {
     return index;
   }
 
-  /** The server's answers do not pass here (index of its cell). */
-  isOneWay(server: number): boolean {
-    const vip = this.memory.servers[server * CELL_WORDS + SERVER_CELL.vip];
-    return this.vips.some(({ index, oneWay }) => index === vip && oneWay === true);
-  }
-
   /** What the new configuration does not name gets no new tunnels from now on. */
   #retire(config: CompiledConfig, nowSeconds: number): void {
     const { servers } = this.memory;
