@@ -1,5 +1,6 @@
 /** The sections `cluster` and `announce`. */
 import { describe, expect, test } from 'vitest';
+import { parseAgentConfig } from '../../src/config/agent.js';
 import { diffConfigs } from '../../src/config/diff.js';
 import { compiled, MINIMAL, problemsOf, withTop, withVip } from './sample.js';
 
@@ -161,6 +162,23 @@ describe('cluster', () => {
     const leastLoad = (top: Record<string, unknown>): string => withVip({ algorithm: 'least-load' }, top);
     expect(of(leastLoad({})).join()).toMatch(/no load will be known/);
     expect(of(leastLoad({ cluster: { name: 'pop1', number: 1 } })).join()).not.toMatch(/no load will be known/);
+  });
+});
+
+describe('endpoints', () => {
+  const cluster = { name: 'pop1', number: 4, bus: { driver: 'local' } };
+  const secret = 'a secret of all servers';
+  const agent = (more: object) => parseAgentConfig('a.yaml', JSON.stringify({ server: 'lns1', secret, ...more }));
+
+  test('an agent tells designators, a bus, or both; nobody is an error', () => {
+    expect(agent({ cluster }).config).toMatchObject({ designators: [], cluster: { name: 'pop1', number: 4 } });
+    expect(agent({ cluster, designators: '10.0.0.1:7017' }).config?.designators).toHaveLength(1);
+    expect(agent({}).problems.map(({ message }) => message)).toContain(
+      'nobody would be told: write designators or cluster',
+    );
+    const nats = { ...cluster, bus: { driver: 'nats' } };
+    expect(agent({ cluster: nats }).problems.map(({ path }) => path)).toContain('cluster.bus');
+    expect(agent({ cluster: { ...cluster, share: {} } }).config).toBeNull();
   });
 });
 

@@ -2,7 +2,9 @@ import { createSocket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
 import { type LnsConfig, parseLnsConfig } from '../../../src/config/lns.js';
 import type { AccessReply } from '../../../src/protocol/radius/reply.js';
+import type { BusTeller } from '../../../src/roles/cluster/bus-teller.js';
 import { LoadTeller, MachineLoad, overloadOf } from '../../../src/roles/lns/load-teller.js';
+import type { MemberText } from '../../../src/wire/cluster-member.js';
 import { Profiles } from '../../../src/roles/lns/profiles.js';
 import { verdictOf } from '../../../src/roles/lns/radius-judge.js';
 import { prefixesOf, routesOf } from '../../../src/roles/lns/tun-network.js';
@@ -121,6 +123,12 @@ describe('load', () => {
     const config = configOf(
       `loadStatus: { designators: '127.0.0.1:${port}', servers: [a, b], secret: ${secret}, every: 60s }\n`,
     );
+    const onBus: Uint8Array[] = [];
+    const described: unknown[] = [];
+    const bus = {
+      tell: (bytes: Uint8Array) => void onBus.push(bytes),
+      describe: ({ state, tunnels, sessions }: MemberText) => void described.push({ state, tunnels, sessions }),
+    } as unknown as BusTeller;
     let now = 5_000_000;
     const traffic = { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
     const source = { tunnels: () => 3, sessions: () => 40, traffic: () => ({ ...traffic }) };
@@ -130,6 +138,7 @@ describe('load', () => {
       new MachineLoad(),
       () => true,
       () => now,
+      bus,
     );
     now += 2000;
     Object.assign(traffic, { packetsIn: 200, packetsOut: 100, bytesIn: 25_000, bytesOut: 0 });
@@ -155,6 +164,10 @@ describe('load', () => {
     const sequences = said.map(({ sequence }) => sequence);
     expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
     expect(new Set(sequences).size).toBe(6);
+    // On the bus of a cluster the same, sealed in the same way.
+    expect(onBus.map((bytes) => Buffer.from(bytes))).toEqual(got.map((bytes) => Buffer.from(bytes)));
+    expect(described.at(0)).toEqual({ state: 'ready', tunnels: 3, sessions: 40 });
+    expect(described.at(-1)).toMatchObject({ state: 'unable' });
   });
 });
 
