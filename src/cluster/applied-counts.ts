@@ -2,8 +2,21 @@
  * Counts of servers for tunnels that streams have put into the table: they follow the states of the records, and every
  * record is counted with what it was counted with before.
  */
-import { CELL_WORDS, HEADER, RECORD, RECORD_STATE, SERVER_CELL, type TableMemory } from '../flow/layout.js';
+import {
+  CELL_WORDS,
+  ENTRY,
+  ENTRY_WORDS,
+  FLAG_REWRITE_SOURCE,
+  HEADER,
+  RECORD,
+  RECORD_STATE,
+  SERVER_CELL,
+  type TableMemory,
+} from '../flow/layout.js';
+import type { ConnectionTable } from '../flow/connection-table.js';
 import type { RecordPool } from '../flow/record-pool.js';
+import { addWide } from '../flow/wide-counter.js';
+import { ENTRY_FIELDS } from './tunnel-record.js';
 
 const NOT_COUNTED = -1;
 
@@ -62,4 +75,31 @@ export class AppliedCounts {
 
 function wordOf(state: number, server: number): number {
   return state === RECORD_STATE.halfOpen || state === RECORD_STATE.established ? (state << 16) | server : NOT_COUNTED;
+}
+
+/** The sum over all entries of a tunnel's direction becomes this; none becomes smaller. */
+export function raiseTotal(
+  table: ConnectionTable,
+  pool: RecordPool,
+  memory: TableMemory,
+  record: number,
+  out: boolean,
+  packets: number,
+  bytes: number,
+  seen: number,
+): void {
+  let first = -1;
+  let morePackets = packets;
+  let moreBytes = bytes;
+  for (const [field] of ENTRY_FIELDS) {
+    const slot = pool.get(record, field) - 1;
+    if (slot < 0 || ((table.flagsOf(slot) & FLAG_REWRITE_SOURCE) !== 0) !== out) continue;
+    if (first < 0) first = slot;
+    morePackets -= table.packets(slot);
+    moreBytes -= table.bytes(slot);
+    if (seen > table.lastSeen(slot)) table.touch(slot, seen);
+  }
+  if (first < 0) return;
+  if (morePackets > 0) addWide(memory.entries, first * ENTRY_WORDS + ENTRY.packets, morePackets);
+  if (moreBytes > 0) addWide(memory.entries, first * ENTRY_WORDS + ENTRY.bytes, moreBytes);
 }

@@ -6,13 +6,9 @@
  */
 import { ClientIndex } from '../flow/client-index.js';
 import { ConnectionTable } from '../flow/connection-table.js';
-import { addWide } from '../flow/wide-counter.js';
 import {
-  ENTRY,
-  ENTRY_WORDS,
   FLAG_DENIED,
   FLAG_OFFLOADED,
-  FLAG_REWRITE_SOURCE,
   RECORD,
   RECORD_STATE,
   SESSION,
@@ -23,11 +19,11 @@ import {
 import { RecordPool, recordState } from '../flow/record-pool.js';
 import { SpinLock } from '../flow/spin-lock.js';
 import { counterTag, PLANE, SESSION_RECORD, TUNNEL_RECORD, type TunnelCounters } from '../wire/cluster-record.js';
-import { AppliedCounts } from './applied-counts.js';
+import { AppliedCounts, raiseTotal } from './applied-counts.js';
 import { IndexMap } from './index-map.js';
 import type { Stream } from './stream.js';
 import type { StateSink } from './stream-reader.js';
-import { ENTRY_FIELDS, EntryPlan, type Laid } from './tunnel-record.js';
+import { ENTRY_FIELDS, EntryPlan, type Laid, layVip } from './tunnel-record.js';
 
 /** Where names are in our table, and what hangs on them. */
 export interface Places {
@@ -35,8 +31,7 @@ export interface Places {
   vip(identity: number): number;
   /** Index of the server's cell. */
   server(identity: number): number;
-  /** Index of the VIP's address, of the server's. */
-  vipAddress(vip: number): number;
+  /** Index of the server's address. */
   serverAddress(server: number): number;
   serverPort(server: number): number;
   clientNextHop(a0: number, a1: number, a2: number, a3: number): number;
@@ -103,7 +98,15 @@ export class TableApply implements StateSink {
   readonly #clients: ClientIndex;
   readonly #maps = new Map<number, Maps>();
   readonly #plan = new EntryPlan();
-  readonly #laid: Laid = { vipAddress: 0, serverAddress: 0, serverPort: 0, clientNextHop: 0, serverNextHop: 0 };
+  readonly #laid: Laid = {
+    vipAddress: 0,
+    natAddress: 0,
+    local: new Int32Array(4),
+    serverAddress: 0,
+    serverPort: 0,
+    clientNextHop: 0,
+    serverNextHop: 0,
+  };
   /** Record + 1 that a session of ours belongs to. */
   readonly #sessionRecord: Int32Array;
   readonly #counts: AppliedCounts;
@@ -150,8 +153,8 @@ export class TableApply implements StateSink {
       return;
     }
     const seen = Math.round(stream.localTime(counters.lastSeen));
-    this.#total(record, false, counters.packetsIn, counters.bytesIn, seen);
-    this.#total(record, true, counters.packetsOut, counters.bytesOut, seen);
+    raiseTotal(this.table, this.pool, this.memory, record, false, counters.packetsIn, counters.bytesIn, seen);
+    raiseTotal(this.table, this.pool, this.memory, record, true, counters.packetsOut, counters.bytesOut, seen);
   }
 
   /** Puts up to `count` tunnels from `index` on in anew: routes or the plan are other ones. Returns where to go on. */
@@ -292,7 +295,7 @@ export class TableApply implements StateSink {
     const { places, table, pool } = this;
     const laid = this.#laid;
     const at = from + TUNNEL_RECORD.client;
-    laid.vipAddress = places.vipAddress(vip);
+    layVip(this.memory, vip, laid);
     laid.serverAddress = places.serverAddress(server);
     laid.serverPort = places.serverPort(server);
     laid.clientNextHop = places.clientNextHop(words[at], words[at + 1], words[at + 2], words[at + 3]);
@@ -460,24 +463,6 @@ export class TableApply implements StateSink {
   }
 
   // ── counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** The sum over all entries of a direction becomes this; none becomes smaller. */
-  #total(record: number, out: boolean, packets: number, bytes: number, seen: number): void {
-    const { table, pool } = this;
-    let first = -1;
-    for (const [field] of ENTRY_FIELDS) {
-      const slot = pool.get(record, field) - 1;
-      if (slot < 0 || ((table.flagsOf(slot) & FLAG_REWRITE_SOURCE) !== 0) !== out) continue;
-      if (first < 0) first = slot;
-      packets -= table.packets(slot);
-      bytes -= table.bytes(slot);
-      if (seen > table.lastSeen(slot)) table.touch(slot, seen);
-    }
-    if (first < 0) return;
-    const { entries } = this.memory;
-    if (packets > 0) addWide(entries, first * ENTRY_WORDS + ENTRY.packets, packets);
-    if (bytes > 0) addWide(entries, first * ENTRY_WORDS + ENTRY.bytes, bytes);
-  }
 
   #mapsOf(stream: Stream): Maps {
     let maps = this.#maps.get(stream.key);

@@ -2,11 +2,13 @@
  * A tunnel between table memory and its record on the wire: `encodeTunnel` reads a record and its entries,
  * `layEntry` makes from the words what an entry of the same tunnel is in another table.
  */
-import { clientPortOf, virtualPortOf } from '../flow/client-port.js';
+import { clientEntryOf, clientPortOf, virtualPortOf } from '../flow/client-port.js';
 import type { ConnectionTable } from '../flow/connection-table.js';
 import {
+  ADDRESS_WORDS,
   CELL_WORDS,
   FLAG_DECREMENT_TTL,
+  FLAG_REWRITE_BOTH,
   FLAG_REWRITE_CHANNEL,
   FLAG_REWRITE_PORTS,
   FLAG_REWRITE_SOURCE,
@@ -16,6 +18,7 @@ import {
   SERVER_CELL,
   TABLE_FORWARD,
   TABLE_HALF_OPEN,
+  TABLE_LOCAL,
   TABLE_REVERSE,
   TABLE_REVERSE_HALF_OPEN,
   type TableMemory,
@@ -58,12 +61,13 @@ export function encodeTunnel(
   const reverse = records[at + RECORD.entryReverse] - 1;
   const forward = records[at + RECORD.entryForward] - 1;
   const alias = records[at + RECORD.entryAlias] - 1;
-  const any = forward >= 0 ? forward : halfOpen >= 0 ? halfOpen : alias >= 0 ? alias : reverse;
+  const any = clientEntryOf(records, table, record);
   if (any < 0) return ABSENT;
   let flags = (table.flagsOf(any) & FLAG_REWRITE_PORTS) !== 0 ? F.hasPorts : 0;
   if (reverse >= 0) flags |= F.reverse;
   if (forward >= 0) flags |= F.forward;
   if (alias >= 0) flags |= F.alias;
+  if ((table.flagsOf(any) & FLAG_REWRITE_BOTH) !== 0) flags |= F.fullNat;
   let local = alias >= 0 ? table.keyWord(alias, KEY_A) & 0xffff : 0;
   if (local === 0 && forward >= 0) local = table.keyWord(forward, KEY_A) & 0xffff;
   let requestPort = 0;
@@ -77,6 +81,9 @@ export function encodeTunnel(
     if (local === 0) local = table.portsOf(halfOpen) >>> 16;
   }
   const place = records[at + RECORD.place];
+  const vipAddress = memory.vips[(place >>> 16) * CELL_WORDS + VIP_CELL.address];
+  const shown = reverse >= 0 ? table.targetOf(reverse) >>> 16 : forward >= 0 ? table.keyWord(forward, TAG) >>> 16 : -1;
+  if (shown === vipAddress) flags |= F.shownAtVip;
   out[T.state] = (flags << 16) | (before & 0xffff);
   for (let i = 0; i < 4; i++) out[T.client + i] = table.keyWord(any, i);
   const virtualPort = virtualPortOf(table, any);
@@ -100,10 +107,24 @@ export function encodeTunnel(
 /** Where a tunnel's addresses and next hops are in the table that it is put into. */
 export interface Laid {
   vipAddress: number;
+  /** The VIP's `natAddress` where answers pass here and come from it, else the VIP's own. */
+  natAddress: number;
+  /** Words of the VIP's `localAddress`, from `local[0]` on. */
+  readonly local: Int32Array;
   serverAddress: number;
   serverPort: number;
   clientNextHop: number;
   serverNextHop: number;
+}
+
+/** Addresses of a VIP, by its cell. */
+export function layVip({ vips, addresses }: TableMemory, vip: number, laid: Laid): void {
+  const at = vip * CELL_WORDS;
+  laid.vipAddress = vips[at + VIP_CELL.address];
+  const nat = vips[at + VIP_CELL.oneWay] === 0 ? vips[at + VIP_CELL.nat] - 1 : -1;
+  laid.natAddress = nat < 0 ? laid.vipAddress : nat;
+  const local = vips[at + VIP_CELL.local] - 1;
+  for (let i = 0; i < 4; i++) laid.local[i] = local < 0 ? 0 : addresses[local * ADDRESS_WORDS + i];
 }
 
 /** An entry that is to be: its key in `key`, and what it orders. One instance is filled again and again. */
@@ -123,7 +144,11 @@ export class EntryPlan {
     const shown = w[from + T.ports] & 0xffff || local;
     const serverPort = w[from + T.ports] >>> 16 || laid.serverPort;
     const requestPort = w[from + T.requestPorts] >>> 16;
-    const fromServer = ((w[from + T.state] >>> 16) & F.fromServer) !== 0;
+    const bits = w[from + T.state] >>> 16;
+    const fromServer = (bits & F.fromServer) !== 0;
+    const fullNat = (bits & F.fullNat) !== 0;
+    const shownAddress = (bits & F.shownAtVip) !== 0 ? laid.vipAddress : laid.natAddress;
+    let address = laid.vipAddress;
     const protocol = (w[from + T.state] >>> 8) & 0xff;
     const towardsServerPort = virtualPort || clientPort;
     for (let i = 0; i < 4; i++) this.key[i] = w[from + T.client + i];
@@ -141,17 +166,31 @@ export class EntryPlan {
         channel = w[from + T.clientChannel];
         ports = towardsServerPort << 16;
         break;
-      default:
+      case RECORD.entryAlias:
+        if (fullNat) {
+          kind = TABLE_LOCAL;
+          channel = 0;
+          ports = virtualPort << 16;
+          break;
+        }
         kind = TABLE_FORWARD;
         channel = virtual || w[from + T.serverChannel];
-        ports = (clientPort << 16) | (field === RECORD.entryAlias ? local : shown);
+        ports = (clientPort << 16) | local;
+        break;
+      default:
+        kind = TABLE_FORWARD;
+        address = shownAddress;
+        channel = virtual || w[from + T.serverChannel];
+        ports = (clientPort << 16) | shown;
     }
-    const out = kind === TABLE_REVERSE || kind === TABLE_REVERSE_HALF_OPEN;
+    const out = kind === TABLE_REVERSE || kind === TABLE_REVERSE_HALF_OPEN || kind === TABLE_LOCAL;
+    if (out && fullNat) for (let i = 0; i < 4; i++) this.key[i] = laid.local[i];
     this.key[KEY_A] = hasPorts ? ports : 0;
     this.key[KEY_B] = channel;
-    this.key[TAG] = ((out ? laid.serverAddress : laid.vipAddress) << 16) | (protocol << 8) | kind;
-    this.target = out ? (laid.vipAddress << 16) | laid.clientNextHop : (laid.serverAddress << 16) | laid.serverNextHop;
-    this.flags = FLAG_DECREMENT_TTL | (hasPorts ? FLAG_REWRITE_PORTS : 0);
+    this.key[TAG] = ((out ? laid.serverAddress : address) << 16) | (protocol << 8) | kind;
+    this.target = out ? (shownAddress << 16) | laid.clientNextHop : (laid.serverAddress << 16) | laid.serverNextHop;
+    this.flags = (kind === TABLE_LOCAL ? 0 : FLAG_DECREMENT_TTL) | (hasPorts ? FLAG_REWRITE_PORTS : 0);
+    if (fullNat) this.flags |= FLAG_REWRITE_BOTH;
     if (out) {
       this.flags |= FLAG_REWRITE_SOURCE;
       const port = kind === TABLE_REVERSE_HALF_OPEN ? local : shown;

@@ -39,6 +39,8 @@ export const TUNNEL_RECORD_FLAG = {
   alias: 8,
   fromServer: 16, // the request came from the server
   hasPorts: 32, // the protocol has ports
+  shownAtVip: 64, // its answers come from the VIP, although the VIP has a `natAddress`
+  fullNat: 128, // its server sees the VIP's `localAddress` in place of the client
 } as const;
 
 export const SESSION_RECORD = {
@@ -54,7 +56,7 @@ export const SESSION_RECORD_WORDS = 4;
 export const PLANE = { tunnels: 0, sessions: 1 } as const;
 export const PLANE_WORDS = [TUNNEL_RECORD_WORDS, SESSION_RECORD_WORDS] as const;
 /** One more with every change of the records: members with another one refuse each other. */
-export const RECORD_LAYOUT = 1;
+export const RECORD_LAYOUT = 2;
 
 /** Seconds and totals of one tunnel, beside its record. */
 export interface TunnelCounters {

@@ -49,6 +49,60 @@ describe('every kind of tunnel that there is', () => {
   });
 });
 
+describe('other ways of answers', () => {
+  const nat = `vips: [{ name: access, address: 200.200.100.1, reply: nat, natAddress: 200.200.100.2, servers: [{ name: lns1, address: 10.10.1.1 }] }]\n`;
+  const direct = `vips: [{ name: access, address: 200.200.100.1, reply: direct, localAddress: 10.10.1.200, servers: [{ name: lns1, address: 10.10.1.1 }] }]\n`;
+
+  test.each([
+    ['one who follows', '200.200.100.2:1701'],
+    ['one who is carried', VIP],
+  ])('reply nat: %s', (_who, to) => {
+    const pair = new ClusterPair(nat);
+    pair.send(udpFrame(CLIENT, VIP, sccrq({ assigned: 7 })));
+    pair.carry();
+    expectEqual(pair);
+    pair.send(udpFrame(SERVER, CLIENT, sccrp({ tunnel: 7, assigned: 1007 })));
+    pair.send(udpFrame(CLIENT, to, scccn({ tunnel: 1007 })));
+    pair.carry();
+    expectEqual(pair);
+    expect(rowsOf(pair.standby, false)).toHaveLength(1);
+    // The standby goes on with it, in both directions.
+    const data = l2tpData({ tunnel: 1007, session: 1 });
+    const packets = (of: ClusterPair['active']): string[] =>
+      pair.send(udpFrame(CLIENT, to, data), of).map(({ frame }) => Buffer.from(frame.subarray(14)).toString('hex'));
+    expect(packets(pair.standby)).toEqual(packets(pair.active));
+    const back = udpFrame(SERVER, CLIENT, l2tpData({ tunnel: 7, session: 1 }));
+    expect(pair.send(back, pair.standby)).toHaveLength(1);
+  });
+
+  test('reply nat: one who refuses', () => {
+    const pair = new ClusterPair(nat);
+    const request = udpFrame(CLIENT, VIP, sccrq({ assigned: 7 }));
+    for (let n = 0; n < 4; n++) {
+      pair.at(pair.active.now + 2);
+      pair.send(request);
+      pair.send(udpFrame(SERVER, CLIENT, sccrp({ tunnel: 7, assigned: 1007 })));
+    }
+    pair.carry();
+    expectEqual(pair);
+  });
+
+  test('reply direct: a request that passed, and one that is put on full NAT', () => {
+    const pair = new ClusterPair(direct);
+    const request = udpFrame(CLIENT, VIP, sccrq({ assigned: 7 }));
+    pair.send(request);
+    pair.carry();
+    expectEqual(pair);
+    for (let n = 0; n < 4; n++) {
+      pair.at(pair.active.now + 2);
+      pair.send(request);
+    }
+    pair.carry();
+    expectEqual(pair);
+    expect(entriesOf(pair.active.memory).join()).not.toBe('');
+  });
+});
+
 describe('a table and its copy', () => {
   test('VIPs and servers are found by name, whatever their numbers are', () => {
     const pair = new ClusterPair(ONE);

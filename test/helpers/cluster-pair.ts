@@ -38,7 +38,6 @@ export function placesOf(memory: TableMemory): Places {
   return {
     vip: (identity) => cellOf(memory.vips, VIP_CELL.identity, identity),
     server: (identity) => cellOf(memory.servers, SERVER_CELL.identity, identity),
-    vipAddress: (index) => memory.vips[index * CELL_WORDS + VIP_CELL.address],
     serverAddress: (index) => server(index, SERVER_CELL.address),
     serverPort: (index) => server(index, SERVER_CELL.port) & 0xffff,
     clientNextHop: (a0, a1, a2, a3) => {

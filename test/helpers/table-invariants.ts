@@ -53,7 +53,7 @@ export function brokenInvariants(memory: TableMemory): string[] {
     if (state === RECORD_STATE.halfOpen) {
       halfOpen++;
       count.halfOpen++;
-    } else count.established++;
+    } else if (state !== RECORD_STATE.passed) count.established++;
   }
   const live = liveSlots(memory);
   for (const [slot, record] of live) {

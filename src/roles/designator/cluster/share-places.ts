@@ -63,10 +63,6 @@ export class SharePlaces implements Places {
     return this.#servers.get(identity) ?? -1;
   }
 
-  vipAddress(vip: number): number {
-    return this.#memory.vips[vip * CELL_WORDS + VIP_CELL.address];
-  }
-
   serverAddress(server: number): number {
     return this.#memory.servers[server * CELL_WORDS + SERVER_CELL.address];
   }
