@@ -107,6 +107,11 @@ describeLab('designators that share their tunnels', [], (open) => {
     const own = await Promise.all([count(1, 'requests'), count(2, 'requests')]);
     expect(own[0] + own[1]).toBe(CLIENTS);
     expect(Math.min(...own)).toBeGreaterThan(0);
+    if (process.env.TD_TEST_IO === 'xdp')
+      for (const number of [1, 2])
+        await waitFor('the XDP program to forward all of them', async () =>
+          (await of(number).control<Row[]>('GET', '/v1/tunnels')).every(({ offloaded }) => offloaded),
+        );
     for (const { lost, repeated } of await stream(() => sleep(500))) expect([lost, repeated]).toEqual([0, 0]);
   });
 
@@ -137,7 +142,10 @@ describeLab('designators that share their tunnels', [], (open) => {
     expect(await tunnels(of(2))).toHaveLength(2 * CLIENTS);
   });
 
-  test('it comes back and has everything, and nothing is pulled back to it', async () => {
+  // Nothing of the rest depends on what carries the packets.
+  const once = test.skipIf(process.env.TD_TEST_IO === 'xdp');
+
+  once('it comes back and has everything, and nothing is pulled back to it', async () => {
     await farm.boxes[0].ip('link set wan0 up', 'link set lan0 up');
     await of(1).start();
     await farm.settled();
@@ -145,7 +153,7 @@ describeLab('designators that share their tunnels', [], (open) => {
     for (const { lost, repeated } of await stream(() => sleep(400))) expect([lost, repeated]).toEqual([0, 0]);
   });
 
-  test('the other one dies: all that was ever established lives on', async () => {
+  once('the other one dies: all that was ever established lives on', async () => {
     await Promise.all([of(2).process.kill(), farm.boxes[1].ip('link set wan0 down', 'link set lan0 down')]);
     await waitFor(
       'the first to have everything',
