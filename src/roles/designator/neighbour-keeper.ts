@@ -29,6 +29,9 @@ export interface Resolver {
   mayBeOwn(server: BoundServer): boolean;
 }
 
+/** One text an address: words of the shared memory have a sign, others may have none. */
+const textOf = (words: readonly number[]): string => words.map((word) => word | 0).join();
+
 /** Servers that have no next hop, by name. */
 export interface Unreachable {
   /** The host has no route there. */
@@ -67,12 +70,12 @@ export class NeighbourKeeper {
     this.#routes = new RouteTable(snapshot);
     this.#permanent.clear();
     const unreachable = { routes: [] as string[], own: [] as string[] };
-    const own = new Set(this.resolver.own().map((words) => words.join()));
+    const own = new Set(this.resolver.own().map(textOf));
     this.#lock.acquire(SHARD_LIMIT);
     try {
       for (const server of servers) {
         const words = this.#wordsOf(server);
-        const here = own.has(words.join());
+        const here = own.has(textOf(words));
         const hop = here ? this.#hostHop(server, words) : this.#hopOf(words);
         this.memory.servers[server.index * CELL_WORDS + SERVER_CELL.nextHop] = Math.max(0, hop);
         if (hop < 0) unreachable[here ? 'own' : 'routes'].push(server.name);

@@ -9,15 +9,17 @@ import { type AddressWords, parseAddress } from '../../../src/wire/address.js';
 import { MemoryAppliance } from '../../helpers/memory-appliance.js';
 
 const words = (text: string): AddressWords => parseAddress(text) as AddressWords;
-/** Everything IPv4 is a neighbour inside. */
+/** Everything is a neighbour inside. */
 const ROUTES: RouteSnapshot = {
-  prefixes: Int32Array.from([0, 0, 0xffff, 0]),
-  lengths: Uint8Array.of(96),
+  prefixes: Int32Array.from([0, 0, 0, 0]),
+  lengths: Uint8Array.of(0),
   ports: Uint8Array.of(PORT_INSIDE),
   gateways: new Int32Array(4),
 };
 const YAML = `vips:
   - { name: direct, address: 200.200.100.1, reply: direct, servers: [{ name: here, address: 10.10.1.1 }, { name: there, address: 10.10.1.2 }] }
+  - { name: six, address: '2001:db8:64::1', reply: direct, servers: [{ name: here6, address: 'fd00:1::1' }] }
+  - { name: far, address: 200.200.100.3, reply: direct, servers: [{ name: high, address: 200.200.100.9 }] }
   - { name: plain, address: 200.200.100.2, servers: [{ name: wrong, address: 10.10.1.3 }] }
 table: { connections: 16 }`;
 
@@ -57,6 +59,14 @@ describe('a server that is the host itself', () => {
     expect(scene.asked.filter((line) => line.startsWith(`${PORT_HOST} `))).toEqual([]);
   });
 
+  test('is known by whatever address, IPv6 too', () => {
+    const scene = new Scene();
+    scene.set('fd00:1::1', '200.200.100.9');
+    expect(scene.hopOf('here6')).toEqual([PORT_HOST, NEXT_HOP_STATE.resolved]);
+    expect(scene.hopOf('high')?.[0]).toBe(PORT_HOST);
+    expect(scene.hopOf('here')?.[0]).toBe(PORT_INSIDE);
+  });
+
   test('is one behind the network again when the address goes, and the other way round', () => {
     const scene = new Scene();
     scene.set();
@@ -81,7 +91,7 @@ test('servers without a route are named', () => {
   const scene = new Scene();
   const none = { ...ROUTES, lengths: Uint8Array.of(128) };
   expect(scene.keeper.setRoutes(none, scene.appliance.binding.servers)).toEqual({
-    routes: ['here', 'there', 'wrong'],
+    routes: ['here', 'there', 'here6', 'high', 'wrong'],
     own: [],
   });
 });
