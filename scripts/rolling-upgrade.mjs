@@ -21,6 +21,7 @@ const USAGE = `usage: rolling-upgrade [options] MEMBER…
   --patience SECONDS   for each thing that is waited for (120)
   --gone PERCENT       so many tunnels may be missing, since clients hang up meanwhile (1)
   --dry-run            only look whether the cluster is fit for it
+  --verbose            say what is waited for
 `;
 const POLL_MS = 500;
 /** One command at a member. */
@@ -47,6 +48,7 @@ function options() {
         patience: text('120'),
         gone: text('1'),
         'dry-run': { type: 'boolean', default: false },
+        verbose: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -114,10 +116,8 @@ async function table(member, name) {
  * go on with every tunnel of the others.
  */
 async function viewOf(member) {
-  const [rows, vips] = await Promise.all([table(member, 'cluster'), table(member, 'vips')]);
-  for (const rowsOrReason of [rows, vips])
-    if (typeof rowsOrReason === 'string')
-      return { member, problems: [rowsOrReason], version: null, incarnation: null, tunnels: 0 };
+  const rows = await table(member, 'cluster');
+  if (typeof rows === 'string') return { member, problems: [rows], version: null, incarnation: null, tunnels: 0 };
   const of = (kind) => rows.filter((row) => row.kind === kind);
   const self = of('member').find((row) => row.self);
   const problems = [];
@@ -127,13 +127,8 @@ async function viewOf(member) {
     problems.push(`${of('member').length} members in the cluster, ${o.members.length} named`);
   for (const row of of('stream'))
     if (!row.self && row.state !== 'current') problems.push(`stream ${row.origin}/${row.shard} is ${row.state}`);
-  return {
-    member,
-    problems,
-    version: self?.version ?? null,
-    incarnation: self?.incarnation ?? null,
-    tunnels: vips.reduce((sum, { tunnels }) => sum + tunnels, 0),
-  };
+  const { version = null, incarnation = null, tunnels = 0 } = self ?? {};
+  return { member, problems, version, incarnation, tunnels };
 }
 
 /** What keeps the cluster from going on without any one of its members; [] is nothing. */
@@ -152,14 +147,20 @@ const allViews = () => Promise.all(o.members.map(viewOf));
 
 /** Waits until a member is another process than `before` and nothing is wrong anywhere. Refusal with what still is. */
 async function untilWhole(member, before) {
-  const until = Date.now() + o.patience * 1000;
+  const began = Date.now();
+  let told = '';
   for (;;) {
     const views = await allViews();
     const problems = problemsOf(views);
     if (views.some((view) => view.member === member && view.incarnation === before.incarnation))
       problems.unshift(`${member}: the old process still runs`);
     if (problems.length === 0) return views;
-    if (Date.now() > until) throw new Refusal(`after the restart of ${member}: ${problems.join('; ')}`);
+    const waited = (Date.now() - began) / 1000;
+    if (o.verbose && told !== problems.join('; ')) {
+      told = problems.join('; ');
+      say(`  ${waited.toFixed(1)} s: ${told}`);
+    }
+    if (waited > o.patience) throw new Refusal(`after the restart of ${member}: ${problems.join('; ')}`);
     await sleep(POLL_MS);
   }
 }
@@ -184,6 +185,7 @@ async function upgrade(member, before) {
   await must(member, product('check'), 'check', EXIT.config);
   await resign(member);
   await must(member, named(o.restart, member), 'restart');
+  if (o.verbose) say(`  ${member}: restarted after ${((Date.now() - began) / 1000).toFixed(1)} s`);
   const views = await untilWhole(member, before);
   const now = views.find((view) => view.member === member);
   const seconds = ((Date.now() - began) / 1000).toFixed(1);

@@ -62,7 +62,7 @@ export class ClusterScene {
       members: options.members ?? 3,
       servers: 4,
       clients: 3,
-      group: { adverts: { interval: '200ms' }, preempt: { delay: '300ms' }, ...options.group },
+      group: { adverts: { interval: '500ms' }, preempt: { delay: '300ms' }, ...options.group },
       config: (number) => ({ vips: ClusterScene.vips(), ...options.config?.(number) }),
     });
     await options.prepare?.(farm);

@@ -30,13 +30,14 @@ function cluster() {
     .map(read);
   return [
     { kind: 'bus', driver: 'udp', state: me.bus ?? 'up', reason: me.bus === undefined ? null : 'no answer' },
-    ...rows.map(({ number, version, incarnation, state: its = 'ready' }) => ({
+    ...rows.map(({ number, version, incarnation, tunnels, state: its = 'ready' }) => ({
       kind: 'member',
       number,
       self: number === me.number,
       state: its,
       version,
       incarnation,
+      tunnels,
     })),
     ...rows.map(({ number }) => ({
       kind: 'stream',
@@ -71,8 +72,6 @@ if (words[0] === 'install') {
 } else if (words[2] === 'cluster') {
   if (me.silent === true) fail('nobody answers on the socket');
   answer(cluster());
-} else if (words[2] === 'vips') {
-  answer([{ name: 'access', tunnels: me.tunnels }]);
 } else if (words[2] === 'groups') {
   answer([{ group: 'outside', state: me.master ? 'master' : 'backup' }]);
 } else {

@@ -41,7 +41,9 @@ export class LabGenerator {
   /** Resolves when all tunnels and calls are up and traffic has begun. LabError when some failed. */
   async held(timeoutMs = 30_000): Promise<void> {
     const line = await this.daemon.waitForLine(/hold: /, timeoutMs);
-    if (!line.endsWith(this.#wanted)) throw new LabError(`${this.daemon.label}: ${line}, not ${this.#wanted}`);
+    if (line.endsWith(this.#wanted)) return;
+    const { failures } = await this.end();
+    throw new LabError(`${this.daemon.label}: ${line}, not ${this.#wanted}: ${JSON.stringify(failures)}`);
   }
 
   /** Its last line of progress: `hold: tunnels 10/10, sessions 10/10`, with `lost` where calls ended. */
