@@ -23,7 +23,8 @@ const USAGE = `usage: rolling-upgrade [options] MEMBER…
   --dry-run            only look whether the cluster is fit for it
   --verbose            say what is waited for
 `;
-const POLL_MS = 500;
+/** Each question is a program at every member. */
+const POLL_MS = 1000;
 /** One command at a member. */
 const COMMAND_MS = 300_000;
 

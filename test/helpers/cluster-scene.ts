@@ -3,6 +3,7 @@
  * two thousand tunnels, each with a session that says something all the time, so that of every single one it can be said
  * whether it has gone on.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DesignatorFarm, type FarmOptions, serverAddress, vipAddress } from '../../src/demo/lab/designator-farm.js';
 import type { LabEndpoint } from '../../src/demo/lab/endpoint.js';
 
@@ -21,6 +22,8 @@ const MORE = 8;
 const USER = { name: 'user', password: 's3cret' };
 /** One echo of every session in so many seconds. */
 const PING_SECONDS = 2;
+/** Tables of thousands of rows are asked for so often at most. */
+const LOOK_MS = 400;
 /** A machine that does many things at once may let a second pass between a packet and its answer. */
 const ANSWERED_MS = 20_000;
 
@@ -136,7 +139,10 @@ export class ClusterScene {
     await this.#listen(ids);
     await Promise.all(this.generators.map((generator) => generator.held()));
     // A server opens a session a moment after its client.
-    await waitFor('all sessions at the servers', async () => (await this.#marks()).size === this.total);
+    await waitFor('all sessions at the servers', async () => {
+      await sleep(LOOK_MS);
+      return (await this.#marks()).size === this.total;
+    });
     this.#names = await this.names();
     if (this.#names.length !== this.total) throw new Error(`${this.#names.length} tunnels of ${this.total}`);
   }
@@ -177,6 +183,7 @@ export class ClusterScene {
     await waitFor(
       `${this.total} tunnels at every member`,
       async () => {
+        await sleep(LOOK_MS);
         const tables = await Promise.all(farm.living.map((number) => farm.member(number).established()));
         missing = tables.flatMap((rows, index) => {
           const there = new Set(rows.map(nameOf));
@@ -220,6 +227,7 @@ export class ClusterScene {
     await waitFor(
       'data in every tunnel',
       async () => {
+        await sleep(LOOK_MS);
         const now = await this.#marks();
         silent = [...before].filter(([name, packets]) => (now.get(name) ?? 0) < packets + 2).map(([name]) => name);
         return silent.length === 0;
@@ -239,6 +247,7 @@ export class ClusterScene {
     const { local } = await this.xl2tpd.connect(++this.#dialled);
     await this.#listen([local]);
     await waitFor('the new tunnel in a table', async () => {
+      await sleep(LOOK_MS);
       this.#names = await this.names();
       return this.#names.length === this.total;
     });
