@@ -3,10 +3,10 @@
  * table, and the two must agree. Before each frame all entries count as offloaded, and what the program writes into
  * them is taken back, so that both see the same table and TypeScript's virtual clock is the only one.
  */
+import { xdpRoles } from '../../src/roles/designator/xdp-roles.js';
 import { expect } from 'vitest';
 import { writeDirectory } from '../../src/flow/directory-segment.js';
 import {
-  ADDRESS_ROLE,
   ADDRESS_WORDS,
   ENTRY,
   ENTRY_WORDS,
@@ -46,10 +46,7 @@ export class XdpTwin {
     const config = configOf(yaml);
     this.rig = new XdpRig(config.table.connections);
     this.appliance = new MemoryAppliance(config, { memory: this.rig.memory });
-    const { plan } = this.appliance;
-    const roles = new Map<number, number>();
-    for (const { address } of plan.vips) roles.set(address, (roles.get(address) ?? 0) | ADDRESS_ROLE.vip);
-    for (const { address } of plan.servers) roles.set(address, (roles.get(address) ?? 0) | ADDRESS_ROLE.server);
+    const { roles, places } = xdpRoles(this.appliance.binding);
     const { addresses } = this.rig.memory;
     writeDirectory(
       this.rig.memory,
@@ -58,8 +55,7 @@ export class XdpTwin {
         return { index, role, words: [addresses[at], addresses[at + 1], addresses[at + 2], addresses[at + 3]] };
       }),
     );
-    for (const { address, port } of plan.vips) this.rig.place(address, port, ADDRESS_ROLE.vip);
-    for (const { address, port } of plan.servers) this.rig.place(address, port, ADDRESS_ROLE.server);
+    for (const [place, role] of places) this.rig.place(place >>> 16, place & 0xffff, role);
     this.rig.sides({ flags: XDP_FLAG.offload | (options.flags ?? 0) });
   }
 

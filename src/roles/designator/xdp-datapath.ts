@@ -8,7 +8,7 @@ import type { CompiledConfig, InterfaceSpec } from '../../config/compiled.js';
 import { AddressTable } from '../../flow/address-table.js';
 import { type AddressWords, compileDenyList } from '../../flow/deny-list.js';
 import { type DirectoryItem, writeDirectory } from '../../flow/directory-segment.js';
-import { ADDRESS_ROLE, XDP_FLAG } from '../../flow/layout.js';
+import { XDP_FLAG } from '../../flow/layout.js';
 import { setXdpFlags, writeXdpWords } from '../../flow/xdp-words.js';
 import type { NativeAddon, XskSet } from '../../io/native.js';
 import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
@@ -21,6 +21,7 @@ import type { Bound, Datapath, KernelTotals } from './datapath.js';
 import { RedirectGuard, sentPackets } from './redirect-guard.js';
 import { type OpenedTable, tagFile } from './table-file.js';
 import { saveTable } from './table-map.js';
+import { xdpRoles } from './xdp-roles.js';
 
 /** For every receive queue: twice its rings, so that a full ring leaves as many for frames on their way. */
 const FRAMES_PER_QUEUE = 4096;
@@ -159,22 +160,7 @@ export class XdpDatapath implements Datapath {
   #tell({ binding, plan, config }: Bound, before: () => void = () => {}): DenyFlags {
     const { memory } = this.table;
     const addresses = new AddressTable(memory);
-    const roles = new Map<number, number>();
-    const places = new Map<number, number>();
-    const add = (address: number, port: number, role: number, placeRole = role): void => {
-      const place = (address << 16) | port;
-      roles.set(address, (roles.get(address) ?? 0) | role);
-      places.set(place, (places.get(place) ?? 0) | placeRole);
-    };
-    for (const vip of binding.vips) {
-      add(vip.address, vip.port, ADDRESS_ROLE.vip);
-      const nat = vip.oneWay === true ? -1 : (vip.natAddress ?? -1);
-      if (nat >= 0) add(nat, vip.port, ADDRESS_ROLE.vip);
-      const local = vip.oneWay === true ? (vip.localAddress ?? -1) : -1;
-      if (local >= 0) roles.set(local, (roles.get(local) ?? 0) | ADDRESS_ROLE.local);
-    }
-    for (const { index, address, port } of binding.servers)
-      add(address, port, binding.isOneWay(index) ? ADDRESS_ROLE.endpoint : ADDRESS_ROLE.server, ADDRESS_ROLE.server);
+    const { roles, places } = xdpRoles(binding);
     const wordsOf = (index: number): AddressWords => [
       addresses.word(index, 0),
       addresses.word(index, 1),
