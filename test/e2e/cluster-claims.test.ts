@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LabAppliance } from '../../src/demo/lab/appliance.js';
 import type { LabEndpoint } from '../../src/demo/lab/endpoint.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
-import type { ServerRow } from '../../src/ops/appliance.js';
+import type { NatRow, ServerRow } from '../../src/ops/appliance.js';
 import type { LnsTunnelRow } from '../../src/ops/endpoint.js';
 import type { L2tpTunnel } from '../../src/protocol/l2tp/tunnel.js';
 import { buildLoadStatus, NOTHING_KNOWN } from '../../src/wire/load-status.js';
@@ -51,13 +51,19 @@ describeLab('claims of document 000', ['tcpdump'], (open) => {
   };
   const loads = async (names: readonly string[]): Promise<(number | null)[]> =>
     (await Promise.all(names.map(server))).map(({ load }) => load);
-  /** What the endpoints of the second virtual address say: bits a second of the 1,000 that they can carry. */
-  const sayTraffic = async (...bits: readonly [number, number]): Promise<void> => {
-    for (const [index, bitsIn] of bits.entries()) {
+  /** What the endpoints of the second virtual address say, over and over: bits a second of the 1,000 that they can carry. */
+  let traffic: readonly number[] = [0, 0];
+  const say = (): void => {
+    for (const [index, bitsIn] of traffic.entries()) {
       const report = { ...NOTHING_KNOWN, accepting: true, bitsIn, bitsOut: 0, bitCapacity: 1000 };
       const said = { ...report, server: `traffic${index + 1}`, sequence: ++sequence, timeMs: Date.now() };
       status.send(Buffer.from(buildLoadStatus(said, Buffer.from(SECRET))), MASTER_LAN, STATUS_PORT);
     }
+  };
+  let saying: NodeJS.Timeout;
+  const sayTraffic = async (...bits: readonly [number, number]): Promise<void> => {
+    traffic = bits;
+    say();
     await waitFor(
       'the traffic to be known',
       async () => String(await loads(['traffic1', 'traffic2'])) === String(bits.map((n) => n / 1000)),
@@ -86,7 +92,8 @@ describeLab('claims of document 000', ['tcpdump'], (open) => {
     const onlooker = await agent.bind(ONLOOKER, STATUS_PORT);
     onlooker.onDatagram = (datagram) => void heard.push(datagram);
     status = await agent.bind(TRAFFIC[0], 7018);
-    const traffic = {
+    saying = setInterval(say, 200);
+    const second = {
       name: 'traffic',
       address: CM_2,
       protocols: ['l2tp'],
@@ -96,11 +103,11 @@ describeLab('claims of document 000', ['tcpdump'], (open) => {
     const loadStatus = {
       listen: `${MASTER_LAN}:${STATUS_PORT}`,
       secret: SECRET,
-      staleAfter: '2s',
+      staleAfter: '3s',
       formula: { traffic: 1, tunnels: 1, combine: 'max' },
     };
     [cluster, ...endpoints] = await Promise.all([
-      scene.start('all', { reply: 'nat', natAddress: NAT, algorithm: 'least-load' }, { loadStatus }, [traffic]),
+      scene.start('all', { reply: 'nat', natAddress: NAT, algorithm: 'least-load' }, { loadStatus }, [second]),
       ...LOCAL.map((_, index) =>
         scene.startEndpoint(index, index === 0 ? '2-99' : '100-199', {
           tunnels: { ids: index === 0 ? '2-99' : '100-199', limit: LIMIT },
@@ -125,7 +132,10 @@ describeLab('claims of document 000', ['tcpdump'], (open) => {
     first = await ti.dial(CM);
     seen = await figure.seen();
   });
-  afterAll(() => ti?.close());
+  afterAll(() => {
+    clearInterval(saying);
+    ti?.close();
+  });
 
   const t1 = (): number => first.localId;
   const t2 = (): number => first.peerId;
@@ -257,15 +267,19 @@ describeLab('claims of document 000', ['tcpdump'], (open) => {
   test('claim 16: the NAT server replaces the source by its global address, stores an entry that relates it to the device, and sends the reply on', async () => {
     expect(found('nat-wan', 'SCCRP').line).toBe(`NAT > TI SCCRP tunnel ${t1()} assigned ${t2()}`);
     expect(found('ti', 'SCCRP').payload).toBe(found('te', 'SCCRP').payload);
-    // Table 1 of document 001: far end address and port, local end address and port.
-    const row = (await cluster.established()).find(({ clientTunnelId }) => clientTunnelId === t1());
+    // Table 1 of document 001: far end address and port, local end address and port, and the global address between them.
+    const row = (await cluster.control<NatRow[]>('GET', '/v1/nat')).find(({ farTunnelId }) => farTunnelId === t1());
     expect(row).toMatchObject({
-      client: `${TI}:1701`,
-      serverAddress: LOCAL[0],
-      serverPort: 1701,
-      serverTunnelId: t2(),
+      farAddress: TI,
+      farPort: 1701,
+      localAddress: LOCAL[0],
+      localPort: 1701,
+      natAddress: NAT,
+      natPort: 1701,
+      localTunnelId: t2(),
       server: 'te1',
     });
+    expect(await cluster.command('show', 'nat')).toContain(NAT);
     // Table 2, at the initiator: the far end is the NAT server.
     expect(first).toMatchObject({ peer: { address: NAT, port: 1701 }, peerId: t2(), localId: t1() });
     await ti.ask(first);

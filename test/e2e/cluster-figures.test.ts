@@ -7,6 +7,7 @@ import { afterAll, expect, test } from 'vitest';
 import type { LabAppliance } from '../../src/demo/lab/appliance.js';
 import type { LabEndpoint } from '../../src/demo/lab/endpoint.js';
 import { waitFor } from '../../src/demo/lab/wait.js';
+import type { NatRow } from '../../src/ops/appliance.js';
 import type { LnsTunnelRow } from '../../src/ops/endpoint.js';
 import type { L2tpTunnel } from '../../src/protocol/l2tp/tunnel.js';
 import { lines, type Seen } from '../helpers/figure-capture.js';
@@ -84,6 +85,19 @@ describeLab('FIG. 3, the NAT server on a machine of its own beside a foreign mas
   });
 
   test('Table 1 at the NAT server, Table 2 at the initiator, and the endpoint’s own', async () => {
+    expect(await nat.control<NatRow[]>('GET', '/v1/nat')).toMatchObject([
+      {
+        farAddress: TI,
+        farPort: 1701,
+        localAddress: LOCAL[0],
+        localPort: 1701,
+        natAddress: NAT,
+        natPort: 1701,
+        farTunnelId: tunnel.localId,
+        localTunnelId: 2,
+        state: 'established',
+      },
+    ]);
     expect(await nat.established()).toMatchObject([
       {
         vip: 'access',
