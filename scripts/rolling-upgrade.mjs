@@ -120,12 +120,14 @@ async function viewOf(member) {
   const rows = await table(member, 'cluster');
   if (typeof rows === 'string') return { member, problems: [rows], version: null, incarnation: null, tunnels: 0 };
   const of = (kind) => rows.filter((row) => row.kind === kind);
-  const self = of('member').find((row) => row.self);
+  // LNSs and agents may be on the bus as well; one that has said nothing is not known to be none of ours.
+  const designators = of('member').filter(({ role }) => role === 'designator' || role === null);
+  const self = designators.find((row) => row.self);
   const problems = [];
   for (const bus of of('bus')) if (bus.state !== 'up') problems.push(`bus ${bus.state}: ${bus.reason}`);
-  for (const row of of('member')) if (row.state !== 'ready') problems.push(`member ${row.number} is ${row.state}`);
-  if (of('member').length !== o.members.length)
-    problems.push(`${of('member').length} members in the cluster, ${o.members.length} named`);
+  for (const row of designators) if (row.state !== 'ready') problems.push(`member ${row.number} is ${row.state}`);
+  if (designators.length !== o.members.length)
+    problems.push(`${designators.length} members in the cluster, ${o.members.length} named`);
   for (const row of of('stream'))
     if (!row.self && row.state !== 'current') problems.push(`stream ${row.origin}/${row.shard} is ${row.state}`);
   const { version = null, incarnation = null, tunnels = 0 } = self ?? {};

@@ -32,6 +32,7 @@ function cluster() {
     { kind: 'bus', driver: 'udp', state: me.bus ?? 'up', reason: me.bus === undefined ? null : 'no answer' },
     ...rows.map(({ number, version, incarnation, tunnels, state: its = 'ready' }) => ({
       kind: 'member',
+      role: 'designator',
       number,
       self: number === me.number,
       state: its,
@@ -39,6 +40,16 @@ function cluster() {
       incarnation,
       tunnels,
     })),
+    {
+      kind: 'member',
+      role: 'lns',
+      number: 200,
+      self: false,
+      state: 'ready',
+      version: '1.0',
+      incarnation: 1,
+      tunnels: 3,
+    },
     ...rows.map(({ number }) => ({
       kind: 'stream',
       origin: number,
