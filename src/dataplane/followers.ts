@@ -59,6 +59,15 @@ export class Followers {
     return this.memory.classOf(vip.index, a0, a1, a2, a3);
   }
 
+  /** The tunnel's client is known to refuse answers: that it asks again says nothing of its server. */
+  refuses(record: number): boolean {
+    const { store } = this;
+    const slot = store.anyEntry(record);
+    if (slot < 0) return false;
+    const key = (word: number): number => store.table.keyWord(slot, word);
+    return this.memory.classOf(store.vipIndex(record), key(0), key(1), key(2), key(3)) === FOLLOW.refuses;
+  }
+
   /** The address that this client is to see answers come from, as far as they pass here. */
   addressFor(vip: PlanVip, a0: number, a1: number, a2: number, a3: number): number {
     const nat = vip.natAddress ?? -1;
