@@ -10,8 +10,11 @@ export type OrderWhat = ServerOrder['what'];
 
 export interface OrderBookOptions {
   readonly number: number;
-  /** Does it. False: no server of that name is here; it is tried again after `retry`. */
-  readonly apply: (server: string, what: OrderWhat, by: number) => boolean;
+  /**
+   * Does it. `unknown`: no server of that name is here, `later`: it is not this member's to do now; both are tried again
+   * by `retry`.
+   */
+  readonly apply: (server: string, what: OrderWhat, by: number) => 'done' | 'unknown' | 'later';
 }
 
 /** Servers of all members, with two registers each. */
@@ -40,11 +43,11 @@ export class OrderBook {
     this.#options = options;
   }
 
-  /** An order was given here, and done. `clock`: Unix milliseconds, so that orders of a life before are older. */
-  ordered(server: string, what: OrderWhat, now: number, clock: number): void {
+  /** An order was given here; `applied`: and done. `clock`: Unix milliseconds, so that orders of a life before are older. */
+  ordered(server: string, what: OrderWhat, now: number, clock: number, applied = true): void {
     this.#stamp = Math.max(this.#stamp + 1, Math.floor(clock));
     const order = { server, what, stamp: this.#stamp, by: this.#options.number };
-    if (this.#keep(order, now, true)) this.#due = true;
+    if (this.#keep(order, now, applied)) this.#due = true;
   }
 
   /** A message of a member. */
@@ -73,7 +76,7 @@ export class OrderBook {
     }
   }
 
-  /** Other servers are configured: what was ordered about them before is done now. */
+  /** Other servers are configured, or other duties are ours: what was ordered before is done now. */
   retry(): void {
     for (const entry of this.#entries.values()) if (!entry.applied) this.#try(entry);
   }
@@ -108,8 +111,9 @@ export class OrderBook {
 
   #try(entry: Entry): void {
     const { server, what, by } = entry.order;
-    entry.applied = this.#options.apply(server, what, by);
-    if (!entry.applied) this.counters.unknown++;
+    const outcome = this.#options.apply(server, what, by);
+    entry.applied = outcome === 'done';
+    if (outcome === 'unknown') this.counters.unknown++;
   }
 }
 

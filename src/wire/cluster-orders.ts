@@ -4,7 +4,19 @@
  */
 import { NOTICE_LIMIT } from './cluster-notice.js';
 
-export const ORDER_ACTIONS = ['enable', 'disable', 'drain', 'activate', 'inactivate'] as const;
+/** What operators order, then what the member that inactivates servers has done: emptied, closed, off, back, spared. */
+export const ORDER_ACTIONS = [
+  'enable',
+  'disable',
+  'drain',
+  'activate',
+  'inactivate',
+  'emptied',
+  'closed',
+  'off',
+  'back',
+  'spared',
+] as const;
 export type OrderAction = (typeof ORDER_ACTIONS)[number];
 
 export interface ServerOrder {

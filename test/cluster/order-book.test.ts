@@ -9,6 +9,7 @@ const EPOCH = 1_750_000_000_000;
 class Member {
   readonly done = new Map<string, string>();
   readonly servers: Set<string>;
+  decides = true;
   book: OrderBook;
 
   constructor(
@@ -29,10 +30,11 @@ class Member {
     this.book.ordered(server, what, now, clock);
   }
 
-  #apply(server: string, what: OrderWhat): boolean {
-    if (!this.servers.has(server)) return false;
+  #apply(server: string, what: OrderWhat): 'done' | 'unknown' | 'later' {
+    if (!this.servers.has(server)) return 'unknown';
+    if (!this.decides && 'action' in what && what.action === 'inactivate') return 'later';
     this.done.set(`${'weight' in what ? 'weight' : 'state'} ${server}`, JSON.stringify(what));
-    return true;
+    return 'done';
   }
 }
 
@@ -89,6 +91,26 @@ describe('orders about servers', () => {
     b.book.retry();
     expect(b.done.get('state new')).toBe(JSON.stringify(stateOrder('disable')));
     expect(b.book.counters.unknown).toBe(1);
+  });
+
+  test('that are another member’s to do wait until this one has its duty, unless they were done meanwhile', () => {
+    const [a, b, c] = [new Member(1), new Member(2), new Member(3)];
+    for (const member of [a, b, c]) member.decides = false;
+    a.book.ordered('lns1', stateOrder('inactivate'), 100, EPOCH + 100_000, false);
+    a.book.ordered('lns2', stateOrder('inactivate'), 100, EPOCH + 100_000, false);
+    settle([a, b, c], 100);
+    expect([a, b, c].map(({ done }) => done.size)).toEqual([0, 0, 0]);
+    b.decides = true;
+    b.book.retry();
+    expect(b.done.get('state lns1')).toBe(JSON.stringify(stateOrder('inactivate')));
+    // What the deciding member then tells of the server stands for the order at all others.
+    b.order('lns1', stateOrder('off'), 110);
+    settle([a, b, c], 110);
+    c.decides = true;
+    c.book.retry();
+    expect(c.done.get('state lns1')).toBe(JSON.stringify(stateOrder('off')));
+    expect(c.done.get('state lns2')).toBe(JSON.stringify(stateOrder('inactivate')));
+    expect([a, b, c].map(({ book }) => book.counters.unknown)).toEqual([0, 0, 0]);
   });
 
   test('an order from a year ahead does not win for ever', () => {

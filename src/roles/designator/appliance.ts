@@ -274,10 +274,14 @@ export class DesignatorAppliance implements Appliance {
   }
 
   command(command: ServerCommand): ServerRow[] {
-    const changed = this.process.commands.run(command);
+    const { commands, clusterParts } = this.process;
+    const named = commands.named(command.names);
+    const isElsewhere = clusterParts?.orders.isElsewhere(command) ?? false;
+    const changed = isElsewhere ? named : commands.run(command);
     const { action, names, weight, deadlineSeconds } = command;
     this.events.emit('server-changed', { action, servers: names.join(', '), weight, deadlineSeconds });
-    this.process.clusterParts?.orders.ordered(command);
+    // What comes of these is told step by step, by whoever does them.
+    if (action !== 'activate' && action !== 'inactivate') clusterParts?.orders.ordered(command);
     return changed.map((server) => this.process.rows.server(server));
   }
 

@@ -26,14 +26,20 @@ export class ServerCommands {
     readonly inactivation: Pick<InactivationKeeper, 'inactivate' | 'activate' | 'overruled'>,
   ) {}
 
-  /** Errors: TD_NOT_FOUND a name that no server has, TD_USAGE a bad weight; nothing is changed then. */
-  run(command: ServerCommand): BoundServer[] {
-    const found = command.names.map((name) => {
+  /** Errors: TD_NOT_FOUND a name that no server has, TD_USAGE none at all. */
+  named(names: readonly string[]): BoundServer[] {
+    const found = names.map((name) => {
       const server = this.binding.servers.find((candidate) => candidate.name === name && !candidate.removed);
       if (server === undefined) throw new DesignatorError('TD_NOT_FOUND', `no server is named "${name}"`, { name });
       return server;
     });
     if (found.length === 0) throw new DesignatorError('TD_USAGE', 'name at least one server');
+    return found;
+  }
+
+  /** Errors: TD_NOT_FOUND a name that no server has, TD_USAGE a bad weight; nothing is changed then. */
+  run(command: ServerCommand): BoundServer[] {
+    const found = this.named(command.names);
     if (command.action === 'weight') {
       const { weight } = command;
       if (weight === undefined || !Number.isInteger(weight) || weight < 0 || weight > WEIGHT_LIMIT) {

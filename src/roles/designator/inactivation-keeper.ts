@@ -68,6 +68,18 @@ interface Vip {
   oneWay: boolean;
 }
 
+/** What others of a cluster are to know of a step. */
+export const INACTIVATION_FACTS = ['emptied', 'closed', 'off', 'back', 'spared'] as const;
+export type InactivationFact = (typeof INACTIVATION_FACTS)[number];
+
+const FACT_OF: Partial<Record<InactivationStep['kind'], InactivationFact>> = {
+  empty: 'emptied',
+  close: 'closed',
+  off: 'off',
+  back: 'back',
+  serve: 'spared',
+};
+
 export class InactivationKeeper {
   readonly #o: InactivationOptions;
   readonly #power: Pick<PowerCommands, 'run' | 'stop'>;
@@ -78,6 +90,8 @@ export class InactivationKeeper {
 
   /** Whether this process decides by the load; in a cluster only one does. */
   decides: () => boolean = () => true;
+  /** A step was done here that the other members of a cluster are to follow. */
+  onFact: ((server: string, fact: InactivationFact) => void) | null = null;
 
   constructor(options: InactivationOptions) {
     this.#o = options;
@@ -150,6 +164,37 @@ export class InactivationKeeper {
   /** Another order than these has been given for it. */
   overruled(server: number): void {
     this.#engineOf(server)?.forget(server);
+  }
+
+  /**
+   * Another member has done this: the same state here, and nothing powered on or off. Who decides later goes on from it.
+   * False: there is no such server.
+   */
+  follow(name: string, fact: InactivationFact): boolean {
+    const { binding, states, closeTunnels, now } = this.#o;
+    const index = binding.servers.find((server) => server.name === name && !server.removed)?.index;
+    const engine = index === undefined ? null : this.#engineOf(index);
+    if (index === undefined || engine === null) return false;
+    switch (fact) {
+      case 'emptied':
+      case 'closed':
+        states.order(index, SERVER_STATE.draining, SERVER_REASON.notNeeded);
+        engine.adopt(index, 'emptying', false, now());
+        if (fact === 'closed') closeTunnels(index);
+        return true;
+      case 'off':
+        states.order(index, SERVER_STATE.inactive, SERVER_REASON.notNeeded);
+        engine.adopt(index, 'inactive', false, now());
+        return true;
+      case 'spared':
+        states.order(index, SERVER_STATE.up, SERVER_REASON.needed);
+        engine.forget(index);
+        return true;
+      case 'back':
+        states.comeBack(index, SERVER_REASON.needed, '');
+        engine.forget(index);
+        return true;
+    }
   }
 
   // ── for people ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,6 +279,8 @@ export class InactivationKeeper {
     logger.info({ server: name, vip: vip.name, step: kind, detail: words || undefined }, 'inactivation');
     if (kind !== 'retry-off')
       events.emit('inactivation', { server: name, vip: vip.name, what: kind, detail: words || undefined });
+    const fact = FACT_OF[kind];
+    if (fact !== undefined) this.onFact?.(name, fact);
     switch (kind) {
       case 'empty':
         this.#counts.emptied++;

@@ -29,14 +29,20 @@ export interface ClusterParts {
 export function openParts(process: DesignatorProcess): ClusterParts | null {
   const desk = process.cluster;
   if (desk === null) return null;
-  return {
-    orders: new ServerOrders({
-      desk,
-      events: process.events.log,
-      run: (command) => void process.commands.run(command),
-    }),
-    relay: new LoadRelay(desk, process.load),
-  };
+  const { inactivation } = process;
+  const duty = desk.duty('inactivation', (held) => {
+    if (held) orders.book.retry();
+  });
+  inactivation.decides = () => duty.isHeld;
+  const orders = new ServerOrders({
+    desk,
+    events: process.events.log,
+    run: (command) => void process.commands.run(command),
+    follow: (server, fact) => inactivation.follow(server, fact),
+    decides: () => duty.isHeld,
+  });
+  inactivation.onFact = (server, fact) => orders.did(server, fact);
+  return { orders, relay: new LoadRelay(desk, process.load) };
 }
 
 function describe(process: DesignatorProcess, version: string | null): Omit<MemberText, 'name'> {

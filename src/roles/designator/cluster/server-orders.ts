@@ -4,6 +4,7 @@ import { DesignatorError } from '../../../errors.js';
 import type { CounterRow, ServerCommand } from '../../../ops/appliance.js';
 import type { EventLog } from '../../../ops/events.js';
 import { ORDER_ACTIONS } from '../../../wire/cluster-orders.js';
+import { INACTIVATION_FACTS, type InactivationFact } from '../inactivation-keeper.js';
 import type { ClusterDesk } from './cluster-desk.js';
 
 export interface ServerOrdersParts {
@@ -11,6 +12,10 @@ export interface ServerOrdersParts {
   readonly events: EventLog;
   /** Does what another member's operator has ordered. Errors: TD_NOT_FOUND no such server is here. */
   readonly run: (command: ServerCommand) => void;
+  /** What the member that inactivates servers has done: the same state here, without its commands. */
+  readonly follow: (server: string, fact: InactivationFact) => boolean;
+  /** Servers are inactivated and activated here: it is this member's duty. */
+  readonly decides: () => boolean;
   /** Unix milliseconds. */
   readonly clock?: () => number;
 }
@@ -32,7 +37,7 @@ export class ServerOrders {
   }
 
   /** Was ordered here, and done: the others are to do it too. */
-  ordered({ action, names, weight, deadlineSeconds }: ServerCommand): void {
+  ordered({ action, names, weight, deadlineSeconds }: ServerCommand, applied = true): void {
     const word = ORDER_ACTIONS.find((known) => known === action);
     const what =
       action === 'weight'
@@ -41,8 +46,23 @@ export class ServerOrders {
           ? null
           : stateOrder(word, deadlineSeconds ?? null);
     if (what === null) return;
-    for (const name of names) this.book.ordered(name, what, this.#parts.desk.now(), this.#clock());
+    for (const name of names) this.book.ordered(name, what, this.#parts.desk.now(), this.#clock(), applied);
     this.tick();
+  }
+
+  /** This member has inactivated a server, or brought it back: that is its state at all others from now on. */
+  did(server: string, fact: InactivationFact): void {
+    this.book.ordered(server, stateOrder(fact), this.#parts.desk.now(), this.#clock());
+    this.tick();
+  }
+
+  /**
+   * An operator's order that another member is to do, by its duty. True: it was told, and is not to be done here.
+   */
+  isElsewhere(command: ServerCommand): boolean {
+    if (!isPower(command.action) || this.#parts.decides()) return false;
+    this.ordered(command, false);
+    return true;
   }
 
   /** Several times a second. */
@@ -71,8 +91,13 @@ export class ServerOrders {
     ];
   }
 
-  #apply(server: string, what: OrderWhat, by: number): boolean {
-    const { run, events, desk } = this.#parts;
+  #apply(server: string, what: OrderWhat, by: number): 'done' | 'unknown' | 'later' {
+    const { run, events, desk, follow, decides } = this.#parts;
+    if (!('weight' in what)) {
+      const { action } = what;
+      if (isFact(action)) return follow(server, action) ? 'done' : 'unknown';
+      if (isPower(action) && !decides()) return 'later';
+    }
     const command: ServerCommand =
       'weight' in what
         ? { action: 'weight', names: [server], weight: what.weight }
@@ -88,11 +113,19 @@ export class ServerOrders {
     } catch (error) {
       if (!(error instanceof DesignatorError)) throw error;
       desk.log.warn({ server, by, reason: error.message }, 'an order of another member cannot be done here');
-      return false;
+      return 'unknown';
     }
     const { action, weight, deadlineSeconds } = command;
     events.emit('server-changed', { action, servers: server, weight, deadlineSeconds, member: by });
     desk.log.info({ action, server, weight, deadlineSeconds, member: by }, 'servers changed by another member’s order');
-    return true;
+    return 'done';
   }
+}
+
+function isPower(action: string): boolean {
+  return action === 'activate' || action === 'inactivate';
+}
+
+function isFact(action: string): action is InactivationFact {
+  return INACTIVATION_FACTS.some((fact) => fact === action);
 }
