@@ -18,6 +18,7 @@ const ADAPTERS = [
   'gateway-designators',
   'cluster-figures',
   'cluster-share',
+  'reply-ways',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**
