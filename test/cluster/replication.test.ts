@@ -1,4 +1,5 @@
 /** Replication of connection state between members under a virtual clock: what each trouble leads to, then all at once. */
+import { RECORD_LAYOUT } from '../../src/wire/cluster-record.js';
 import { describe, expect, test } from 'vitest';
 import type { ReplicationEvent } from '../../src/cluster/replication.js';
 import { StreamReader } from '../../src/cluster/stream-reader.js';
@@ -314,7 +315,7 @@ describe('members that do not fit', () => {
     const two = net.add(2);
     const frame = new StateFrameWriter();
     frame.begin(STATE_KIND.hello, 0, 0, 0, 0, 0);
-    for (const word of [1, 4096, 8192, 0, 0]) frame.word(word);
+    for (const word of [RECORD_LAYOUT, 4096, 8192, 0, 0]) frame.word(word);
     net.inject(net.nodes[0], two, frame.end());
     expect([...two.replication.introductions.refused()][0].differences).toEqual([
       'table: 8192 tunnels, 8192 sessions here, 4096 tunnels, 8192 sessions there',
@@ -329,7 +330,9 @@ describe('members that do not fit', () => {
     frame.begin(STATE_KIND.hello, 0, 0, 0, 0, 0);
     for (const word of [9, 8192, 8192, 0, 0]) frame.word(word);
     net.inject(net.nodes[0], two, frame.end());
-    expect([...two.replication.introductions.refused()][0].differences).toEqual(['record layout: 1 here, 9 there']);
+    expect([...two.replication.introductions.refused()][0].differences).toEqual([
+      `record layout: ${RECORD_LAYOUT} here, 9 there`,
+    ]);
   });
 
   test('one that was refused is accepted when it comes back with the right configuration', () => {
