@@ -104,7 +104,8 @@ export class HostDesk {
   announceVips(): void {
     const config = this.#parts.config();
     const { mac } = this.#parts.addon.interfaceInfo(config.outside.device);
-    this.#parts.transmit(announcements(config, mac));
+    const inside = this.#parts.addon.interfaceInfo(config.inside.device).mac;
+    this.#parts.transmit(announcements(config, mac, inside));
   }
 
   /** By port: whether the host has no device that could ask for neighbours there. */

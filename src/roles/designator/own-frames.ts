@@ -1,8 +1,8 @@
 /** Frames that the appliance sends of its own accord: announcements of VIPs, and questions for neighbours. */
-import type { CompiledConfig } from '../../config/compiled.js';
+import type { CompiledAddress, CompiledConfig } from '../../config/compiled.js';
 import { solicitation } from '../../dataplane/neighbour-solicitation.js';
 import { announce } from '../../dataplane/responder.js';
-import { PORT_OUTSIDE } from '../../io/port.js';
+import { PORT_INSIDE, PORT_OUTSIDE } from '../../io/port.js';
 import { type AddressWords, isIpv4 } from '../../wire/address.js';
 
 /** More than an ARP announcement or a Neighbour Advertisement needs. */
@@ -13,14 +13,25 @@ export interface OwnFrame {
   readonly frame: Uint8Array;
 }
 
-/** One for each VIP, from the outside interface's address; none where a gateway group answers for them. */
-export function announcements(config: CompiledConfig, mac: Uint8Array): OwnFrame[] {
+/**
+ * One for each VIP and its NAT address, outside, and for its local address, inside, each from its interface's address; none
+ * where a gateway group answers for them.
+ */
+export function announcements(config: CompiledConfig, mac: Uint8Array, insideMac = mac): OwnFrame[] {
   if ((config.gateway?.outside ?? null) !== null) return [];
-  return config.vips.map((vip) => {
+  const frames = new Map<string, OwnFrame>();
+  const add = (port: number, own: CompiledAddress | null | undefined): void => {
+    if (own === null || own === undefined) return;
     const frame = new Uint8Array(ANNOUNCEMENT_LENGTH);
-    const length = announce(new DataView(frame.buffer), 0, ...vip.words, mac);
-    return { port: PORT_OUTSIDE, frame: frame.subarray(0, length) };
-  });
+    const length = announce(new DataView(frame.buffer), 0, ...own.words, port === PORT_OUTSIDE ? mac : insideMac);
+    frames.set(own.address, { port, frame: frame.subarray(0, length) });
+  };
+  for (const vip of config.vips) {
+    add(PORT_OUTSIDE, vip);
+    if (vip.oneWay !== true) add(PORT_OUTSIDE, vip.natAddress);
+    add(PORT_INSIDE, vip.localAddress);
+  }
+  return [...frames.values()];
 }
 
 /** Who has this address? On a VLAN that the host has no device for. `mac` is that of the port's interface. */
