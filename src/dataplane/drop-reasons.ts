@@ -63,6 +63,7 @@ export const DROP_REASONS = [
     'hidden-channel-waits',
     'the server hides its id while the client’s last such tunnel is still to be learnt, or is to be another server: it comes again',
   ],
+  ['local-address', 'a packet for a VIP’s localAddress that is no server’s answer to a tunnel of it'],
   ['wrong-server', 'a tunnel message from a port that another server is configured at'],
   ['no-client-port', 'no port is free under which a server could tell the client’s tunnels apart'],
   ['hand-over-full', 'the owner shard’s hand-over ring is full'],

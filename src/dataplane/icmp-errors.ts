@@ -7,7 +7,7 @@
  * every server that has a tunnel of that client's address and port, since one of them sent the packet. Any shard may do
  * this: it only reads the table.
  */
-import { CELL_WORDS, RECORD, SERVER_CELL, TABLE_FORWARD, TABLE_REVERSE } from '../flow/layout.js';
+import { CELL_WORDS, RECORD, SERVER_CELL, TABLE_FORWARD, TABLE_LOCAL, TABLE_REVERSE } from '../flow/layout.js';
 import type { NextHopTable } from '../flow/next-hop-table.js';
 import { TokenBuckets } from '../flow/token-bucket.js';
 import { SCRATCH_SLOT_LENGTH, VERDICT_RAW } from '../io/port.js';
@@ -54,6 +54,7 @@ export class IcmpErrors {
   readonly #sources = new TokenBuckets({ rate: RATE, burst: BURST, capacity: 1024 });
   readonly #client = new Int32Array(4);
   readonly #key = new Int32Array(KEY_STRIDE);
+  readonly #ends = new Int32Array(4);
   readonly #mac = new Uint8Array(6);
   readonly #told = new Int32Array(COPY_LIMIT);
   #toldCount = 0;
@@ -187,7 +188,21 @@ export class IcmpErrors {
     const copy = this.#copy(batch, i, hop);
     if (copy < 0) return copy;
     const port = store.word(record, RECORD.ports) >>> 16 || server.port;
-    this.#rewrite(batch, i, copy, v6, true, server.address, port, store.portTowardsServer(record), 0, directory);
+    const ends = store.localEntry(record) < 0 ? null : this.#keyOf(store.localEntry(record));
+    this.#rewrite(
+      batch,
+      i,
+      copy,
+      v6,
+      true,
+      server.address,
+      port,
+      store.portTowardsServer(record),
+      0,
+      directory,
+      0,
+      ends,
+    );
     this.#told[this.#toldCount++] = index;
     return 0;
   }
@@ -226,7 +241,9 @@ export class IcmpErrors {
     }
     let steps = STEP_LIMIT;
     const [a0, a1, a2, a3] = this.#client;
-    let r = record >= 0 ? -1 : store.clients.first(a0, a1, a2, a3);
+    const local = directory.hasLocal && directory.localOf(a0, a1, a2, a3) >= 0;
+    if (local) record = this.#find(clientPort << 16, 0, address, descriptor.id, TABLE_LOCAL);
+    let r = local || record >= 0 ? -1 : store.clients.first(a0, a1, a2, a3);
     for (; r >= 0 && steps-- > 0; r = store.clients.next(r)) {
       if (!this.#isOf(r) || store.portTowardsServer(r) !== clientPort || !isServers(r)) continue;
       record = r;
@@ -235,6 +252,9 @@ export class IcmpErrors {
     const vip = record < 0 ? null : directory.vip(store.vipIndex(record));
     if (vip === null) return 0;
     if (unreachable) this.watch?.unreachable(store.serverIndex(record));
+    const entry = local ? store.anyEntry(record) : -1;
+    if (local && entry < 0) return 0;
+    const ends = local ? this.#keyOf(entry) : null;
     const copy = this.#copy(batch, i, store.clientNextHop(record));
     if (copy < 0) return copy;
     const shown = store.word(record, RECORD.ports) & 0xffff || vip.port;
@@ -242,8 +262,22 @@ export class IcmpErrors {
       store.word(record, RECORD.serverChannel) === channel ? store.word(record, RECORD.virtualChannel) : 0;
     if (virtual !== 0) {
       const at = this.#embedded.l4 + descriptor.channelOffset(batch.view, this.#embedded.l4, this.#embedded.end);
-      this.#rewrite(batch, i, copy, v6, false, vip.address, shown, store.clientPort(record), at, directory, virtual);
-    } else this.#rewrite(batch, i, copy, v6, false, vip.address, shown, store.clientPort(record), 0, directory);
+      this.#rewrite(
+        batch,
+        i,
+        copy,
+        v6,
+        false,
+        vip.address,
+        shown,
+        store.clientPort(record),
+        at,
+        directory,
+        virtual,
+        ends,
+      );
+    } else
+      this.#rewrite(batch, i, copy, v6, false, vip.address, shown, store.clientPort(record), 0, directory, 0, ends);
     return 1;
   }
 
@@ -268,6 +302,12 @@ export class IcmpErrors {
     key[6] = (address << 16) | (protocol << 8) | table;
     const slot = this.store.table.find(key, 0);
     return slot < 0 ? -1 : this.store.table.recordOf(slot);
+  }
+
+  /** The client in the key of an entry. */
+  #keyOf(slot: number): Int32Array {
+    this.store.table.clientWords(slot, this.#ends, 0);
+    return this.#ends;
   }
 
   /** Is the tunnel one of this client's address? */
@@ -308,6 +348,7 @@ export class IcmpErrors {
   /**
    * Gives the copy the other side's address: outwards as source, inwards as destination, and in the embedded packet, which
    * went the other way, at the other end; with `port` there, `clientPort` at the client's end, and with `virtual` in place of the tunnel id at `channelAt`.
+   * `ends`: with full NAT the address at the client's end as the other side knows it.
    */
   #rewrite(
     batch: Batch,
@@ -321,6 +362,7 @@ export class IcmpErrors {
     channelAt: number,
     directory: Directory,
     virtual = 0,
+    ends: Int32Array | null = null,
   ): void {
     const { view } = batch;
     const shift = batch.columns.offset[copy] - batch.columns.offset[i];
@@ -342,6 +384,16 @@ export class IcmpErrors {
       if (!v6) view.setUint16(inner + 10, adjust32(view.getUint16(inner + 10), before, after));
       view.setInt32(at, after);
       view.setInt32(outerField + (v6 ? w * 4 : 0), after);
+    }
+    // Full NAT: at the client's end, too, each side knows another address.
+    const clientAt = inner + (v6 ? (inwards ? 24 : 8) : inwards ? 16 : 12);
+    for (let w = ends === null ? 4 : v6 ? 0 : 3; ends !== null && w < 4; w++) {
+      const at = clientAt + (v6 ? w * 4 : 0);
+      const before = view.getInt32(at);
+      sum = adjust32(sum, before, ends[w]);
+      if (!v6) view.setUint16(inner + 10, adjust32(view.getUint16(inner + 10), before, ends[w]));
+      view.setInt32(at, ends[w]);
+      if (!inwards) view.setInt32(ip + (v6 ? 24 + w * 4 : 16), ends[w]);
     }
     const portField = udp + (inwards ? 0 : 2);
     sum = adjust16(sum, view.getUint16(portField), port);
@@ -376,5 +428,5 @@ function addressOf(
   const at = l3 + (v6 ? (destination ? 24 : 8) : destination ? 16 : 12);
   const word = (n: number): number => batch.view.getInt32(at + n * 4);
   const [a0, a1, a2, a3] = v6 ? [word(0), word(1), word(2), word(3)] : [0, 0, MAPPED, word(0)];
-  return vip ? directory.vipOf(a0, a1, a2, a3) : directory.serverOf(a0, a1, a2, a3);
+  return vip ? directory.vipOf(a0, a1, a2, a3) : directory.endpointOf(a0, a1, a2, a3);
 }

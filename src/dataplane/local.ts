@@ -7,6 +7,7 @@ import type { NextHopTable } from '../flow/next-hop-table.js';
 import { PORT_OUTSIDE, SCRATCH_SLOT_LENGTH, VERDICT_PASS, VERDICT_RAW } from '../io/port.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import { ICMPV6_NEIGHBOUR_SOLICITATION as SOLICITATION } from '../wire/icmpv6.js';
+import { IPV4_HEADER_MIN } from '../wire/ipv4.js';
 import { IPV6_HEADER_LENGTH, NEXT_ICMPV6 } from '../wire/ipv6.js';
 import { type Batch, KIND_DONE } from './batch.js';
 import { drop } from './classify.js';
@@ -30,6 +31,9 @@ export class Local {
   #nowSeconds = 0;
   readonly #isVip = (a0: number, a1: number, a2: number, a3: number): boolean => this.#directory.isOwn(a0, a1, a2, a3);
 
+  readonly #isLocal = (a0: number, a1: number, a2: number, a3: number): boolean =>
+    this.#directory.localOf(a0, a1, a2, a3) >= 0;
+
   constructor(
     readonly macs: readonly [Uint8Array, Uint8Array],
     readonly hops: NextHopTable,
@@ -48,7 +52,20 @@ export class Local {
       drop(batch, i, this.statistics, DROP['firewall-denied']);
       return;
     }
+    if (directory.hasLocal && this.#isToLocal(batch, i, directory))
+      return drop(batch, i, this.statistics, DROP['local-address']);
     this.#pass(batch, i);
+  }
+
+  /** To an address that is the designator's alone, and nothing that it waits for there: no host could have it. */
+  #isToLocal(batch: Batch, i: number, directory: Directory): boolean {
+    const { columns, view } = batch;
+    const l3 = columns.offset[i] + ETHERNET_LENGTH;
+    if (!this.#isIp(batch, i) || batch.l3[i] !== l3) return false;
+    const v6 = view.getUint8(l3) >> 4 === 6;
+    if (columns.length[i] < ETHERNET_LENGTH + (v6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_MIN)) return false;
+    const word = (n: number): number => view.getInt32(l3 + (v6 ? 24 : 16) + n * 4);
+    return (v6 ? directory.localOf(word(0), word(1), word(2), word(3)) : directory.localOf(0, 0, 0xffff, word(0))) >= 0;
   }
 
   #pass(batch: Batch, i: number): void {
@@ -73,8 +90,9 @@ export class Local {
     }
     // A gateway group hears the question by a socket of its own.
     if (directory.plan.answeredByGroup === true && (arp || this.#isSolicitation(batch, i))) return this.#pass(batch, i);
-    // Who has the VIP is asked outside; inside, servers reach it through their route.
-    const slot = ingress === PORT_OUTSIDE || !arp ? batch.takeScratch() : -1;
+    // Who has the VIP is asked outside; inside, servers reach it through their route. A local address they ask for.
+    const inside = ingress !== PORT_OUTSIDE && arp;
+    const slot = !inside || directory.hasLocal ? batch.takeScratch() : -1;
     if (slot >= 0) {
       const length = answer(
         view,
@@ -82,7 +100,7 @@ export class Local {
         columns.length[i],
         view,
         columns.offset[slot],
-        this.#isVip,
+        inside ? this.#isLocal : this.#isVip,
         this.macs[ingress],
       );
       if (length > 0) {

@@ -24,6 +24,8 @@ export interface HostFilterInput {
   readonly inside: FilterInterface;
   readonly vips: readonly FilterPlace[];
   readonly servers: readonly FilterPlace[];
+  /** Addresses that are the designator's alone: nothing for them is the host's. */
+  readonly locals?: readonly string[];
   /** Ports of servers that tunnels use besides the configured ones. */
   readonly floating: readonly FilterPlace[];
   /** The firewall, in the form that the shards hold packets against. */
@@ -180,10 +182,13 @@ function quick(places: readonly FilterPlace[], end: 's' | 'd'): string[] {
 
 function toVips(input: HostFilterInput, family: Family): string[] {
   const vips = input.vips.filter(({ address }) => familyOf(address) === family);
-  if (vips.length === 0) return [];
+  const locals = (input.locals ?? []).filter((address) => familyOf(address) === family);
   const l3 = header(family);
+  const own = locals.length === 0 ? [] : [`${l3} daddr ${set(locals)} drop`];
+  if (vips.length === 0) return own;
   const to = `${l3} daddr ${set(vips.map(({ address }) => address))}`;
   return [
+    ...own,
     `${l3} daddr . udp dport ${set(pairs(vips, family))} drop`,
     `${to} meta l4proto ${UDP} ${L2TP_CONTROL} drop`,
     `${to} udp dport @floating_ports drop`,

@@ -43,6 +43,8 @@ export interface BoundVip extends PlanVip {
   readonly text: string;
   /** The address that answers come from, where that is another one of this process's. */
   readonly natText?: string;
+  /** Likewise its `localAddress`. */
+  readonly localText?: string;
   readonly removed: boolean;
 }
 
@@ -154,6 +156,7 @@ export class Binding {
       natAddress,
       ...(natAddress < 0 || vip.oneWay === true ? {} : { natText: vip.natAddress?.address }),
       localAddress,
+      ...(localAddress < 0 || vip.oneWay !== true ? {} : { localText: vip.localAddress?.address }),
       ...(vip.groupBy == null ? {} : { groupBy: vip.groupBy }),
       servers: Int32Array.from(servers),
       text: vip.address,
@@ -268,6 +271,7 @@ export class Binding {
         ...(vips[cell + VIP_CELL.nat] === 0 || vips[cell + VIP_CELL.oneWay] !== 0
           ? {}
           : { natText: this.#text(vips[cell + VIP_CELL.nat] - 1) }),
+        ...(vips[cell + VIP_CELL.local] === 0 ? {} : { localText: this.#text(vips[cell + VIP_CELL.local] - 1) }),
         servers: new Int32Array(0),
         text: this.#text(vipAddress),
         removed: true,

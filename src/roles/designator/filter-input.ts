@@ -23,6 +23,7 @@ export function filterInput(
       { address: vip.text, port: vip.port },
       ...(vip.natText === undefined ? [] : [{ address: vip.natText, port: vip.port }]),
     ]),
+    locals: binding.vips.flatMap(({ localText }) => (localText === undefined ? [] : [localText])),
     // Answers that do not pass the tables may well pass the host.
     servers: binding.servers
       .filter(({ index }) => !binding.isOneWay(index))
