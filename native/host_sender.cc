@@ -52,7 +52,7 @@ bool HostSender::add(std::span<uint8_t> frame) noexcept {
 void HostSender::flush(int family, Family& side, const Counters& counters) noexcept {
   if (!side.tried) {
     side.tried = true;
-    // IPPROTO_RAW: the IP header is ours, as it is for IPv6 too (linux/Documentation: raw(7), ipv6(7)).
+    // IPPROTO_RAW: the IP header is ours, as it is for IPv6 too (raw(7), ipv6(7)).
     side.socket = UniqueFd(socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW));
   }
   uint32_t sent = 0;
