@@ -123,16 +123,17 @@ export class FigureScene {
     return startAppliance(this.lab, box, config, `${this.options.prefix ?? ''}${part}`);
   }
 
-  /** A cluster master that nobody here wrote: the kernel puts the local address of an endpoint into requests, in turn. */
+  /**
+   * A cluster master that nobody here wrote: the kernel puts the local address of an endpoint into requests, endpoint n for
+   * the initiator's tunnel id n (which stands 62 bytes into the engine's SCCRQ of a host called `ti`), however often it asks.
+   */
   async foreignMaster(): Promise<void> {
-    const map = LOCAL.slice(0, this.endpoints.length).map((address, index) => `${index} : ${address}`);
-    await this.master.nft(`table ip master {
-  chain requests {
-    type filter hook prerouting priority raw
-    ip daddr ${CM} udp dport 1701 notrack ip daddr set numgen inc mod ${map.length} map { ${map.join(', ')} }
-  }
-}
-`);
+    const rules = LOCAL.slice(0, this.endpoints.length).map(
+      (address, index) => `    ip daddr ${CM} udp dport 1701 @th,560,16 ${index + 1} notrack ip daddr set ${address}\n`,
+    );
+    await this.master.nft(
+      `table ip master {\n  chain requests {\n    type filter hook prerouting priority raw\n${rules.join('')}  }\n}\n`,
+    );
   }
 
   /** Our LNS at an endpoint, with a single tunnel id unless told otherwise. */
