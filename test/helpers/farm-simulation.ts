@@ -33,6 +33,10 @@ export interface FarmOptions {
   /** Below `health:` of the configuration. */
   readonly health?: string;
   readonly algorithm?: string;
+  /** Answers go from the servers to the clients, past the designator (`reply: direct`), and the clients follow. */
+  readonly direct?: boolean;
+  /** Tunnels that the table holds. Default 1024. */
+  readonly connections?: number;
   /** A client whose tunnel was ended dials again. Default true. */
   readonly redial?: boolean;
 }
@@ -90,8 +94,12 @@ export class SimulatedClient {
     this.dialAt = dialAt;
   }
 
+  /** Where what it says goes: to whom has answered, where answers come from elsewhere. */
+  peer = Farm.VIP;
+
   dial(): void {
     const { farm } = this;
+    this.peer = Farm.VIP;
     this.dialogue = new Dialogue();
     this.serverId = 0;
     this.state = 'dialling';
@@ -101,12 +109,16 @@ export class SimulatedClient {
   }
 
   send(payload: Uint8Array): void {
-    this.farm.fromClient(udpFrame(`${this.address}:${this.port}`, `${Farm.VIP}:1701`, payload));
+    const { farm } = this;
+    const frame = udpFrame(`${this.address}:${this.port}`, `${this.peer}:1701`, payload);
+    if (this.peer === Farm.VIP) farm.fromClient(frame);
+    else farm.toServer(frame);
   }
 
-  receive(message: L2tpMessage): void {
+  receive(message: L2tpMessage, from: string): void {
     const { farm, dialogue } = this;
     if (message.tunnel !== this.id || this.state === 'idle') return;
+    this.peer = from;
     const isNew = dialogue.hear(message);
     if (message.type < 0) return;
     if (isNew && message.type === TYPE.StopCCN) {
@@ -263,8 +275,8 @@ export class Farm {
     this.#random = options.seed | 0;
     const list = Array.from({ length: options.servers }, (_, n) => `{ name: lns${n + 1}, address: 10.10.1.${n + 1} }`);
     this.appliance = new MemoryAppliance(
-      `vips: [{ name: access, address: ${Farm.VIP}, algorithm: ${options.algorithm ?? 'round-robin'}, servers: [${list.join(', ')}] }]\n` +
-        `table: { connections: 1024 }\nhealth: ${options.health ?? '{}'}\n`,
+      `vips: [{ name: access, address: ${Farm.VIP}, algorithm: ${options.algorithm ?? 'round-robin'}, ${options.direct === true ? 'reply: direct, ' : ''}servers: [${list.join(', ')}] }]\n` +
+        `table: { connections: ${options.connections ?? 1024} }\nhealth: ${options.health ?? '{}'}\n`,
     );
     const { appliance } = this;
     this.states = appliance.binding.states;
@@ -356,8 +368,18 @@ export class Farm {
     this.#ways.push(() => this.appliance.send(frame, PORT_OUTSIDE));
   }
 
+  /** Past the designator. */
+  toServer(frame: Uint8Array): void {
+    if (this.random() < (this.options.lossInside ?? 0)) return;
+    this.#ways.push(() => this.#arrive(frame, PORT_INSIDE));
+  }
+
   fromServer(frame: Uint8Array): void {
     if (this.random() < (this.options.lossInside ?? 0)) return;
+    if (this.options.direct === true) {
+      this.#ways.push(() => this.#arrive(frame, PORT_OUTSIDE));
+      return;
+    }
     this.#ways.push(() => this.appliance.send(frame, PORT_INSIDE));
   }
 
@@ -393,7 +415,7 @@ export class Farm {
       );
     } else if (message !== null) {
       for (const client of this.clients) {
-        if (client.address === ip(30) && client.id === message.tunnel) client.receive(message);
+        if (client.address === ip(30) && client.id === message.tunnel) client.receive(message, ip(26));
       }
     }
   }
