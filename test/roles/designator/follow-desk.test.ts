@@ -14,7 +14,7 @@ function desk() {
     { index: 5, name: 'helped', oneWay: true, localAddress: 7 },
   ];
   const of = new FollowDesk(
-    { emit: (type, fields) => void events.push({ type, ...fields }) } as never,
+    { emit: (type: string, fields: object) => void events.push({ type, ...fields }) } as never,
     { vips } as unknown as Binding,
   );
   return { of, events };
