@@ -22,7 +22,7 @@ const ADAPTERS = [
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 /**
- * Three projects. `unit` needs no privileges and runs in parallel; `e2e` and `e2e-xdp` make network namespaces and run two files at a
+ * Three projects. `unit` needs no privileges and runs in parallel; `e2e` and `e2e-xdp` make network namespaces and run three files at a
  * time, after the unit tests: they wait more than they work, and every lab is its own. Forks rather than threads:
  * raw-socket loads in one thread of a process only.
  */
@@ -48,7 +48,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 3 * MINUTE,
           hookTimeout: 3 * MINUTE,
           env: { TD_TEST_IO: 'packet' },
@@ -61,7 +61,7 @@ export default defineConfig({
         test: {
           name: 'e2e-xdp',
           include: ADAPTERS,
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 3 * MINUTE,
           hookTimeout: 3 * MINUTE,
           env: { TD_TEST_IO: 'xdp' },

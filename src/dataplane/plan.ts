@@ -55,8 +55,6 @@ export interface PlanServer {
   readonly name: string;
   readonly address: number;
   readonly port: number;
-  /** Address index of where it answers clients from, if that is not `address`; absent or −1: there. */
-  readonly globalAddress?: number;
 }
 
 export interface PlanHealth {

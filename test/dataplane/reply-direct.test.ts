@@ -75,7 +75,7 @@ describe('explain', () => {
     const unknown = asked(w, FOLLOW.unknown, 2);
     expect(unknown).toMatchObject({ server: 'lns1', reason: expect.stringContaining('stay together') });
     expect(unknown.notes).toContain(
-      'answers come from the server’s own address; the client has not shown yet whether it follows that',
+      'answers come from 10.10.1.1, the server’s own address; the client has not shown yet whether it follows that',
     );
     expect(w.up(sccrq({ assigned: 2 }))).toEqual([to(SERVER_1)]);
     expect(asked(w, FOLLOW.follows, 3)).toMatchObject({ server: 'lns2' });

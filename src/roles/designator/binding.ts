@@ -37,6 +37,8 @@ import { RuleSlots } from './rule-slots.js';
 export interface BoundServer extends PlanServer {
   readonly vip: number;
   readonly text: string;
+  /** With `reply: direct`: where it answers clients from, if that is not its address. */
+  readonly globalText?: string;
   readonly removed: boolean;
 }
 export interface BoundVip extends PlanVip {
@@ -204,9 +206,9 @@ export class Binding {
       name: server.name,
       address,
       port: server.port,
-      globalAddress: this.#also(server.globalAddress, ADDRESS_ROLE.server),
       vip: vipIndex,
       text: server.address,
+      ...(server.globalAddress == null ? {} : { globalText: server.globalAddress.address }),
       removed: false,
     });
     return index;

@@ -112,13 +112,14 @@ function staysTogether(parts: ExplainParts, vip: BoundVip, words: readonly numbe
 }
 
 /** Where the client will hear its server from. */
-function replyNote(parts: ExplainParts, vip: BoundVip, words: readonly number[]): string | null {
+function replyNote(parts: ExplainParts, vip: BoundVip, server: BoundServer, words: readonly number[]): string | null {
   if (vip.reply === undefined || vip.reply === 'vip') return null;
   const follow = parts.follow?.(vip.index, words) ?? FOLLOW.unknown;
   const known = `the client ${FOLLOW_NOTES[follow]}`;
   if (follow === FOLLOW.refuses && (vip.oneWay !== true || (vip.localAddress ?? -1) >= 0))
     return `${known}: it is answered from the VIP`;
-  const from = vip.reply === 'direct' ? 'the server’s own address' : (vip.natText ?? 'the NAT server’s address');
+  const own = `${server.globalText ?? server.text}, the server’s own address`;
+  const from = vip.reply === 'direct' ? own : (vip.natText ?? 'the NAT server’s address');
   return `answers come from ${from}; ${known}`;
 }
 
@@ -189,14 +190,14 @@ function notes(
   }
   if (!existing && server !== null && parts.flooded)
     found.push('a flood of tunnel requests is on: a source without a tunnel must ask twice (request-unproven)');
-  const reply = server === null ? null : replyNote(parts, vip, words);
+  const bound = binding.servers.find((candidate) => candidate.name === server && candidate.vip === vip.index);
+  const reply = bound === undefined ? null : replyNote(parts, vip, bound, words);
   if (reply !== null) found.push(reply);
   const { requestsPerSecond, burst } = config.firewall;
   if (!existing && server !== null && requestsPerSecond !== null) {
     const many = burst === null ? '' : `, ${burst} at once`;
     found.push(`each source may ask for ${requestsPerSecond} new tunnels a second${many}; beyond that: request-rate`);
   }
-  const bound = binding.servers.find((candidate) => candidate.name === server && candidate.vip === vip.index);
   if (bound !== undefined) {
     const hop = memory.servers[bound.index * CELL_WORDS + SERVER_CELL.nextHop];
     if (new NextHopTable(memory).state(hop) !== NEXT_HOP_STATE.resolved)
