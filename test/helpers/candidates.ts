@@ -133,7 +133,7 @@ export class Candidates {
       interfaces: { outside: 'lan0', inside: 'lan0' },
       workers: 1,
       part: 'master',
-      health: { active: { type: 'icmp', every: '500ms' } },
+      health: { slowStart: '0s', active: { type: 'icmp', every: '500ms' } },
       vips: [
         vip('access', VIP, ours(local, global, '')),
         vip('access6', VIP6, ours(local6, global6, 'six')),
@@ -313,8 +313,8 @@ export class Candidates {
     const { box, number } = machine;
     await box.ip(
       'link set lan0 up',
-      `addr replace ${global6(number)}/64 dev lan0`,
-      `addr replace ${local6(number)}/64 dev lan0`,
+      `addr replace ${global6(number)}/64 dev lan0 nodad`,
+      `addr replace ${local6(number)}/64 dev lan0 nodad`,
       `route replace default via ${ROUTER}`,
       `route replace default via ${ROUTER6}`,
     );
