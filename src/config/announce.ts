@@ -69,13 +69,13 @@ export function compileAnnounce(input: AnnounceInput, addresses: readonly string
   };
 }
 
-/** Addresses that a process with these VIPs answers for: a NAT server has those of answers alone. */
+/** Addresses that a process with these VIPs answers for. A NAT server's VIPs are at their NAT addresses already. */
 export function announcedAddresses(
   vips: readonly Pick<CompiledVip, 'address' | 'natAddress'>[],
   part: 'all' | 'master' | 'nat',
 ): string[] {
   return vips.flatMap(({ address, natAddress }) => [
-    ...(part === 'nat' ? [] : [address]),
+    address,
     ...(part === 'master' || natAddress === null || natAddress === undefined ? [] : [natAddress.address]),
   ]);
 }

@@ -68,14 +68,6 @@ export class Followers {
     return this.memory.classOf(store.vipIndex(record), key(0), key(1), key(2), key(3)) === FOLLOW.refuses;
   }
 
-  /** This tunnel's client is known to refuse answers from elsewhere. */
-  isRefusing(record: number): boolean {
-    const slot = this.store.anyEntry(record);
-    if (slot < 0) return false;
-    const word = (n: number): number => this.store.table.keyWord(slot, n);
-    return this.memory.classOf(this.store.vipIndex(record), word(0), word(1), word(2), word(3)) === FOLLOW.refuses;
-  }
-
   /** The address that this client is to see answers come from, as far as they pass here. */
   addressFor(vip: PlanVip, a0: number, a1: number, a2: number, a3: number): number {
     const nat = vip.natAddress ?? -1;

@@ -163,7 +163,6 @@ export class Shard {
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp', this.#relay);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
     this.#followers = new Followers(this.store, statistics);
-    this.#watch.oneWay.refuses = (record) => this.#followers.isRefusing(record);
     this.#watch.oneWay.refuses = (record) => this.#followers.refuses(record);
     this.#tracker = new Tracker({
       shard,

@@ -196,6 +196,16 @@ describe('announce', () => {
     expect(announce?.addresses.map(({ text }) => text)).toEqual(vips.map(({ address }) => `${address}/32`));
   });
 
+  test.each([
+    ['all', ['192.0.2.1/32', '192.0.2.2/32']],
+    ['master', ['192.0.2.1/32']],
+    ['nat', ['192.0.2.2/32']],
+  ])('part: %s announces the addresses that it answers for', (part, wanted) => {
+    const vip = { address: '192.0.2.1', reply: 'nat', natAddress: '192.0.2.2' };
+    const { announce } = compiled(withVip(vip, { part, announce: {} }));
+    expect(announce?.addresses.map(({ text }) => text)).toEqual(wanted);
+  });
+
   test.each<[object, RegExp]>([
     [{ table: 254 }, /announce\.table: table 254 is the host’s own \(main\)/],
     [{ insideTable: 1701 }, /announce\.insideTable: it must not be the table of the addresses/],
