@@ -16,6 +16,7 @@ import {
   SHARD_LIMIT,
   type TableMemory,
 } from '../flow/layout.js';
+import { GroupMemory } from '../flow/group-memory.js';
 import { RecordPool, recordState } from '../flow/record-pool.js';
 import { SpinLock } from '../flow/spin-lock.js';
 import { counterTag, PLANE, SESSION_RECORD, TUNNEL_RECORD, type TunnelCounters } from '../wire/cluster-record.js';
@@ -88,6 +89,7 @@ export class TableApply implements StateSink {
     unplaced: 0,
     tableFull: 0,
     sessionsFull: 0,
+    groupsUnkept: 0,
     countersStale: 0,
     collided: 0,
     replaced: 0,
@@ -96,6 +98,7 @@ export class TableApply implements StateSink {
   readonly pool: RecordPool;
   readonly #lock: SpinLock;
   readonly #clients: ClientIndex;
+  readonly #groups: GroupMemory;
   readonly #maps = new Map<number, Maps>();
   readonly #plan = new EntryPlan();
   readonly #laid: Laid = {
@@ -122,6 +125,7 @@ export class TableApply implements StateSink {
     this.pool = new RecordPool(memory);
     this.#lock = new SpinLock(memory);
     this.#clients = new ClientIndex(memory);
+    this.#groups = new GroupMemory(memory);
     this.#sessionRecord = new Int32Array(memory.layout.sessionCount);
     this.#counts = new AppliedCounts(memory, this.pool, (server) => hooks.counted(server));
   }
@@ -258,6 +262,7 @@ export class TableApply implements StateSink {
     this.#lock.acquire(SHARD_LIMIT);
     this.#clients.remove(record);
     this.#clients.add(record, words[at], words[at + 1], words[at + 2], words[at + 3]);
+    if (!this.#groups.assign(record, words[from + TUNNEL_RECORD.group])) this.counters.groupsUnkept++;
     this.#lock.release(SHARD_LIMIT);
     this.#counts.set(record, server, words[from + TUNNEL_RECORD.state] & 0xff);
     this.counters.applied++;
@@ -402,6 +407,7 @@ export class TableApply implements StateSink {
     }
     this.#lock.acquire(SHARD_LIMIT);
     this.#clients.remove(record);
+    this.#groups.leave(record);
     this.pool.freeRecord(record);
     this.#lock.release(SHARD_LIMIT);
   }

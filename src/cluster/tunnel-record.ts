@@ -98,6 +98,7 @@ export function encodeTunnel(
   out[T.serverSequence] = records[at + RECORD.serverSequence];
   out[T.created] = Math.round(records[at + RECORD.created] + clock);
   out[T.requestPorts] = (requestPort << 16) | local;
+  out[T.group] = memory.groupMembers[record];
   // What was read belongs together if nobody changed the record's state, and its entries are still its own.
   if (Atomics.load(records, at + RECORD.state) !== before || table.recordOf(any) !== record || !table.isLive(any))
     return CHANGING;

@@ -53,7 +53,10 @@ export class ServerChoice {
 
   /** Lock held: the request has made this tunnel. */
   made(record: number): void {
-    if (this.#group !== 0 && !this.store.groups.join(record, this.#group)) this.statistics[COUNTER.groupsUnkept]++;
+    if (this.#group === 0) return;
+    if (!this.store.groups.join(record, this.#group)) this.statistics[COUNTER.groupsUnkept]++;
+    // The record may have been told to the others already, without its group.
+    this.store.share?.changed(record);
   }
 
   /** The server that the group's tunnels are at, if it may take one more; −1. */

@@ -3,6 +3,9 @@
  * threads. A group is the tunnels of a VIP whose requests had the same key (document 001: endpoints are selected
  * deterministically for connections that have several origination points). Every record says its group, so that the
  * rest can be counted anew. All of it under the process-wide lock.
+ *
+ * A group with tunnels at several servers is where its newest tunnel is: the order in which records are looked at,
+ * by who counts anew or hears of them from another designator, says nothing.
  */
 import { GROUP_MEMBER, GROUP_MEMBER_WORDS, RECORD, RECORD_STATE, RECORD_WORDS, type TableMemory } from './layout.js';
 
@@ -34,7 +37,21 @@ export class GroupMemory {
    */
   join(record: number, key: number): boolean {
     this.#members[record] = key;
-    return this.#count(key, this.#records[record * RECORD_WORDS + RECORD.place] & 0xffff);
+    return this.#count(record, key);
+  }
+
+  /**
+   * What another designator says of a record that stands here as it says: the key of its group, 0 none. Its server may be
+   * another one than before. False as `join`.
+   */
+  assign(record: number, key: number): boolean {
+    if (this.#members[record] !== key) {
+      this.leave(record);
+      return key === 0 || this.join(record, key);
+    }
+    const at = key === 0 ? -1 : this.#find(key);
+    if (at >= 0) this.#gather(at, record);
+    return true;
   }
 
   /** The tunnel has ended, if it ever was in a group. */
@@ -67,19 +84,26 @@ export class GroupMemory {
       const at = record * RECORD_WORDS;
       const state = this.#records[at + RECORD.state] & 0xff;
       if (state === RECORD_STATE.free || state === RECORD_STATE.closing) this.#members[record] = 0;
-      else this.#count(key, this.#records[at + RECORD.place] & 0xffff);
+      else this.#count(record, key);
     }
   }
 
-  #count(key: number, server: number): boolean {
+  #count(record: number, key: number): boolean {
     const found = this.#find(key);
     const at = found >= 0 ? found : this.#free(key);
     if (at < 0) return false;
     this.#groups[at + GROUP_MEMBER.key] = key;
-    // A group that had to go elsewhere gathers where it went last.
-    this.#groups[at + GROUP_MEMBER.server] = server;
+    this.#gather(at, record);
     this.#groups[at + GROUP_MEMBER.count]++;
     return true;
+  }
+
+  /** A group that had to go elsewhere gathers where it went last. */
+  #gather(at: number, record: number): void {
+    const created = this.#records[record * RECORD_WORDS + RECORD.created];
+    if (this.#groups[at + GROUP_MEMBER.count] > 0 && created < this.#groups[at + GROUP_MEMBER.newest]) return;
+    this.#groups[at + GROUP_MEMBER.server] = this.#records[record * RECORD_WORDS + RECORD.place] & 0xffff;
+    this.#groups[at + GROUP_MEMBER.newest] = created;
   }
 
   #find(key: number): number {

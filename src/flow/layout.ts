@@ -350,7 +350,7 @@ export const CLIENT_LINK = {
 /** Groups that have tunnels at a time, at most; as many as there are connections, if those are fewer. */
 export const GROUPS_MAX = 65_536;
 export const GROUP_MEMBER_WORDS = 4;
-export const GROUP_MEMBER = { key: 0 /* 0 free */, server: 1, count: 2 } as const;
+export const GROUP_MEMBER = { key: 0 /* 0 free */, server: 1, count: 2, newest: 3 /* second */ } as const;
 
 /** Byte offset and length of every segment for a table of `connections`. */
 export interface TableLayout {

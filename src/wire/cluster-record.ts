@@ -29,8 +29,10 @@ export const TUNNEL_RECORD = {
   requestKey: 15,
   /** client's port in the request's key << 16 | the VIP's own port */
   requestPorts: 16,
+  /** key of the group that the request was of, 0 none: the group's next request goes where this tunnel is */
+  group: 17,
 } as const;
-export const TUNNEL_RECORD_WORDS = 17;
+export const TUNNEL_RECORD_WORDS = 18;
 
 export const TUNNEL_RECORD_FLAG = {
   halfOpen: 1, // these four: it has that entry
@@ -56,7 +58,7 @@ export const SESSION_RECORD_WORDS = 4;
 export const PLANE = { tunnels: 0, sessions: 1 } as const;
 export const PLANE_WORDS = [TUNNEL_RECORD_WORDS, SESSION_RECORD_WORDS] as const;
 /** One more with every change of the records: members with another one refuse each other. */
-export const RECORD_LAYOUT = 2;
+export const RECORD_LAYOUT = 3;
 
 /** Seconds and totals of one tunnel, beside its record. */
 export interface TunnelCounters {

@@ -11,6 +11,7 @@ import { monotonicSeconds } from '../../src/cluster/drivers/carried-bus.js';
 import { StateLink } from '../../src/cluster/drivers/state-link.js';
 import { Replication } from '../../src/cluster/replication.js';
 import { openUdpBus, type UdpPeer } from '../../src/cluster/drivers/udp.js';
+import { TUNNEL_RECORD_WORDS } from '../../src/wire/cluster-record.js';
 
 const KEY = new TextEncoder().encode('a key of sixteen bytes or more');
 const cleanUps: (() => unknown)[] = [];
@@ -112,7 +113,7 @@ describe.each(DRIVERS)('%s', (driver, open) => {
       () => two.close(),
     );
     const writer = one.replication.write(1, 0, monotonicSeconds());
-    const words = new Int32Array(17);
+    const words = new Int32Array(TUNNEL_RECORD_WORDS);
     for (let index = 0; index < 20_000; index++) writer.put(0, index, words.fill(index + 1), 0, monotonicSeconds());
     one.soon();
     const digest = (): string | undefined => two.replication.stream(1, 0)?.mirrors[0].digest();

@@ -1,5 +1,5 @@
 /** Replication of connection state between members under a virtual clock: what each trouble leads to, then all at once. */
-import { RECORD_LAYOUT } from '../../src/wire/cluster-record.js';
+import { RECORD_LAYOUT, TUNNEL_RECORD_WORDS } from '../../src/wire/cluster-record.js';
 import { describe, expect, test } from 'vitest';
 import type { ReplicationEvent } from '../../src/cluster/replication.js';
 import { StreamReader } from '../../src/cluster/stream-reader.js';
@@ -70,7 +70,7 @@ describe('a stream without trouble', () => {
     const { net, nodes } = cluster(2);
     nodes[0].put(0, 8192, net.words(0));
     nodes[0].put(0, -1, net.words(0));
-    nodes[0].put(0, 1, new Int32Array(17));
+    nodes[0].put(0, 1, new Int32Array(TUNNEL_RECORD_WORDS));
     expect(nodes[0].writer?.counters.refused).toBe(3);
     expect(nodes[0].writer?.waiting).toBe(0);
   });
@@ -355,7 +355,7 @@ describe('frames that nobody should believe', () => {
     const frame = new StateFrameWriter();
     frame.begin(STATE_KIND.changes, 0, 1, 0, 9, 1);
     frame.setPosition(99, 0);
-    frame.record(1, net.words(0), 0, 17);
+    frame.record(1, net.words(0), 0, TUNNEL_RECORD_WORDS);
     net.inject(nodes[2], nodes[1], frame.end());
     expect(nodes[1].replication.counters.notTheWriter).toBe(1);
     expect(readerOf(nodes[1]).mirrors[0].used).toBe(0);
