@@ -39,7 +39,8 @@ async function client(lab: Lab, scene: FigureScene, name: string, address: strin
   return namespace;
 }
 
-const vipOf = async (appliance: LabAppliance): Promise<VipRow> => (await appliance.control<VipRow[]>('GET', '/v1/vips'))[0];
+const vipOf = async (appliance: LabAppliance): Promise<VipRow> =>
+  (await appliance.control<VipRow[]>('GET', '/v1/vips'))[0];
 
 /** What is known of the clients, once it is. */
 async function untilKnown(appliance: LabAppliance, wanted: Partial<VipRow>): Promise<void> {
