@@ -22,6 +22,7 @@ const pattern = text(parsePattern);
 const count = z.int().min(1).max(1_000_000);
 
 export const CHOICES = ['client', 'radius', 'number', 'table'] as const;
+export const LAC_GROUPS = ['user', 'realm', 'calling-number'] as const;
 export const LAC_AUTHENTICATION = ['chap-md5', 'pap', 'ms-chap-v2'] as const;
 
 /** LNSs in order of priority; those in an inner list are alike and share the calls by weight. */
@@ -150,6 +151,12 @@ export const lacShape = {
     .describe('Who says where a call goes, in this order; the first that has an answer is taken.'),
   table: z.array(tableRow).max(10_000).default([]).describe('Choice by realm, user, service, interface or client.'),
   numbers: z.array(numberRow).max(10_000).default([]).describe('Choice by called or calling number.'),
+  groupBy: z
+    .enum(LAC_GROUPS)
+    .optional()
+    .describe(
+      'Calls with the same key go to one LNS, the same at any LAC with these LNSs; each by the load of this LAC when absent.',
+    ),
   statement: section({
     in: z
       .enum(['user', 'service'])
@@ -183,6 +190,12 @@ export const lacShape = {
       .default('30s')
       .describe('An LNS that did not answer or refused a tunnel comes last for so long.'),
     idle: duration(0, 86_400).default('60s').describe('A tunnel without calls is closed after this.'),
+    perGroup: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Tunnels that only calls of one group share (`groupBy`); with calling-number the request for one says the number.',
+      ),
   }).describe('Control connections (RFC 2661 §5).'),
   buffer: section({
     session: z

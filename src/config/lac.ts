@@ -15,7 +15,7 @@ import {
   valid,
 } from './endpoint-parts.js';
 import { type CompiledLacSwitchover, compileLacSwitchover } from './lac-switchover.js';
-import { type CHOICES, type LAC_AUTHENTICATION, type LacInput, lacSchema } from './lac-schema.js';
+import { type CHOICES, type LAC_AUTHENTICATION, type LAC_GROUPS, type LacInput, lacSchema } from './lac-schema.js';
 import { readFileText } from './file-text.js';
 import { configError } from './load.js';
 import { isError } from './problem.js';
@@ -27,6 +27,7 @@ import { parseUnicast } from './values.js';
 const LENGTH_LIMIT = 16 * 1024 * 1024;
 
 export type LacChoice = (typeof CHOICES)[number];
+export type LacGroup = (typeof LAC_GROUPS)[number];
 
 export interface RateLimit {
   /** A second. */
@@ -100,6 +101,8 @@ export interface LacConfig {
   readonly choose: readonly LacChoice[];
   readonly table: readonly LacTableRow[];
   readonly numbers: readonly LacNumberRow[];
+  /** null: calls are on their own. */
+  readonly groupBy: LacGroup | null;
   readonly statement: {
     readonly in: 'user' | 'service';
     readonly separator: string;
@@ -118,6 +121,7 @@ export interface LacConfig {
     readonly setup: number;
     readonly dead: number;
     readonly idle: number;
+    readonly perGroup: boolean;
   };
   readonly buffer: { readonly session: number; readonly total: number; readonly time: number };
   readonly switchover: CompiledLacSwitchover;
@@ -208,7 +212,7 @@ class Relations {
 
   #choices(): void {
     const { choose, table, numbers, statement, ppp } = this.input;
-    const { radius, radiusQuestion } = this.input;
+    const { radius, radiusQuestion, groupBy, tunnels } = this.input;
     if (radius !== undefined) this.#problems.push(...radiusProblems(this.source, radius, ['radius']));
     if (radius !== undefined && !choose.includes('radius'))
       this.#say('warning', ['radius'], 'choose does not name radius: nobody is asked');
@@ -227,7 +231,11 @@ class Relations {
       this.#say('warning', ['numbers'], 'choose does not name number: these rows are not looked at');
     if (!has('client') && statement.allow.length > 0)
       this.#say('warning', ['statement', 'allow'], 'choose does not name client: nobody is listened to');
+    if (tunnels.perGroup && groupBy === undefined)
+      this.#say('error', ['tunnels', 'perGroup'], 'there are no groups: write groupBy');
     if (ppp.mode !== 'relay') return;
+    if (groupBy !== undefined && groupBy !== 'calling-number')
+      this.#say('error', ['groupBy'], 'with ppp.mode relay neither user nor realm is known: write calling-number');
     for (const [index, { realm, user }] of table.entries()) {
       if ((realm ?? user) !== undefined)
         this.#say('error', ['table', index], 'with ppp.mode relay neither user nor realm is known');
@@ -290,6 +298,7 @@ function compile(file: string, input: LacInput): LacConfig {
       calling: patterns(row.calling),
       lns: orderOf(row.lns),
     })),
+    groupBy: input.groupBy ?? null,
     statement: input.statement,
     radiusQuestion,
     radius: input.radius === undefined ? null : compileRadius(input.radius),
@@ -299,6 +308,7 @@ function compile(file: string, input: LacInput): LacConfig {
       setup: seconds(tunnels.setup),
       dead: seconds(tunnels.dead),
       idle: seconds(tunnels.idle),
+      perGroup: tunnels.perGroup,
     },
     buffer: { session: buffer.session, total: buffer.total, time: seconds(buffer.time) },
     switchover: compileLacSwitchover(input.switchover),

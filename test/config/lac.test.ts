@@ -83,4 +83,16 @@ describe('problems', () => {
     expect(lines[0]).toMatch(/error 1 name/);
     expect(lines[1]).toMatch(/error 4 lns.0.address/);
   });
+
+  test('groups that nobody could know, and tunnels of groups that there are not', () => {
+    expect(problemsOf(`${GOOD}groupBy: realm\nppp: { mode: relay }\n`)).toEqual([
+      'error 8 groupBy: with ppp.mode relay neither user nor realm is known: write calling-number',
+    ]);
+    expect(problemsOf(`${GOOD}tunnels: { perGroup: true }\n`)).toEqual([
+      'error 8 tunnels.perGroup: there are no groups: write groupBy',
+    ]);
+    expect(problemsOf(`${GOOD}groupBy: calling-number\nppp: { mode: relay }\ntunnels: { perGroup: true }\n`)).toEqual(
+      [],
+    );
+  });
 });

@@ -356,13 +356,13 @@ export class CallDesk {
 
   #dial(call: LacCall, order: TargetOrder, now: number): void {
     call.state = 'dial';
-    call.targets = this.#keeper.sorted(order, now);
+    call.targets = this.#keeper.sorted(order, now, this.#chooser.groupOf(call));
     this.#tryNext(call, now);
   }
 
   #tryNext(call: LacCall, now: number): void {
     for (let target = call.targets.shift(); target !== undefined; target = call.targets.shift()) {
-      const tunnel = this.#keeper.take(target, now);
+      const tunnel = this.#keeper.take(target, now, this.#chooser.groupOf(call));
       const session = tunnel?.call('incoming', {
         bearer: 1,
         called: call.called,

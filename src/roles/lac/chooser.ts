@@ -67,6 +67,15 @@ export class Chooser {
     return found?.order ?? null;
   }
 
+  /** Key of the group that a call is of (`groupBy`), small letters; null: none, or not known. */
+  groupOf({ user, calling }: Pick<CallFacts, 'user' | 'calling'>): string | null {
+    const { groupBy } = this.#config;
+    if (groupBy === null) return null;
+    const name = user === null ? null : this.#bare(user);
+    const key = groupBy === 'calling-number' ? calling : groupBy === 'user' ? name : realmOf(name);
+    return key === null || key === '' ? null : key.toLowerCase();
+  }
+
   /** The user name as RADIUS and the LNS are told it. */
   tellName(user: string): string {
     return this.#config.statement.strip ? this.#bare(user) : user;

@@ -112,6 +112,11 @@ function target(lns: LacLnsConfig, secret: Uint8Array | null): LnsTarget {
   return { ...lns, secret, place, key: keyOfTunnel({ ...lns, secret, place }, '') };
 }
 
+/** The same LNS in tunnels that only this group's calls share. */
+export function ofGroup(target: LnsTarget, group: string): LnsTarget {
+  return { ...target, key: JSON.stringify([target.key, group]) };
+}
+
 function placeOf(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

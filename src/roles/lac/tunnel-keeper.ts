@@ -8,7 +8,9 @@ import type { TunnelProfile } from '../../protocol/l2tp/profile.js';
 import type { L2tpTunnel, TunnelState } from '../../protocol/l2tp/tunnel.js';
 import { STOP_RESULT } from '../../protocol/l2tp/codes.js';
 import type { AvpInput } from '../../tunnels/l2tp/avp.js';
-import type { LnsTarget, TargetBook, TargetOrder } from './targets.js';
+import { rendezvousOrder } from '../../flow/rendezvous.js';
+import { AVP_CALLING_NUMBER } from '../../tunnels/l2tp/avp-table.js';
+import { type LnsTarget, ofGroup, type TargetBook, type TargetOrder } from './targets.js';
 
 /** What hangs on a tunnel. */
 export interface TunnelNote {
@@ -35,6 +37,8 @@ const BUSY_SECONDS = 5;
 /** Places that are remembered; RADIUS may name any. */
 const PLACE_LIMIT = 65_536;
 const SWEEP_SECONDS = 1;
+/** Letters of a number that is told: what an AVP carries, whatever they are. */
+const NUMBER_LIMIT = 300;
 const USABLE: readonly TunnelState[] = ['wait-reply', 'wait-connect', 'established'];
 
 export class TunnelKeeper {
@@ -70,24 +74,41 @@ export class TunnelKeeper {
 
   /**
    * The order in which they are tried: by priority; within one the least calls for its weight first; those that have
-   * failed lately after all others, in the same order.
+   * failed lately after all others, in the same order. A call of a group (`Chooser.groupOf`) has in place of load what the
+   * hash of its key says, the same at every LAC: addresses are what LNSs are known by everywhere.
    */
-  sorted(order: TargetOrder, now: number): LnsTarget[] {
+  sorted(order: TargetOrder, now: number, group: string | null = null): LnsTarget[] {
     const load = ({ place, weight }: LnsTarget): number => (this.#places.get(place)?.calls ?? 0) / weight;
-    const all = order.flatMap((group) => [...group].sort((a, b) => load(a) - load(b)));
+    const all = order.flatMap((alike) =>
+      group === null
+        ? [...alike].sort((a, b) => load(a) - load(b))
+        : rendezvousOrder(
+            group,
+            alike,
+            ({ place }) => place,
+            ({ weight }) => weight,
+          ),
+    );
     const isWell = ({ place }: LnsTarget): boolean => (this.#places.get(place)?.failedUntil ?? 0) <= now;
     return [...all.filter(isWell), ...all.filter((target) => !isWell(target))];
   }
 
-  /** A tunnel there with room for a call; null: none can be dialled. */
-  take(target: LnsTarget, now: number): L2tpTunnel | null {
+  /**
+   * A tunnel there with room for a call; null: none can be dialled. `group`: of the call, null none. Where groups have
+   * tunnels of their own by number, the request says it, so that a designator before the LNSs can go by it, too.
+   */
+  take(lns: LnsTarget, now: number, group: string | null = null): L2tpTunnel | null {
+    const { groupBy, tunnels } = this.#config;
+    const isOwn = tunnels.perGroup && group !== null;
+    const target = isOwn ? ofGroup(lns, group) : lns;
     for (const tunnel of this.#byKey.get(target.key) ?? []) {
       const note = tunnel.userData as TunnelNote;
       if (note.closed || !USABLE.includes(tunnel.state) || tunnel.sessions.size >= target.sessions) continue;
       this.#idle.delete(tunnel);
       return tunnel;
     }
-    return this.dial(target, target, [], now);
+    const isSaid = isOwn && groupBy === 'calling-number' && group.length <= NUMBER_LIMIT;
+    return this.dial(target, target, isSaid ? [{ type: AVP_CALLING_NUMBER, value: group, mandatory: false }] : [], now);
   }
 
   /**
