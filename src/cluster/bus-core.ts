@@ -169,9 +169,9 @@ export class BusCore {
     return this.peers.changes();
   }
 
-  /** Another process that lives uses our number. */
-  get isDuplicate(): boolean {
-    return this.peers.counters.duplicateNumber > 0;
+  /** Another process uses our number, or did so a moment ago. */
+  isDuplicate(now: number): boolean {
+    return this.peers.isDuplicate(now);
   }
 
   #status(now: number, leaves: boolean): Uint8Array {

@@ -16,6 +16,8 @@ const WINDOW = 4096;
 const SILENT_INTERVALS = 3.5;
 const UNPROVEN_LIMIT = 4;
 const CHANGE_LIMIT = 512;
+/** Another process with our number is believed to live for so long after its last message. */
+const DUPLICATE_SECONDS = 10;
 
 interface Unproven {
   readonly incarnation: number;
@@ -44,6 +46,9 @@ export class BusPeers {
   readonly #peers = new Map<number, Peer>();
   readonly #spent = new SpentIncarnations();
   readonly #own = new OwnSequences();
+  /** Of processes with our number that are not this one. */
+  readonly #others = new SpentIncarnations();
+  #duplicateAt = Number.NEGATIVE_INFINITY;
   #changes: BusChange[] = [];
   /** Somebody unproven was heard: it should soon hear that. */
   wanted = false;
@@ -72,7 +77,7 @@ export class BusPeers {
   /** A message with a right seal: may it be believed? `status`: what it says, if it is one. */
   receive(number: number, incarnation: number, sequence: number, status: ClusterStatus | null, now: number): boolean {
     if (number === this.#number) {
-      if (incarnation !== this.#incarnation) this.counters.duplicateNumber++;
+      if (incarnation !== this.#incarnation) this.#doubles(incarnation, sequence, now);
       return false;
     }
     const peer = this.#peer(number);
@@ -93,6 +98,11 @@ export class BusPeers {
       this.#change({ kind: 'joined', number });
     }
     return peer.alive;
+  }
+
+  /** Another process uses our number. */
+  isDuplicate(now: number): boolean {
+    return now < this.#duplicateAt + DUPLICATE_SECONDS;
   }
 
   tick(now: number): void {
@@ -136,6 +146,20 @@ export class BusPeers {
           entries.unshift({ number: peer.number, incarnation: other.incarnation, sequence: other.sequence });
     }
     return entries.slice(0, room);
+  }
+
+  /**
+   * A message of our number and another life. It need not be of now, so it counts once and for a while only: a recording of
+   * a life before must not make the bus degraded for ever.
+   */
+  #doubles(incarnation: number, sequence: number, now: number): void {
+    if (sequence <= this.#others.lastOf(incarnation)) {
+      this.counters.replayed++;
+      return;
+    }
+    this.#others.spend(incarnation, sequence);
+    this.counters.duplicateNumber++;
+    this.#duplicateAt = now;
   }
 
   #peer(number: number): Peer {

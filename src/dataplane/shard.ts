@@ -144,8 +144,10 @@ export class Shard {
       statistics,
     });
     this.#review = new Review(this.store, this.#ageing, this.#hops, this.#policy, this.#offload);
+    this.#followers = new Followers(this.store, statistics);
     const { share } = this.store;
-    this.#shared = share && new SharedTunnels(share, this.store, this.#ageing, this.#review, statistics);
+    this.#shared =
+      share && new SharedTunnels(share, this.store, this.#ageing, this.#review, this.#followers, statistics);
     this.#local = new Local(options.macs, this.#hops.table, statistics, port.kind === 'xdp');
     this.#watch = new ServerWatch(this.store, statistics);
     const queue = (to: number, frame: Uint8Array): void => this.#local.queue(to, frame);
@@ -162,7 +164,6 @@ export class Shard {
     this.#relay = new Relay(memory, statistics, options.oneArm);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp', this.#relay);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);
-    this.#followers = new Followers(this.store, statistics);
     this.#watch.oneWay.refuses = (record) => this.#followers.refuses(record);
     this.#tracker = new Tracker({
       shard,

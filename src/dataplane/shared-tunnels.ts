@@ -8,6 +8,7 @@ import type { Ageing } from './ageing.js';
 import { CLOSE_REASON } from './event-tap.js';
 import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
+import type { Followers } from './followers.js';
 import type { Review } from './review.js';
 import type { Share } from './share.js';
 import type { TunnelStore } from './tunnel-store.js';
@@ -27,6 +28,7 @@ export class SharedTunnels {
     readonly store: TunnelStore,
     readonly ageing: Ageing,
     readonly review: Review,
+    readonly followers: Followers,
     readonly statistics: Float64Array,
   ) {}
 
@@ -58,16 +60,19 @@ export class SharedTunnels {
         this.review.look(record, directory);
     }
     if (this.share.looks.takeLost() > 0) this.review.restart(true);
-    if (this.#cursor >= 0) this.#takeSlice(nowSeconds);
+    if (this.#cursor >= 0) this.#takeSlice(directory, nowSeconds);
   }
 
-  #takeSlice(nowSeconds: number): void {
-    const { share, store, ageing, statistics } = this;
+  #takeSlice(directory: Directory, nowSeconds: number): void {
+    const { share, store, ageing, followers, statistics } = this;
     const count = store.memory.layout.recordCount;
     const limit = Math.min(this.#cursor + SLICE, count);
     for (let record = this.#cursor; record < limit; record++) {
       if (store.state(record) === RECORD_STATE.free || share.isForeign(record) || !ageing.owns(record)) continue;
-      if (ageing.take(record, nowSeconds)) statistics[COUNTER.tunnelsAdopted]++;
+      if (!ageing.take(record, nowSeconds)) continue;
+      statistics[COUNTER.tunnelsAdopted]++;
+      const vip = directory.vip(store.vipIndex(record));
+      if (vip !== null) followers.adopt(record, vip);
     }
     this.#cursor = limit === count ? DONE : limit;
   }

@@ -114,8 +114,29 @@ describe('members', () => {
     const [one, other] = [core(1), core(1)];
     const room = new Room(one, other);
     room.run(0.1);
-    expect(one.isDuplicate).toBe(true);
+    expect(one.isDuplicate(room.now)).toBe(true);
     expect(one.members(room.now)).toEqual([]);
+    // It goes on for as long as that one is heard, and is over some seconds after.
+    room.run(20);
+    expect(one.isDuplicate(room.now)).toBe(true);
+    room.members = [one];
+    room.run(11);
+    expect(one.isDuplicate(room.now)).toBe(false);
+  });
+
+  test('a recording of a life before is no second process', () => {
+    const [one, other] = [core(1), core(1)];
+    const room = new Room(one);
+    room.run(0.1);
+    const recorded = other.close('state', 0, BODY);
+    expect(room.give(one, recorded)).toBeNull();
+    expect(one.isDuplicate(room.now)).toBe(true);
+    for (let n = 0; n < 15; n++) {
+      room.run(1);
+      expect(room.give(one, recorded)).toBeNull();
+    }
+    expect(one.isDuplicate(room.now)).toBe(false);
+    expect(one.peers.counters).toMatchObject({ duplicateNumber: 1, replayed: 15 });
   });
 });
 

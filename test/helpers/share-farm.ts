@@ -68,6 +68,8 @@ export class ShareMember {
   readonly desk: ShareDesk;
   readonly events = new EventLog();
   readonly incarnation: number;
+  /** What its shards told of following answers: last octet of a client's address → class. */
+  readonly followed = new Map<string, number>();
 
   /** `memory`: what a former life left. */
   constructor(
@@ -111,6 +113,8 @@ export class ShareMember {
     for (const [index, shard] of this.appliance.shards.entries())
       for (const notice of shard.takeNotices()) {
         if (notice.type === 'foreign') this.desk.foreign(notice.frames);
+        if (notice.type === 'followed')
+          for (const { client, follow } of notice.clients) this.followed.set(String(client[3] & 0xff), follow);
         if (index < 0) throw new Error('no such shard');
       }
   }
@@ -118,10 +122,10 @@ export class ShareMember {
   /** A frame on the side that its source is on; what came out, anywhere. */
   send(frame: Uint8Array): Uint8Array[] {
     const inside = frame[12] === 0x86 ? frame[22] === 0xfd : frame[26] === 10;
-    const before = this.farm.sent().length;
+    const before = new Set(this.farm.sent());
     this.appliance.send(frame, inside ? PORT_INSIDE : PORT_OUTSIDE, frame[33] & 1);
     this.turn();
-    return this.farm.sent().slice(before);
+    return this.farm.sent().filter((sent) => !before.has(sent));
   }
 
   /** kill −9. */

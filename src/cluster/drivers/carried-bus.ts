@@ -72,7 +72,7 @@ export class CarriedBus implements ClusterBus {
   /** Its trouble came or went. */
   carrierChanged(): void {
     if (this.#closed) return;
-    const trouble = this.#core.isDuplicate
+    const trouble = this.#core.isDuplicate(monotonicSeconds())
       ? `another member has number ${this.number}`
       : (this.#carrier?.trouble ?? (this.#carrier === null ? 'starting' : null));
     const state: BusState = trouble === null ? { state: 'up' } : { state: 'degraded', reason: trouble };

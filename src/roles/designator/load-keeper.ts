@@ -139,7 +139,8 @@ export class LoadKeeper {
 
   /** Messages of this server are taken. */
   hears(index: number): boolean {
-    return this.#config?.listen != null && [...this.#servers.values()].some((known) => known.index === index);
+    const listens = this.#config?.listen != null || this.#o.isMember === true;
+    return listens && [...this.#servers.values()].some((known) => known.index === index);
   }
 
   /** Its last message and when it came, CLOCK_MONOTONIC seconds; null: none, or too long ago. */

@@ -192,6 +192,48 @@ describe('two members', () => {
   });
 });
 
+describe('a member that is configured anew', () => {
+  const MORE = YAML.replace('servers: [', 'servers: [{ name: lns3, address: 10.10.1.3 }, ');
+  const reload = (member: ShareMember, yaml: string): void => {
+    member.appliance.reload(yaml);
+    member.desk.planChanged();
+  };
+
+  test('keeps its tunnels, however long the other waits with the same', () => {
+    farm = new ShareFarm(YAML);
+    const [a, b] = [farm.start(1), farm.start(2)];
+    farm.run(3);
+    for (let n = 0; n < 10; n++) connect(n % 2 === 0 ? a : b, n);
+    farm.run(1);
+    reload(a, MORE);
+    farm.run(40);
+    expect([...a.desk.refused()]).toEqual([
+      { number: 2, differences: ['server lns3: 10.10.1.3:1701 of access here, not there'] },
+    ]);
+    expect([a.own, b.own]).toEqual([5, 5]);
+    reload(b, MORE);
+    farm.run(3);
+    expect([...a.desk.refused(), ...b.desk.refused()]).toEqual([]);
+    expectAll([a, b], 10);
+    expect([a.own, b.own]).toEqual([5, 5]);
+    expect(a.desk.totals()['taken-over'] + b.desk.totals()['taken-over']).toBe(0);
+  });
+
+  test('… and when it dies meanwhile its tunnels are the other’s', () => {
+    farm = new ShareFarm(YAML);
+    const [a, b] = [farm.start(1), farm.start(2)];
+    farm.run(3);
+    for (let n = 0; n < 4; n++) connect(a, n);
+    farm.run(1);
+    reload(a, MORE);
+    farm.run(5);
+    a.die();
+    farm.run(6);
+    expectAll([b], 4);
+    expect(b.own).toBe(4);
+  });
+});
+
 describe('a bus that falls apart', () => {
   test('both go on with everything; when it is whole again each has its own and no tunnel is lost', () => {
     farm = new ShareFarm(YAML);

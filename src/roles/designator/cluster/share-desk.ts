@@ -20,6 +20,7 @@ import { StreamReader } from '../../../cluster/stream-reader.js';
 import type { StreamWriter } from '../../../cluster/stream-writer.js';
 import { TableApply } from '../../../cluster/table-apply.js';
 import { TableFeed } from '../../../cluster/table-feed.js';
+import { counterLabel } from '../../../dataplane/counter-words.js';
 import type { ForeignFrame, ShardMessage } from '../../../dataplane/plan.js';
 import type { RouteSnapshot } from '../../../flow/route-table.js';
 import { STREAM_FORMER, STREAM_OURS } from '../../../flow/share-map.js';
@@ -195,7 +196,7 @@ export class ShareDesk {
       ['messages-', this.courier.counters],
       ['replication-', this.replication.counters],
     ] as const)
-      for (const [name, count] of Object.entries(counters)) totals[prefix + dashed(name)] = count;
+      for (const [name, count] of Object.entries(counters)) totals[prefix + counterLabel(name)] = count;
     return totals;
   }
 
@@ -359,13 +360,15 @@ export class ShareDesk {
       if (slot.feed !== null || !(stream instanceof StreamReader)) continue;
       const suspectedAt = this.#suspects.get(stream.writer) ?? Number.POSITIVE_INFINITY;
       const suspected = stream.heardAt < suspectedAt + SUSPECT_SECONDS;
+      // One with another configuration is not believed here, but it lives and looks after its tunnels.
+      if (this.replication.introductions.get(stream.writer)?.accepted !== true) slot.deafUntil = now;
       const lives =
         members.some((m) => m.number === stream.writer && m.incarnation === stream.incarnation) &&
-        now < stream.heardAt + SILENT_SECONDS &&
+        now < Math.max(stream.heardAt, slot.deafUntil) + SILENT_SECONDS &&
         !(suspected && suspectedAt <= now);
       // Whoever is cut off from the bus knows nothing of the others.
       const blind = bus.state.state === 'degraded' && !(suspected && suspectedAt <= now);
-      if (lives || blind || stream.writer === 0) {
+      if (lives || blind) {
         slot.orphanSince = 0;
         continue;
       }
@@ -377,7 +380,9 @@ export class ShareDesk {
           !this.#suspects.has(number) &&
           this.replication.introductions.get(number)?.accepted === true,
       ).length;
-      if (now >= slot.orphanSince + before * TURN_SECONDS) this.#take(slot);
+      // We have lost it to somebody whom we have not heard ourselves yet, and may never hear.
+      const patience = stream.writer === 0 ? SILENT_SECONDS : 0;
+      if (now >= slot.orphanSince + patience + before * TURN_SECONDS) this.#take(slot);
     }
   }
 
@@ -465,6 +470,13 @@ export class ShareDesk {
         else logger.info({ number }, 'tunnels are shared with a member');
       }
     }
+    // Of very many events some are not kept: whoever has lost a stream must hear of it all the same.
+    for (const { origin, shard, feed } of this.#slots) {
+      const stream = this.replication.stream(origin, shard);
+      if (feed === null || stream === undefined || stream === feed.writer) continue;
+      const { name, generation, writer: number } = stream;
+      this.#fenced({ kind: 'fenced', number, stream: { ...name, generation } });
+    }
   }
 
   // ── the table ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -486,5 +498,3 @@ export class ShareDesk {
     next.index = this.apply.refresh(stream, next.index, REFRESH_SLICE);
   }
 }
-
-const dashed = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

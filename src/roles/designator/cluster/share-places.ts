@@ -56,11 +56,11 @@ export class SharePlaces implements Places {
   }
 
   vip(identity: number): number {
-    return this.#vips.get(identity) ?? -1;
+    return this.#checked(this.#memory.vips, this.#vips.get(identity), VIP_CELL.identity, identity);
   }
 
   server(identity: number): number {
-    return this.#servers.get(identity) ?? -1;
+    return this.#checked(this.#memory.servers, this.#servers.get(identity), SERVER_CELL.identity, identity);
   }
 
   serverAddress(server: number): number {
@@ -81,5 +81,10 @@ export class SharePlaces implements Places {
 
   serverNextHop(server: number): number {
     return this.#memory.servers[server * CELL_WORDS + SERVER_CELL.nextHop];
+  }
+
+  /** While a reload is under way a cell may be another's already. */
+  #checked(cells: Int32Array, index: number | undefined, word: number, identity: number): number {
+    return index !== undefined && cells[index * CELL_WORDS + word] === identity ? index : -1;
   }
 }

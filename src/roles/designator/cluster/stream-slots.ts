@@ -14,6 +14,8 @@ export interface Slot {
   readonly opened: boolean;
   /** Seconds since when nobody writes it; 0: somebody does. */
   orphanSince: number;
+  /** … until when its writer was one that is not believed here. */
+  deafUntil: number;
   /** … since when it has no tunnels. */
   emptySince: number;
 }
@@ -59,7 +61,7 @@ export class StreamSlots {
   }
 
   #add(number: number, origin: number, shard: number, opened: boolean): Slot {
-    const slot: Slot = { number, origin, shard, feed: null, opened, orphanSince: 0, emptySince: 0 };
+    const slot: Slot = { number, origin, shard, feed: null, opened, orphanSince: 0, deafUntil: 0, emptySince: 0 };
     this.#slots.set(streamKey(origin, shard), slot);
     this.#byNumber[number] = slot;
     return slot;
