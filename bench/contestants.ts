@@ -73,6 +73,8 @@ export interface ContestantOptions {
   readonly connections?: number;
   /** Of the product: more sections of its configuration. */
   readonly sections?: Readonly<Record<string, unknown>>;
+  /** Of the product: what must be there before it starts, and sections that follow from it. */
+  readonly prepare?: (bed: Testbed) => Promise<Readonly<Record<string, unknown>>>;
 }
 
 interface Started {
@@ -183,7 +185,7 @@ const POLICY = {
 
 async function startDesignator(
   bed: Testbed,
-  { lab, self, flows, workers = 1, timeouts, connections, sections }: ContestantOptions,
+  { lab, self, flows, workers = 1, timeouts, connections, sections, prepare }: ContestantOptions,
   io: { readonly io: 'xdp' | 'packet'; readonly offload?: boolean },
 ): Promise<Required<Started>> {
   const appliance = new LabAppliance(lab, bed.middle, {
@@ -199,6 +201,7 @@ async function startDesignator(
       // The far end counts and answers nobody, which must not be taken for the death of a server.
       health: { passive: false },
       ...sections,
+      ...(await prepare?.(bed)),
       vips: [{ name: 'access', address: '200.200.100.1', servers: [{ name: 'lns1', address: '10.10.1.1' }] }],
     },
   });
@@ -244,7 +247,7 @@ async function mountPins(bed: Testbed, appliance: LabAppliance): Promise<void> {
 
 const END_MS = 5000;
 
-const tablePath = (appliance: LabAppliance): string => appliance.socket.replace(/\.sock$/, '.table');
+export const tablePath = (appliance: LabAppliance): string => appliance.socket.replace(/\.sock$/, '.table');
 
 async function startBare(bed: Testbed, { flows }: ContestantOptions): Promise<undefined> {
   const hex = async (way: Way): Promise<string> => Buffer.from((await bed.macs(way)).source).toString('hex');

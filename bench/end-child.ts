@@ -42,6 +42,12 @@ function obey(order: EndOrder): EndAnswer {
     sink.startLatency();
     return {};
   }
+  if ('silence' in order) {
+    if (sink === null) return { error: 'silence needs the sink in XDP' };
+    if (order.silence === 'end') return { silence: sink.endSilence() };
+    sink.startSilence();
+    return {};
+  }
   if ('wires' in order) {
     live ??= new LiveSource(device);
     return { map: live.wiresId };

@@ -33,7 +33,8 @@ export type EndOrder =
   /** The answer's `map` is what `join` of the other end wants. */
   | { readonly wires: true }
   | { readonly join: number }
-  | { readonly latency: 'start' | 'end' };
+  | { readonly latency: 'start' | 'end' }
+  | { readonly silence: 'start' | 'end' };
 
 export interface EndAnswer {
   readonly error?: string;
@@ -42,4 +43,6 @@ export interface EndAnswer {
   readonly packets?: number;
   readonly map?: number;
   readonly histogram?: [number, number][];
+  /** Milliseconds. */
+  readonly silence?: number;
 }

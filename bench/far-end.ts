@@ -127,6 +127,16 @@ export class FarEnd {
     return (await this.#ask({ latency: 'end' })).histogram ?? [];
   }
 
+  /** From now on it is looked every millisecond whether something has arrived; only while this end sends nothing itself. */
+  async startSilence(): Promise<void> {
+    await this.#ask({ silence: 'start' });
+  }
+
+  /** The longest time without any frame since then, in milliseconds. */
+  async endSilence(): Promise<number> {
+    return (await this.#ask({ silence: 'end' })).silence ?? 0;
+  }
+
   async close(): Promise<void> {
     if (this.#child.exitCode !== null) return;
     const ended = once(this.#child, 'close');

@@ -56,7 +56,7 @@ export class PreparedPort implements PacketPort {
   readonly description = 'prepared frames';
   readonly scratchOffset = BATCH_CAPACITY * SCRATCH_SLOT_LENGTH;
   readonly frames = new ArrayBuffer((BATCH_CAPACITY + SCRATCH_SLOTS) * SCRATCH_SLOT_LENGTH);
-  readonly clock = new Float64Array([SECONDS, 0]);
+  readonly clock: Float64Array;
   readonly columns: FrameColumns = {
     offset: new Int32Array(COLUMN_LENGTH),
     length: new Int32Array(COLUMN_LENGTH),
@@ -72,7 +72,12 @@ export class PreparedPort implements PacketPort {
   #at = 0;
   readonly #began = performance.now();
 
-  constructor(memory: TableMemory, statistics: Float64Array) {
+  constructor(
+    memory: TableMemory,
+    statistics: Float64Array,
+    readonly since = SECONDS,
+  ) {
+    this.clock = new Float64Array([since, 0]);
     this.#rewriter = new (native().Rewriter)({
       frames: this.frames,
       columns: this.columns,
@@ -95,7 +100,7 @@ export class PreparedPort implements PacketPort {
 
   turn(received: number, scratch: number): number {
     this.#rewriter.rewrite(received, scratch);
-    this.clock[0] = SECONDS + (performance.now() - this.#began) / 1000; // slots that were freed may be used 100 ms later
+    this.clock[0] = this.since + (performance.now() - this.#began) / 1000; // slots that were freed may be used 100 ms later
     const { frames, frameLength } = this.#set;
     const count = Math.min(BATCH_CAPACITY, (frames.length - this.#at) / frameLength);
     const { offset, length, ingress, flags, verdict } = this.columns;
@@ -132,7 +137,8 @@ export class Pipeline {
   readonly plan: Plan;
   readonly statistics = newStatistics();
 
-  constructor(connections: number) {
+  /** `since`: what the clock (CLOCK_MONOTONIC, seconds) begins with. */
+  constructor(connections: number, since = SECONDS) {
     const { config } = parseConfig('bench.yaml', CONFIG(connections));
     if (config === null) throw new Error('the configuration of the benchmark is wrong');
     const { length } = tableLayout(connections);
@@ -141,9 +147,9 @@ export class Pipeline {
     formatTable(this.memory, HASH_SEED, new Int32Array(4));
     const binding = new Binding(this.memory);
     binding.assignOwners(1);
-    this.plan = binding.bind(config, SECONDS);
+    this.plan = binding.bind(config, since);
     this.#resolve(binding);
-    this.port = new PreparedPort(this.memory, this.statistics);
+    this.port = new PreparedPort(this.memory, this.statistics, since);
     this.shard = new Shard({
       shard: 0,
       memory: this.memory,

@@ -32,6 +32,35 @@ export class Sink {
     bpf.link(program, interfaceInfo(device).index, BPF.nativeMode);
   }
 
+  #watch: NodeJS.Timeout | null = null;
+  #longest = 0;
+  #changedAt = 0;
+  #seen = 0;
+
+  /** Looks every millisecond whether something has arrived. */
+  startSilence(): void {
+    this.#longest = 0;
+    this.#changedAt = performance.now();
+    this.#seen = this.packets;
+    this.#watch ??= setInterval(() => this.#look(), 1);
+  }
+
+  #look(): void {
+    const { packets } = this;
+    if (packets === this.#seen) return;
+    const now = performance.now();
+    this.#longest = Math.max(this.#longest, now - this.#changedAt);
+    this.#changedAt = now;
+    this.#seen = packets;
+  }
+
+  /** The longest time in which nothing arrived, in milliseconds; one that has not ended counts as well. */
+  endSilence(): number {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#watch = null;
+    return Math.max(this.#longest, performance.now() - this.#changedAt);
+  }
+
   get packets(): number {
     return Number(Atomics.load(this.#longs, LONG.packets));
   }

@@ -81,8 +81,11 @@ function ordered(entries: Int32Array, slotCount: number, store: (index: number, 
   return changed;
 }
 
+/** Where a program is looked for. */
+export type OutsideDevice = Pick<Testbed, 'middle' | 'outside'>;
+
 /** The table of the program that is on the outside interface. */
-export async function kernelTable(bed: Testbed): Promise<TableProbe> {
+export async function kernelTable(bed: OutsideDevice): Promise<TableProbe> {
   const addon = native();
   const { fd, memory } = openKernelTable(await programOn(bed));
   addon.closeFd(fd);
@@ -118,7 +121,7 @@ export function offloadedSlots({ entries, fingerprints, layout }: TableMemory): 
 }
 
 /** Number of the XDP program that is on the outside interface. */
-export async function programOn(bed: Testbed): Promise<number> {
+export async function programOn(bed: OutsideDevice): Promise<number> {
   const text = await bed.middle.run('ip', ['-j', 'link', 'show', 'dev', bed.outside]);
   const id = (JSON.parse(text) as { xdp?: { prog?: { id: number } } }[])[0]?.xdp?.prog?.id;
   if (id === undefined) throw new Error(`no XDP program on ${bed.outside}: ${text}`);

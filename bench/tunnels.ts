@@ -27,7 +27,7 @@ export async function waitForOffload(table: TableProbe, flows: number): Promise<
 
 /** Throws with `why()` when they do not stand in the end. */
 export async function setUpTunnels(
-  bed: Testbed,
+  bed: Pick<Testbed, 'macs' | 'source'>,
   table: TableProbe,
   flows: number,
   why: () => Promise<string>,
