@@ -77,15 +77,20 @@ export class ClusterFarm {
   async openEnds(): Promise<void> {
     const [client] = this.farm.clients;
     const [server] = this.farm.servers;
-    this.#macs.set('in', await macsTo(client, VIP_TEXT));
-    this.#macs.set('out', await macsTo(server, SHARED));
     const end = (namespace: Namespace, label: string, xdp: boolean): Promise<FarEnd> =>
       FarEnd.start({ lab: this.farm.lab, namespace, device: 'eth0', label, cpu: SOURCE_CPU, xdp });
-    this.#sources.set('in', await end(client, 'source-in', false));
-    this.#sources.set('out', await end(server, 'source-out', false));
     // One that sends looks at nothing meanwhile: sinks are programs of their own.
-    this.#sinks.set('in', await end(server, 'sink-in', true));
-    this.#sinks.set('out', await end(client, 'sink-out', true));
+    const [macsIn, macsOut, ...ends] = await Promise.all([
+      macsTo(client, VIP_TEXT),
+      macsTo(server, SHARED),
+      end(client, 'source-in', false),
+      end(server, 'source-out', false),
+      end(server, 'sink-in', true),
+      end(client, 'sink-out', true),
+    ]);
+    this.#macs.set('in', macsIn).set('out', macsOut);
+    this.#sources.set('in', ends[0]).set('out', ends[1]);
+    this.#sinks.set('in', ends[2]).set('out', ends[3]);
   }
 
   async macs(way: Way): Promise<Macs> {

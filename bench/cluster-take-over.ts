@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '#designator/demo/lab/lab.js';
 import { waitFor } from '#designator/demo/lab/wait.js';
-import { ClusterFarm, type Io } from './cluster-farm.js';
+import { ClusterFarm, type Io, VIPS } from './cluster-farm.js';
 import { dataIn, dataOut, turnOrder } from './frames.js';
 import { standingStill } from './measure.js';
 import { median } from './statistics.js';
@@ -20,6 +20,8 @@ export interface TakeOverOptions {
   readonly tunnels?: number;
   readonly rounds?: number;
   readonly ios?: readonly Io[];
+  /** Of the traffic around the death. */
+  readonly seconds?: number;
   readonly progress?: (line: string) => void;
 }
 
@@ -48,6 +50,8 @@ const BAR_MS = 500;
 /** Packets a second in each direction: below what the slower path takes while another process starts to work. */
 const RATE = 20_000;
 const SIZE = 64;
+/** Two processes work at it on two CPUs: portions that can be sent again without much ado. */
+const SET_UP = { rate: 40_000, chunk: 10_000 } as const;
 const QUIET_SECONDS = 1;
 const DEATH_SECONDS = 3;
 /** Into the run. */
@@ -80,7 +84,10 @@ interface Round {
   readonly flowing: number;
 }
 
-async function play(io: Io, { self, env, pid, tunnels = TUNNELS }: TakeOverOptions): Promise<Round> {
+async function play(
+  io: Io,
+  { self, env, pid, tunnels = TUNNELS, seconds = DEATH_SECONDS }: TakeOverOptions,
+): Promise<Round> {
   const lab = await Lab.open({ pid, env: { ...env, TD_TEST_IO: io } });
   let pair: ClusterFarm | null = null;
   try {
@@ -88,20 +95,26 @@ async function play(io: Io, { self, env, pid, tunnels = TUNNELS }: TakeOverOptio
     const { farm } = pair;
     await farm.start();
     await pair.openEnds();
+    // The one that began first is the master of both groups, and is to die.
+    const taken = await farm.memberOf(farm.clients[0], VIPS[0].address);
+    if (taken !== 1) throw new Error(`the VIP is at member ${taken}`);
     const [active, standby] = [await pair.table(1), await pair.table(2)];
     const began = performance.now();
-    await setUpTunnels(pair, active, tunnels, async () => JSON.stringify(await farm.member(1).drops()));
+    await setUpTunnels(pair, active, tunnels, async () => JSON.stringify(await farm.member(1).drops()), SET_UP);
     const stood = performance.now();
-    await waitFor('the other to have all tunnels', () => standby.established() >= tunnels, FOLLOW_MS, () =>
-      String(standby.established()),
+    await waitFor(
+      'the other to have all tunnels',
+      () => standby.established() >= tunnels,
+      FOLLOW_MS,
+      () => String(standby.established()),
     );
     const followed = performance.now();
     if (io === 'xdp') for (const table of [active, standby]) await waitForOffload(table, tunnels);
     const order = turnOrder(tunnels);
     await pair.source('in').load(dataIn(order, await pair.macs('in'), SIZE));
     await pair.source('out').load(dataOut(order, await pair.macs('out'), SIZE));
-    const quiet = await traffic(pair, QUIET_SECONDS, async () => undefined);
-    const death = await traffic(pair, DEATH_SECONDS, async () => {
+    const quiet = await traffic(pair, Math.min(QUIET_SECONDS, seconds / 3), async () => undefined);
+    const death = await traffic(pair, seconds, async () => {
       await sleep(DEATH_MS);
       await farm.die(1);
     });

@@ -3,6 +3,8 @@ import { DesignatorError } from '#designator/errors.js';
 import { balanceBench, type BalanceRow } from './balance.js';
 import { type ChurnRow, churnBench } from './churn.js';
 import { type Peer, PEERS, VARIANTS } from './contestants.js';
+import { CLUSTER_PARTS, type ClusterPart, type ClusterRow, clusterBench } from './cluster.js';
+import { clusterTables } from './cluster-report.js';
 import * as decision from './decision.js';
 import { type FailoverRow, failoverBench } from './failover.js';
 import { type FloodRow, floodBench } from './flood.js';
@@ -59,6 +61,7 @@ export const BENCHMARKS = [
   'gateway',
   'gateway-arp',
   'pair',
+  'cluster',
 ] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 export type BenchRow =
@@ -76,7 +79,8 @@ export type BenchRow =
   | GatewayRow
   | GatewayArpRow
   | RedistributionRow
-  | PairRow;
+  | PairRow
+  | ClusterRow;
 
 export interface BenchRequest {
   readonly benchmarks: readonly Benchmark[];
@@ -107,7 +111,13 @@ export interface BenchResult {
 
 /** Errors: TD_NO_PERMISSION `forward` without root; TD_USAGE a peer that there is not. */
 export async function bench(request: BenchRequest): Promise<BenchResult> {
-  const peers: readonly string[] = [...PEERS, ...VARIANTS, ...Object.keys(GATEWAY_PEERS), ...Object.keys(PAIR_PEERS)];
+  const peers: readonly string[] = [
+    ...PEERS,
+    ...VARIANTS,
+    ...Object.keys(GATEWAY_PEERS),
+    ...Object.keys(PAIR_PEERS),
+    ...CLUSTER_PARTS,
+  ];
   const stranger = request.peers?.find((peer) => !peers.includes(peer));
   if (stranger !== undefined) throw new DesignatorError('TD_USAGE', `no peer "${stranger}": ${peers.join(', ')}`);
   const machine = environment(request.version);
@@ -229,6 +239,22 @@ const RUN: Record<Benchmark, Run> = {
       ...(peers === undefined ? {} : { peers: peers.filter((peer): peer is PairPeer => peer in PAIR_PEERS) }),
     });
     return { rows, parts: [pairTable(rows)] };
+  },
+  cluster: async ({ self, env, pid, progress, quick, pairs, peers, flows, seconds }) => {
+    const rows = await clusterBench({
+      self,
+      env,
+      pid,
+      progress,
+      quick,
+      ...(pairs === undefined ? {} : { rounds: pairs }),
+      ...(flows === undefined ? {} : { tunnels: flows[0] }),
+      ...(seconds === undefined ? {} : { seconds }),
+      ...(peers === undefined
+        ? {}
+        : { parts: peers.filter((part): part is ClusterPart => (CLUSTER_PARTS as readonly string[]).includes(part)) }),
+    });
+    return { rows, parts: clusterTables(rows) };
   },
 };
 

@@ -2,6 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DesignatorError } from '#designator/errors.js';
+import type { ClusterRow } from './cluster.js';
+import { clusterTables } from './cluster-report.js';
 import type { ChurnRow } from './churn.js';
 import type { FailoverRow } from './failover.js';
 import type { FloodRow } from './flood.js';
@@ -134,6 +136,15 @@ export function markdown(run: Run): string {
     some(rowsOf<GatewayRow>(run, 'gateway'), gatewayTable),
     some(rowsOf<RedistributionRow>(run, 'gateway-redistribution'), redistributionTable),
     some(rowsOf<PairRow>(run, 'pair'), pairTable),
+  );
+  section(
+    'A cluster of designators',
+    'A VIP with all its tunnels taken over, the CPU time that sharing takes, a newcomer’s whole table.',
+    ...clusterTables(
+      run.rows.filter((row) =>
+        String((row as { benchmark?: string }).benchmark).startsWith('cluster-'),
+      ) as ClusterRow[],
+    ),
   );
   section('Tunnel set-up', 'One shard, without a network.', some(setup, setupTable));
   section('Tables and decisions', 'Without a network.', some(micro, microTable));

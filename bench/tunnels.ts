@@ -31,11 +31,11 @@ export async function setUpTunnels(
   table: TableProbe,
   flows: number,
   why: () => Promise<string>,
+  { rate = flows > MANY ? MANY_RATE : FEW_RATE, chunk = CHUNK }: { rate?: number; chunk?: number } = {},
 ): Promise<void> {
   const [client, server] = [await bed.macs('in'), await bed.macs('out')];
-  const rate = flows > MANY ? MANY_RATE : FEW_RATE;
-  for (let from = 0; from < flows; from += CHUNK) {
-    const until = Math.min(flows, from + CHUNK);
+  for (let from = 0; from < flows; from += chunk) {
+    const until = Math.min(flows, from + chunk);
     const chosen = Array.from({ length: until - from }, (_, i) => from + i);
     const dialogue = [
       ['in', requests(chosen, client)],

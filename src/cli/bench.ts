@@ -19,6 +19,7 @@ const NAMES = [
   'gateway',
   'gateway-arp',
   'pair',
+  'cluster',
 ];
 /** What a report is made of, and how, unless it is said: a quarter of an hour. */
 const REPORTED = ['forward', 'latency', 'hits', 'churn', 'failover'];
@@ -77,7 +78,7 @@ export function register(program: Command, context: CliContext): void {
   program
     .command('bench')
     .description(
-      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another; gateways beside keepalived and ucarp; a pair of designators beside keepalived with nftables',
+      'measure: forwarding beside the kernel, nginx and a relay; latency; look-ups and tables; set-up; failover; floods; an LNS beside another; gateways beside keepalived and ucarp; a pair of designators beside keepalived with nftables; a cluster’s take-over, cost and newcomers',
     )
     .argument('[name...]', `${NAMES.join(', ')}; all when none is named`)
     .option('--quick', 'small and short: everything runs, figures mean little')
@@ -86,8 +87,10 @@ export function register(program: Command, context: CliContext): void {
     .option('--sizes <bytes>', 'frame sizes of forward: 64,1400', numbers)
     .option('--flows <counts>', 'tunnels of forward: 1000,100000', numbers)
     .option('--workers <counts>', 'worker counts of ours in forward: 1,2', numbers)
-    .option('--peers <names>', `${PEERS}; also xdp-virtual, af-xdp-virtual, designator-virtual`, (text) =>
-      text.split(','),
+    .option(
+      '--peers <names>',
+      `${PEERS}; also xdp-virtual, af-xdp-virtual, designator-virtual; the parts of cluster`,
+      (text) => text.split(','),
     )
     .addOption(
       new Option('--directions <ways>', 'towards servers, towards clients, both at once: in,out,both').argParser(

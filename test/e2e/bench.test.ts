@@ -37,6 +37,19 @@ describeLab('designator bench', [], () => {
     expect(rows.filter((row) => row.step === 'request to mapped entry')).toHaveLength(1);
   });
 
+  test('cluster: a small VIP is taken over, and all of its tunnels flow on', () => {
+    const out = execFileSync(
+      process.execPath,
+      [MAIN, 'bench', 'cluster', '--quick', '--peers', 'take-over-packet', '--json'],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    const { rows } = JSON.parse(out) as { rows: { tunnels: number; flowing: number; silentMs: number }[] };
+    expect(rows).toHaveLength(1);
+    expect(rows[0]).toMatchObject({ benchmark: 'cluster-take-over', io: 'packet', rounds: 1 });
+    expect(rows[0].flowing).toBe(rows[0].tunnels);
+    expect(rows[0].silentMs).toBeGreaterThan(0);
+  });
+
   test('an unknown benchmark is a usage error', () => {
     expect(() => execFileSync(process.execPath, [MAIN, 'bench', 'speed'], { stdio: 'ignore' })).toThrow(
       expect.objectContaining({ status: 64 }),

@@ -1,0 +1,223 @@
+/**
+ * What telling others every tunnel costs the designator that makes them: the same data and the same set-ups a second, with
+ * `cluster.share.tunnels` on and off, turn about, beside a second member that runs in both cases. CPU time of the first alone.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LabAppliance } from '#designator/demo/lab/appliance.js';
+import { busAddress } from '#designator/demo/lab/designator-farm.js';
+import { clusterSection, type Io, VIPS } from './cluster-farm.js';
+import type { Contestant, Peer } from './contestants.js';
+import { FarEnd } from './far-end.js';
+import { connects, farewells, replies, requests } from './frames.js';
+import { loadFrames, measure } from './measure.js';
+import { FLOWS, type ScenarioOptions, withContestants } from './scenario.js';
+import { median } from './statistics.js';
+import { SOURCE_CPU, type Testbed, type Way } from './testbed.js';
+
+export interface ClusterCostRow {
+  readonly benchmark: 'cluster-cost';
+  readonly io: Io;
+  readonly shares: boolean;
+  readonly pairs: number;
+  /** Tunnels set up (and torn down again) a second, as the product counted them. */
+  readonly setUpsPerSecond: number;
+  readonly kpps: number;
+  /** Of one core: with data alone, and with data and set-ups. Medians. */
+  readonly forwardingCpu: number;
+  readonly cpu: number;
+  /** Against the same without sharing, within a pair: more CPU in percent of the whole, median. Null without sharing. */
+  readonly more: number | null;
+  /** … the same difference in percent of the forwarding of data alone. */
+  readonly moreOfForwarding: number | null;
+  /** Percent of the whole. */
+  readonly bar: number;
+}
+
+export interface ClusterCostOptions extends ScenarioOptions {
+  /** Set-ups a second. */
+  readonly rate?: number;
+  readonly ios?: readonly Io[];
+}
+
+const BAR = 5;
+const SIZE = 64;
+const RATE = 10_000;
+/** Data packets a second: what the path takes beside the set-ups. */
+const DATA_RATE: Readonly<Record<Io, number>> = { packet: 20_000, xdp: 200_000 };
+const PEER: Readonly<Record<Io, Peer>> = { packet: 'designator', xdp: 'xdp' };
+/** Tunnels that take turns: none comes back before it is forgotten. */
+const TURNS = 60_000;
+/** Set-ups begin before a measurement and go on after it. */
+const MARGIN_SECONDS = 0.7;
+const STEP_MS = 60;
+const FAREWELL_MS = 300;
+
+export async function clusterCostBench(options: ClusterCostOptions): Promise<ClusterCostRow[]> {
+  const rows: ClusterCostRow[] = [];
+  for (const io of options.ios ?? (['packet', 'xdp'] as const)) rows.push(...(await compare(io, options)));
+  return rows;
+}
+
+interface Sample {
+  readonly cpu: number;
+  readonly kpps: number;
+  readonly rate: number;
+}
+
+function compare(io: Io, options: ClusterCostOptions): Promise<ClusterCostRow[]> {
+  const { pairs = 5, seconds = 2, flows = FLOWS, rate = RATE } = options;
+  let opened = 0;
+  const prepare = (bed: Testbed): Promise<Readonly<Record<string, unknown>>> => standby(bed, options, opened++ > 0);
+  return withContestants(
+    options,
+    [PEER[io], PEER[io]],
+    async (contestants, say) => {
+      if (contestants.length < 2) return [];
+      const members = await Promise.all(contestants.map((each) => SetUps.open(each, flows)));
+      const quiet: Sample[][] = [[], []];
+      const busy: Sample[][] = [[], []];
+      for (let pair = 0; pair < pairs; pair++) {
+        say(`cluster: ${io}, what sharing costs, pair ${pair + 1} of ${pairs}`);
+        for (const [shares, member] of members.entries()) {
+          const { contestant } = member;
+          await loadFrames(contestant, SIZE, 'in');
+          const order = { direction: 'in', rate: DATA_RATE[io], seconds } as const;
+          quiet[shares].push(await sampled(contestant, order));
+          const running = member.run(rate, seconds + MARGIN_SECONDS * 2);
+          await sleep(MARGIN_SECONDS * 1000);
+          busy[shares].push(await sampled(contestant, order));
+          await running;
+        }
+      }
+      for (const member of members) await member.close();
+      return [false, true].map((shares): ClusterCostRow => {
+        const [with_, without] = [busy[shares ? 1 : 0], busy[0]];
+        const differences = with_.map(({ cpu }, pair) => cpu - without[pair].cpu);
+        const ratio = (of: readonly Sample[]): number =>
+          Number((median(differences.map((difference, pair) => difference / of[pair].cpu)) * 100).toFixed(1));
+        return {
+          benchmark: 'cluster-cost',
+          io,
+          shares,
+          pairs,
+          setUpsPerSecond: Math.round(median(with_.map((sample) => sample.rate))),
+          kpps: Math.round(median(with_.map(({ kpps }) => kpps))),
+          forwardingCpu: Number(median(quiet[shares ? 1 : 0].map(({ cpu }) => cpu)).toFixed(3)),
+          cpu: Number(median(with_.map(({ cpu }) => cpu)).toFixed(3)),
+          more: shares ? ratio(without) : null,
+          moreOfForwarding: shares ? ratio(quiet[0]) : null,
+          bar: BAR,
+        };
+      });
+    },
+    { timeouts: { idle: '1h', halfOpen: '10s', closing: '1s' }, connections: CONNECTIONS, prepare },
+  );
+}
+
+const CONNECTIONS = 131_072;
+
+/** Cores that the contestant used, and tunnels that it set up a second meanwhile. */
+async function sampled(contestant: Contestant, order: Parameters<typeof measure>[1]): Promise<Sample> {
+  const before = await designated(contestant);
+  const began = performance.now();
+  const { ns, kpps } = await measure(contestant, order);
+  const took = (performance.now() - began) / 1000;
+  return { cpu: (ns * kpps) / 1e6, kpps, rate: ((await designated(contestant)) - before) / took };
+}
+
+async function designated({ appliance }: Contestant): Promise<number> {
+  const rows = await appliance?.control<{ counter: string; count: number }[]>('GET', '/v1/counters');
+  return rows?.find(({ counter }) => counter === 'requests')?.count ?? 0;
+}
+
+/** A second member on a wire of its own, with everything but traffic. The sections of the first. */
+async function standby(
+  bed: Testbed,
+  { self }: ClusterCostOptions,
+  shares: boolean,
+): Promise<Readonly<Record<string, unknown>>> {
+  const box = await bed.lab.namespace(`m${bed.number}`);
+  await bed.middle.ip(`link add bus0 type veth peer name bus0 netns ${box.name}`);
+  for (const [index, namespace] of [bed.middle, box].entries())
+    await namespace.ip(`addr add ${busAddress(index + 1)}/24 dev bus0`, 'link set bus0 up');
+  for (const device of ['wan0', 'lan0'])
+    await box.ip(
+      `link add ${device} type veth peer name ${device}x`,
+      `link set ${device}x up`,
+      `link set ${device} up`,
+    );
+  await box.ip(
+    'addr add 192.128.10.2/24 dev wan0',
+    'addr add 10.10.1.253/24 dev lan0',
+    'route add 10.64.0.0/10 via 192.128.10.5',
+  );
+  const member = new LabAppliance(bed.lab, box, {
+    self,
+    name: `member${bed.number}`,
+    config: {
+      interfaces: { outside: 'wan0', inside: 'lan0' },
+      io: 'packet',
+      workers: 1,
+      table: { connections: CONNECTIONS },
+      health: { passive: false },
+      vips: VIPS,
+      cluster: clusterSection(2, shares),
+    },
+  });
+  await member.start();
+  // What it costs is nobody's here, and it takes nothing from the one that is looked at.
+  await box.run('taskset', ['-a', '-p', '-c', String(SOURCE_CPU), String(member.process.pid)]);
+  return { cluster: clusterSection(1, shares) };
+}
+
+/** Tunnels that come and go at an even pace: a source for each message of the dialogue, each a moment behind the one before. */
+class SetUps {
+  private constructor(
+    readonly contestant: Contestant,
+    readonly ends: readonly FarEnd[],
+  ) {}
+
+  /** Flows from `first` on are this one's. */
+  static async open(contestant: Contestant, first: number): Promise<SetUps> {
+    const { bed } = contestant;
+    const [client, server] = [await bed.macs('in'), await bed.macs('out')];
+    const flows = Array.from({ length: TURNS }, (_, i) => first + i);
+    const messages = [
+      ['in', requests(flows, client)],
+      ['out', replies(flows, server)],
+      ['in', connects(flows, client)],
+      ['in', farewells(flows, client)],
+    ] as const;
+    const ends: FarEnd[] = [];
+    for (const [index, [way, set]] of messages.entries()) {
+      const end = await FarEnd.start({
+        lab: bed.lab,
+        namespace: namespaceOf(bed, way),
+        device: 'eth0',
+        label: `set-up${index}-${bed.number}`,
+        cpu: SOURCE_CPU,
+        xdp: false,
+      });
+      await end.load(set);
+      ends.push(end);
+    }
+    return new SetUps(contestant, ends);
+  }
+
+  /** Every source sends as many as the others, so that the next run begins where all of them are. */
+  async run(rate: number, seconds: number): Promise<void> {
+    const limit = Math.round(rate * seconds);
+    const sending: Promise<unknown>[] = [];
+    for (const [index, end] of this.ends.entries()) {
+      if (index > 0) await sleep(index === this.ends.length - 1 ? FAREWELL_MS : STEP_MS);
+      sending.push(end.send({ seconds: seconds * 3, rate, limit }));
+    }
+    await Promise.all(sending);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.ends.map((end) => end.close()));
+  }
+}
+
+const namespaceOf = (bed: Testbed, way: Way) => (way === 'in' ? bed.client : bed.server);
