@@ -41,7 +41,7 @@ export async function clusterBench(options: ClusterBenchOptions): Promise<Cluste
   const ios = (prefix: string): ('packet' | 'xdp')[] =>
     (['packet', 'xdp'] as const).filter((io) => parts.includes(`${prefix}-${io}` as ClusterPart));
   if (ios('take-over').length > 0) {
-    const few = quick ? { tunnels: 200, rounds: 1, seconds: 1.2 } : {};
+    const few = quick ? { tunnels: 200, rounds: 1, seconds: 1.5 } : {};
     rows.push(...(await takeOverBench({ ...common, ios: ios('take-over'), ...few, ...size })));
   }
   if (ios('sharing').length > 0) {
