@@ -5,13 +5,12 @@
  *  0  kind
  *  1  load-status: a load status message as its server sent it, HMAC and all (load-status.ts)
  *     orders:      server orders (cluster-orders.ts)
- *     frame:       a frame that another member is to handle (its users know its form)
  * ```
  */
 import { CLUSTER_BODY_LIMIT } from './cluster-bus.js';
 
 /** In the order of their numbers, 1 the first; a number that is not known is passed over. */
-export const NOTICE_KINDS = ['load-status', 'orders', 'frame'] as const;
+export const NOTICE_KINDS = ['load-status', 'orders'] as const;
 export type NoticeKind = (typeof NOTICE_KINDS)[number];
 export const NOTICE_LIMIT = CLUSTER_BODY_LIMIT - 1;
 

@@ -70,7 +70,7 @@ describe('notices', () => {
   });
 
   test('that fit into no frame are refused', () => {
-    expect(emitNotice('frame', new Uint8Array(NOTICE_LIMIT)).length).toBe(NOTICE_LIMIT + 1);
-    expect(() => emitNotice('frame', new Uint8Array(NOTICE_LIMIT + 1))).toThrow(RangeError);
+    expect(emitNotice('orders', new Uint8Array(NOTICE_LIMIT)).length).toBe(NOTICE_LIMIT + 1);
+    expect(() => emitNotice('orders', new Uint8Array(NOTICE_LIMIT + 1))).toThrow(RangeError);
   });
 });

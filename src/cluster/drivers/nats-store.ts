@@ -29,7 +29,7 @@ export class NatsStore {
   readonly #members: KV;
   readonly #leases: KV;
   readonly #options: Required<NatsStoreOptions>;
-  readonly #singletons: Singleton[] = [];
+  readonly #singletons = new Set<Singleton>();
   #timer: NodeJS.Timeout | null = null;
   #text: Uint8Array = new Uint8Array(0);
   #closed = false;
@@ -79,8 +79,11 @@ export class NatsStore {
 
   /** Tries for it as long as the store is open; `changed` hears when we have it and when no more. */
   singleton(name: string, changed: (held: boolean) => void): Singleton {
-    const singleton = new Singleton(this.#leases, name, this.#options.number, this.#options.leaseSeconds, changed);
-    this.#singletons.push(singleton);
+    const { number, leaseSeconds } = this.#options;
+    const singleton = new Singleton(this.#leases, name, number, leaseSeconds, changed, () =>
+      this.#singletons.delete(singleton),
+    );
+    this.#singletons.add(singleton);
     return singleton;
   }
 
@@ -89,7 +92,7 @@ export class NatsStore {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#timer !== null) clearInterval(this.#timer);
-    await Promise.all(this.#singletons.map((singleton) => singleton.close()));
+    await Promise.all([...this.#singletons].map((singleton) => singleton.close()));
     await this.#members.delete(String(this.#options.number)).catch(() => undefined);
   }
 
@@ -120,6 +123,7 @@ export class Singleton {
     number: number,
     readonly seconds: number,
     readonly changed: (held: boolean) => void,
+    readonly closed: () => void = () => undefined,
   ) {
     this.#text = new TextEncoder().encode(String(number));
     this.#timer = setInterval(() => void this.#turn(), seconds * 1000 * (RENEW / 2)).unref();
@@ -131,8 +135,11 @@ export class Singleton {
     return this.revision > 0 && monotonicSeconds() < this.#renewedAt + this.seconds * TRUST;
   }
 
+  /** Gives it free, and tries no more. */
   async close(): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
+    this.closed();
     clearInterval(this.#timer);
     const { revision } = this;
     this.revision = 0;

@@ -74,6 +74,8 @@ class NatsCarrier implements Carrier {
           tls,
           noEcho: true,
           maxReconnectAttempts: -1,
+          // A server that comes back before its users are there must not end it.
+          ignoreAuthErrorAbort: true,
           reconnectTimeWait: RECONNECT_MS,
           pingInterval: PING_MS,
           maxPingOut: 2,

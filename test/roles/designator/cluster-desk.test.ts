@@ -102,9 +102,9 @@ describe('members of a cluster', () => {
     b.desk.onNotice('orders', (from, body) => void heard.push([from, Buffer.from(body).toString()]));
     await until(() => a.desk.members().length === 1 && b.desk.members().length === 1);
     a.desk.notify('orders', Buffer.from('one'));
-    a.desk.notify('frame', Buffer.from('nobody handles it'));
-    expect(a.desk.notify('frame', new Uint8Array(2000))).toBe(false);
-    expect(a.desk.counters.noticesTooLong).toBe(1);
+    a.desk.bus.publish('notice', Buffer.from('\u0007nobody handles it'));
+    expect(a.desk.notify('orders', new Uint8Array(2000))).toBe(false);
+    expect(clusterDrops(a.desk).find(({ reason }) => reason === 'cluster-notice-length')?.packets).toBe(1);
     await until(() => heard.length === 1 && b.desk.counters.noticesUnknown === 1);
     expect(heard).toEqual([[1, 'one']]);
   });
@@ -151,6 +151,6 @@ describe('members of a cluster', () => {
     const { desk } = new Member(folderOf(), 1);
     expect(desk.degraded()).toBe('cluster: the bus is not open');
     expect(() => desk.bus).toThrow(TypeError);
-    expect(desk.notify('frame', new Uint8Array(1))).toBe(false);
+    expect(desk.notify('orders', new Uint8Array(1))).toBe(false);
   });
 });

@@ -67,8 +67,13 @@ export class ClusterDesk {
       number: parts.config.number,
       now: () => this.now(),
       members: () => this.#bus?.members() ?? [],
-      ready: () => parts.describe().state === 'ready',
+      ready: () => {
+        const { state, part } = parts.describe();
+        return state === 'ready' && part !== 'nat';
+      },
       events: parts.events,
+      onFault: ({ message }) =>
+        this.log.warn({ reason: message }, 'no lease can be had from the store of NATS: this member has no duties'),
     });
   }
 

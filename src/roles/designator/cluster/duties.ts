@@ -4,7 +4,6 @@
  * for as long as it takes to hear of all.
  */
 import type { BusMember } from '../../../cluster/bus.js';
-import type { NatsStore } from '../../../cluster/drivers/nats-store.js';
 import type { EventLog } from '../../../ops/events.js';
 import { readMemberText } from '../../../wire/cluster-member.js';
 
@@ -16,6 +15,19 @@ export interface DutiesParts {
   /** This member can do what a designator does. */
   readonly ready: () => boolean;
   readonly events: EventLog;
+  /** The store could not be opened: told once for each reason in a row. */
+  readonly onFault?: (error: Error) => void;
+}
+
+/** Where leases are (NatsStore). */
+export interface LeaseStore {
+  singleton(name: string, changed: (held: boolean) => void): Lease;
+  close(): Promise<void>;
+}
+
+export interface Lease {
+  readonly isHeld: boolean;
+  close(): Promise<void>;
 }
 
 export interface Duty {
@@ -27,10 +39,12 @@ export interface Duty {
 /** Longer than the silence after which a member has left. */
 const HEARD_ALL_SECONDS = 4;
 const STORE_RETRY_SECONDS = 1;
+/** Who cannot do it for so long gives its lease free: another can. */
+const UNABLE_SECONDS = 2;
 
 class Held implements Duty {
   told = false;
-  lease: { readonly isHeld: boolean } | null = null;
+  lease: Lease | null = null;
 
   constructor(
     readonly name: string,
@@ -47,11 +61,14 @@ export class Duties {
   readonly #parts: DutiesParts;
   readonly #duties: Held[] = [];
   #since = Number.POSITIVE_INFINITY;
-  #store: NatsStore | null = null;
-  #open: (() => Promise<NatsStore>) | null = null;
+  #store: LeaseStore | null = null;
+  #open: (() => Promise<LeaseStore>) | null = null;
   #opening = false;
   #triedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
+  #fault = '';
+  /** When this member could do it last. */
+  #readyAt = Number.NEGATIVE_INFINITY;
   /** Times that the store could not be opened. */
   failures = 0;
 
@@ -60,7 +77,7 @@ export class Duties {
   }
 
   /** The bus is there. `open`: its store, null when it has none. */
-  start(open: (() => Promise<NatsStore>) | null): void {
+  start(open: (() => Promise<LeaseStore>) | null): void {
     this.#since = this.#parts.now();
     this.#open = open;
     this.#tryStore();
@@ -82,7 +99,10 @@ export class Duties {
   /** Several times a second. */
   tick(): void {
     this.#tryStore();
+    const { now, ready } = this.#parts;
+    if (ready()) this.#readyAt = now();
     for (const duty of this.#duties) {
+      this.#lease(duty);
       const held = duty.isHeld;
       if (held === duty.told) continue;
       duty.told = held;
@@ -118,17 +138,28 @@ export class Duties {
       .then((store) => {
         if (this.#closed) return store.close();
         this.#store = store;
+        this.#fault = '';
         for (const duty of this.#duties) this.#lease(duty);
         return undefined;
       })
       // JetStream is not on, or has no leader now: it is asked again, and until then nobody here holds anything.
-      .catch(() => void this.failures++)
+      .catch((error: Error) => {
+        this.failures++;
+        if (error.message !== this.#fault) this.#parts.onFault?.(error);
+        this.#fault = error.message;
+      })
       .finally(() => {
         this.#opening = false;
       });
   }
 
+  /** Only who can do it tries for it. */
   #lease(duty: Held): void {
-    if (this.#store !== null) duty.lease ??= this.#store.singleton(duty.name, () => undefined);
+    if (this.#store === null || this.#closed) return;
+    if (this.#parts.ready()) duty.lease ??= this.#store.singleton(duty.name, () => undefined);
+    else if (duty.lease !== null && this.#parts.now() >= this.#readyAt + UNABLE_SECONDS) {
+      void duty.lease.close();
+      duty.lease = null;
+    }
   }
 }

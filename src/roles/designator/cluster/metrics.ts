@@ -17,6 +17,8 @@ const DROPS: readonly (readonly [counter: string, reason: string, description: s
   ['sendDropped', 'send', 'cluster: frames that could not be sent: nobody takes them, or not fast enough'],
   ['sendErrors', 'send-error', 'cluster: frames that the kernel or the server refused to send'],
   ['cut', 'cut', 'cluster: connections of members that sent no frames'],
+  ['duplicateNumber', 'duplicate-number', 'cluster: a frame of another process with the number of this member'],
+  ['noticesTooLong', 'notice-length', 'cluster: words to all members that fit into no frame'],
   ['noticesUnknown', 'notice', 'cluster: notices of a kind that this program does not know'],
 ];
 
