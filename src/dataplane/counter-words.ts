@@ -62,6 +62,9 @@ export const COUNTER_WORDS: Readonly<Record<CounterName, string>> = {
   carriedOn: 'tunnels of clients that went on sending to the VIP and were carried on to their server',
   answeredFromVip: 'tunnels that are answered from the VIP because their client refuses answers from elsewhere',
   refusalsUnhelped: 'requests of clients that refuse such answers and cannot be helped: the VIP has no localAddress',
+  refusalsTold: 'ICMP errors by which clients’ hosts refused answers from the NAT address',
+  followForgotten: 'clients whose way with answers was forgotten, because too many are known',
+  followUnwatched: 'requests whose client is not known to follow by its silence, because too many wait (one-way VIPs)',
   localPortsShort: 'tunnels that could not: no port of the VIP’s localAddress was found free',
   natAnswers: 'tunnels that the NAT server made from a server’s answer',
   natMissed:

@@ -79,6 +79,9 @@ export const COUNTER = {
   carriedOn: 112, // tunnels of clients that sent on to the VIP and were carried on to their server
   answeredFromVip: 113, // tunnels whose answers come from the VIP because their client refuses others
   refusalsUnhelped: 114, // tunnels of clients that refuse answers and cannot be helped: the VIP has no localAddress
+  refusalsTold: 115, // ICMP errors of clients' hosts about answers from the NAT address
+  followForgotten: 116, // clients that gave way to later ones in the memory of what clients do
+  followUnwatched: 117, // requests whose silence tells nothing of their client: too many wait
 } as const;
 
 /** Drop counters begin here: DROP_REASONS first, then every descriptor's malformed reasons. */

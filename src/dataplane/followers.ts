@@ -80,6 +80,21 @@ export class Followers {
     if (this.#repeats !== null) this.#repeats[record] = 0;
     if (this.store.state(record) !== RECORD_STATE.passed) return;
     if (this.#waiting.push(record, now)) this.#created.push(this.store.word(record, RECORD.created), now);
+    else this.statistics[COUNTER.followUnwatched]++;
+  }
+
+  /**
+   * The client's host says that nobody there takes what came from the NAT address. Who says so knows the tunnel's ids, but
+   * it is no more than the client's own repetition would say: its next copy of the request settles it.
+   */
+  unreachable(record: number, vip: PlanVip): void {
+    const { store } = this;
+    if (vip.reply !== 'nat' || vip.oneWay === true || store.isForeign(record)) return;
+    if (store.state(record) !== RECORD_STATE.halfOpen || store.word(record, RECORD.ports) === 0) return;
+    if (store.shownAddress(record, vip) === vip.address) return;
+    this.#repeats ??= new Uint8Array(this.#recordCount);
+    this.#repeats[record] = Math.max(this.#repeats[record], REFUSAL_REPEATS);
+    this.statistics[COUNTER.refusalsTold]++;
   }
 
   /** A copy of a tunnel's request has come. True: the client takes no answer that it could have had by now. */
@@ -93,7 +108,7 @@ export class Followers {
     return this.#repeats[record] >= REFUSAL_REPEATS;
   }
 
-  /** What the client of a tunnel does. `now`: a class that is known is young again. */
+  /** What the client of a tunnel does. A class that is known is young again. */
   learn(vip: PlanVip, record: number, follow: number): void {
     const slot = this.store.anyEntry(record);
     if (slot < 0) return;
@@ -109,7 +124,9 @@ export class Followers {
   }
 
   set(vip: number, a0: number, a1: number, a2: number, a3: number, follow: number): void {
-    if (this.memory.set(vip, a0, a1, a2, a3, follow) === follow) return;
+    const before = this.memory.set(vip, a0, a1, a2, a3, follow);
+    this.statistics[COUNTER.followForgotten] = this.memory.forgotten;
+    if (before === follow) return;
     this.statistics[COUNTER.followChanges]++;
     if (this.#notices.length < NOTICE_LIMIT) this.#notices.push({ vip, client: [a0, a1, a2, a3], follow });
     else this.statistics[COUNTER.followUntold]++;

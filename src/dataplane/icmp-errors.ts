@@ -8,6 +8,7 @@
  * this: it only reads the table.
  */
 import { CELL_WORDS, RECORD, SERVER_CELL, TABLE_FORWARD, TABLE_LOCAL, TABLE_REVERSE } from '../flow/layout.js';
+import { ownerSlot } from '../flow/hash.js';
 import type { NextHopTable } from '../flow/next-hop-table.js';
 import { TokenBuckets } from '../flow/token-bucket.js';
 import { SCRATCH_SLOT_LENGTH, VERDICT_RAW } from '../io/port.js';
@@ -24,11 +25,13 @@ import {
   tooBigMtu,
 } from '../wire/icmp-error.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
-import { drop } from './classify.js';
+import { drop, wasHanded } from './classify.js';
 import { COUNTER, DROP_BASE } from './counters.js';
 import type { Directory } from './directory.js';
 import { DROP } from './drop-reasons.js';
 import type { Firewall } from './firewall.js';
+import type { Followers } from './followers.js';
+import type { HandOver } from './hand-over.js';
 import { finish } from './recall.js';
 import type { ServerWatch } from './server-watch.js';
 import type { TunnelStore } from './tunnel-store.js';
@@ -46,6 +49,11 @@ const MAPPED = 0xffff;
 /** Least MTU of a link: RFC 791 §3.2, RFC 8200 §5. An error that names less is a lie that would do harm (RFC 8021). */
 const LEAST_MTU_V4 = 68;
 const LEAST_MTU_V6 = 1280;
+/** Codes of ICMP and ICMPv6 "destination unreachable" for host and port (RFC 792, RFC 4443 §3.1). */
+const REFUSALS: readonly (readonly number[])[] = [
+  [1, 3],
+  [3, 4],
+];
 /** Bytes of an L2TP header up to the tunnel id, whether it has a length or not. */
 const CHANNEL_MIN = 8 + 6;
 
@@ -66,6 +74,8 @@ export class IcmpErrors {
     readonly macs: readonly [Uint8Array, Uint8Array],
     readonly statistics: Float64Array,
     readonly watch: ServerWatch | null,
+    /** To learn from errors about answers from a NAT address; absent: nothing is learnt. */
+    readonly learns: { readonly handOver: HandOver; readonly followers: Followers } | null = null,
   ) {}
 
   setTime(seconds: number): void {
@@ -97,7 +107,11 @@ export class IcmpErrors {
     if (vip >= 0) {
       if (addressOf(batch, directory, inner.l3, v6, false, true) !== vip)
         return drop(batch, i, statistics, DROP['icmp-inner']);
-      told = this.#fromOutside(batch, i, v6, vip, directory, descriptor);
+      this.#readClient(batch, inner.l3, v6, true);
+      // What refuses an answer is the client's own shard's to know.
+      const refusal = unreachable && REFUSALS[v6 ? 1 : 0].includes(view.getUint8(icmp + 1));
+      if (refusal && directory.vipsOfNat(vip).length > 0 && this.#handOver(batch, i)) return finish(batch, i);
+      told = this.#fromOutside(batch, i, v6, vip, directory, descriptor, refusal);
     } else {
       const server = addressOf(batch, directory, inner.l3, v6, true, false);
       told = this.#fromInside(batch, i, v6, server, directory, descriptor, unreachable);
@@ -106,6 +120,17 @@ export class IcmpErrors {
     if (told < 0) return drop(batch, i, statistics, -1 - told);
     statistics[COUNTER.icmpTranslated]++;
     finish(batch, i); // its copies are on their way
+  }
+
+  /** True: the shard that owns the client has it. Where its ring is full, the error is translated here, and says no more. */
+  #handOver(batch: Batch, i: number): boolean {
+    const { learns, store } = this;
+    const [a0, a1, a2, a3] = this.#client;
+    const owner = store.memory.ownerSlots[ownerSlot(a0, a1, a2, a3)];
+    if (learns === null || owner === store.shard || wasHanded(batch, i)) return false;
+    if (!learns.handOver.push(owner, batch, i)) return false;
+    this.statistics[COUNTER.handedOver]++;
+    return true;
   }
 
   /** A drop reason, or −1. */
@@ -144,10 +169,10 @@ export class IcmpErrors {
     vip: number,
     directory: Directory,
     descriptor: TunnelDescriptor,
+    refusal: boolean,
   ): number {
     const { store } = this;
-    const { l3, l4 } = this.#embedded;
-    this.#readClient(batch, l3, v6, true);
+    const { l4 } = this.#embedded;
     const shown = batch.view.getUint16(l4);
     const clientPort = batch.view.getUint16(l4 + 2);
     const channel = this.#channel(batch, descriptor);
@@ -157,6 +182,7 @@ export class IcmpErrors {
       for (const server of directory.plan.servers) {
         const record = this.#find(clientPort << 16, channel, server.address, descriptor.id, TABLE_REVERSE);
         if (record >= 0 && this.#isShownAs(record, vip, shown, directory)) {
+          if (refusal) this.#refused(record, vip, directory);
           const failed = this.#tellServer(batch, i, v6, record, directory);
           if (failed < 0) return this.#toldCount > 0 ? this.#toldCount : failed;
         }
@@ -168,10 +194,18 @@ export class IcmpErrors {
     for (let r = store.clients.first(a0, a1, a2, a3); r >= 0 && steps-- > 0; r = store.clients.next(r)) {
       if (!this.#isOf(r) || store.clientPort(r) !== clientPort || !this.#isShownAs(r, vip, shown, directory)) continue;
       if (channel !== 0 && store.word(r, RECORD.clientChannel) !== channel) continue;
+      if (refusal && channel !== 0) this.#refused(r, vip, directory);
       const failed = this.#tellServer(batch, i, v6, r, directory);
       if (failed < 0) return this.#toldCount > 0 ? this.#toldCount : failed;
     }
     return this.#toldCount;
+  }
+
+  /** The client's host refuses what came to this tunnel from that address. */
+  #refused(record: number, address: number, directory: Directory): void {
+    const vip = directory.vip(this.store.vipIndex(record));
+    if (vip === null || vip.natAddress !== address || this.store.ownerOf(record, -1) !== this.store.shard) return;
+    this.learns?.followers.unreachable(record, vip);
   }
 
   /** The record's server gets a copy, once. 0, or −1 − reason. */

@@ -189,9 +189,12 @@ export class RePointing {
       store.detach(occupant, nowMs);
     }
     const flags = table.flagsOf(old) & ~FLAG_OFFLOADED;
-    if (!this.#moveLocal(record, heir, nowMs)) return false;
     const slot = table.insert(key, 0, table.targetOf(old), table.portsOf(old), record, flags, nowMs);
     if (slot < 0) return false;
+    if (!this.#moveLocal(record, heir, nowMs)) {
+      table.remove(slot, nowMs);
+      return false;
+    }
     table.touch(slot, table.lastSeen(old));
     // What went through the old entry stays part of the tunnel's sums.
     addWide(memory.entries, slot * ENTRY_WORDS + ENTRY.packets, table.packets(old));

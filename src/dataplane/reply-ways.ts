@@ -2,15 +2,16 @@
  * What the owner shard does about clients that do not follow answers from another address than the VIP (document 001,
  * FIG. 2 and 4): those that stay are carried on, those that refuse the answer hear it from the VIP.
  */
-import { CELL_WORDS, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
+import { CELL_WORDS, RECORD, RECORD_STATE, SERVER_CELL } from '../flow/layout.js';
 import { PORT_HOST } from '../io/port.js';
-import type { TunnelDescriptor } from '../tunnels/descriptor.js';
+import { EVENT_CONNECTED, type TunnelDescriptor } from '../tunnels/descriptor.js';
 import type { Answers } from './answers.js';
 import { type Batch, KEY_STRIDE } from './batch.js';
 import { COUNTER } from './counters.js';
 import type { Directory } from './directory.js';
 import { CLOSE_REASON } from './event-tap.js';
 import { FOLLOW } from './follow-class.js';
+import { passedTo } from './passed.js';
 import type { PlanVip } from './plan.js';
 import type { TrackerParts } from './tracker.js';
 import type { TunnelDraft } from './tunnel-draft.js';
@@ -39,6 +40,28 @@ export class ReplyWays {
   setTime(nowSeconds: number, nowMs: number): void {
     this.#nowSeconds = nowSeconds;
     this.#nowMs = nowMs;
+  }
+
+  /**
+   * The entry of a message of this kind, or −1. Where answers do not pass here, nothing but a client's SCCCN tells that a
+   * server has given an id again: the tunnel that had it gives way to the one that waits for its id.
+   */
+  entry(batch: Batch, i: number, kind: number, directory: Directory): number {
+    const { store, wheel, designator, statistics } = this.#p;
+    const row = i * KEY_STRIDE;
+    const slot = store.table.find(batch.keys, row);
+    const vip = slot < 0 || kind !== EVENT_CONNECTED ? null : directory.vip(batch.local[i]);
+    if (vip?.oneWay !== true) return slot;
+    const record = store.table.recordOf(slot);
+    // Within a cycle of retransmissions it may be a copy of the tunnel's own.
+    const age = this.#nowSeconds - store.word(record, RECORD.created);
+    if (store.state(record) !== RECORD_STATE.closing && age <= directory.plan.timeouts.closing) return slot;
+    if (store.isForeign(record) || !store.isOneWay(record)) return slot;
+    if (passedTo(store, vip, batch.keys, row, designator.cells) < 0) return slot;
+    statistics[COUNTER.idsReused]++;
+    wheel.cancel(record);
+    store.release(record, this.#nowMs);
+    return -1;
   }
 
   /** A client ends a tunnel that it knows by the NAT address: the half-open entry under the VIP's own, or −1. */

@@ -160,7 +160,11 @@ export class Shard {
     });
     this.#mss = new MssClamp(this.store, statistics);
     this.#own = new OwnErrors(this.store, this.#hops.table, options.mtus ?? [1500, 1500], statistics);
-    this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch);
+    this.#followers = new Followers(this.store, statistics);
+    this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch, {
+      handOver: options.handOver,
+      followers: this.#followers,
+    });
     this.#relay = new Relay(memory, statistics, options.oneArm);
     this.#fragments = new Fragments(shard, this.store, options.handOver, statistics, port.kind === 'xdp', this.#relay);
     this.#capture = new CaptureTap(options.captureRing, this.store, statistics);

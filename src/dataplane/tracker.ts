@@ -59,7 +59,7 @@ import type { Offload } from './offload.js';
 import type { RequestPolicy } from './request-policy.js';
 import { NAT_HELD, NatPart } from './nat-part.js';
 import { ReplyWays } from './reply-ways.js';
-import { requestPrint } from './request-print.js';
+import { RequestPrints, requestPrint } from './request-print.js';
 import { ServerChoice } from './server-choice.js';
 import { Sessions } from './sessions.js';
 import type { ProbeEar } from './probe-ear.js';
@@ -103,8 +103,8 @@ export class Tracker {
   readonly #answers: Answers;
   readonly nat: NatPart;
   readonly #ways: ReplyWays;
-  /** Hash of every tunnel's request, 0 unknown: a repeated one is the same byte for byte. */
-  readonly #prints: Int32Array;
+  /** A repeated request is the same byte for byte. */
+  readonly #prints: RequestPrints;
   readonly #p: TrackerParts;
   readonly #sessions: Sessions;
   readonly #elsewhere: Elsewhere;
@@ -128,7 +128,7 @@ export class Tracker {
     const ids = { channels: this.#channels, ports: this.#ports };
     this.#answers = new Answers(parts, this.#event, this.#draft, ids, this.#following, nat);
     this.#ways = new ReplyWays(parts, this.#answers);
-    this.#prints = new Int32Array(store.memory.layout.recordCount);
+    this.#prints = new RequestPrints(store.memory);
   }
 
   setDirectory(directory: Directory): void {
@@ -202,17 +202,19 @@ export class Tracker {
       const record = store.table.recordOf(slot);
       if ((store.table.flagsOf(slot) & FLAG_DENIED) !== 0) return this.#drop(batch, i, DROP['firewall-denied']);
       if (store.isForeign(record)) return this.#elsewhere.foreign(batch, i, record, true);
-      if (event.kind === EVENT_REQUEST && !this.#isReused(record, print)) {
-        if (!this.#p.policy.mayRepeat(record, store.state(record), this.#nowMs)) {
-          statistics[COUNTER.requestsRepeated]++;
-          return this.#drop(batch, i, DROP['request-repeated']);
-        }
+      const state = store.state(record);
+      const asks = event.kind === EVENT_REQUEST;
+      // A tunnel that waits for its answer here gets copies alone.
+      const reused = asks && state !== RECORD_STATE.halfOpen && this.#prints.differs(record, print);
+      if (asks && !reused && !this.#p.policy.mayRepeat(record, state, this.#nowMs)) {
+        statistics[COUNTER.requestsRepeated]++;
+        return this.#drop(batch, i, DROP['request-repeated']);
       }
-      watch.fromClient(record, event);
+      if (!reused) watch.fromClient(record, event);
       if (event.kind === EVENT_CLOSE) {
         if (farewell.message(record, true, event, this.#directory)) return this.#finish(batch, i, VERDICT_HANDED);
         this.#closing(record, CLOSE_REASON.clientStop, event.result);
-      } else if (store.state(record) === RECORD_STATE.closing) {
+      } else if (state === RECORD_STATE.closing || (reused && state === RECORD_STATE.passed)) {
         // The same id again after the end of the tunnel that had it: a new tunnel, not a late copy.
         wheel.cancel(record);
         store.release(record, this.#nowMs);
@@ -223,7 +225,7 @@ export class Tracker {
         store.release(record, this.#nowMs, CLOSE_REASON.serverDown);
         statistics[COUNTER.requestsMoved]++;
         return this.#request(batch, i, descriptor, requestKey, print, true);
-      } else if (this.#isReused(record, print)) {
+      } else if (reused) {
         // The tunnel stands, so this cannot be a copy that it waits for: the client has begun anew and gives the id again.
         statistics[COUNTER.idsReused]++;
         store.forgetRequest(record, this.#nowMs);
@@ -238,11 +240,6 @@ export class Tracker {
     }
     if (event.kind === EVENT_CLOSE) return this.#unknown(batch, i);
     this.#request(batch, i, descriptor, requestKey, print);
-  }
-
-  #isReused(record: number, print: number): boolean {
-    const known = this.#prints[record];
-    return this.#p.store.state(record) === RECORD_STATE.established && known !== 0 && known !== print;
   }
 
   /** Block 314: designate, then 316: a new address map. */
@@ -301,7 +298,7 @@ export class Tracker {
     store.lock.release(this.#p.shard);
     if (record < 0) return this.#refuse(batch, i, reason);
     statistics[COUNTER.requests]++;
-    this.#prints[record] = print;
+    this.#prints.keep(record, print);
     policy.made(batch, i, descriptor, record, this.#nowSeconds, this.#nowMs);
     if (followed >= 0) statistics[COUNTER.followed]++;
     if (vip.reply !== 'vip') followers.requested(record, this.#now);
@@ -376,7 +373,7 @@ export class Tracker {
   #bound(batch: Batch, i: number, descriptor: TunnelDescriptor, fromClient: boolean): void {
     const { store, watch, farewell, statistics } = this.#p;
     const row = i * KEY_STRIDE;
-    let slot = store.table.find(batch.keys, row);
+    let slot = this.#ways.entry(batch, i, fromClient ? this.#event.kind : EVENT_REPLY, this.#directory);
     let record = slot >= 0 ? store.table.recordOf(slot) : this.#answers.meant(batch, i, descriptor, fromClient);
     if (!fromClient) record = this.nat.ofServer(batch, i, descriptor, record);
     if (record === NAT_HELD) return this.#finish(batch, i, VERDICT_HANDED);

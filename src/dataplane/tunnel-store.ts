@@ -126,8 +126,11 @@ export class TunnelStore extends TunnelView {
     }
     this.#set(record, RECORD.entryReverse, slot + 1);
     this.#countHalfOpen(draft.server.index, 1);
+    this.lock.acquire(this.shard);
     this.clients.add(record, draft.a0, draft.a1, draft.a2, draft.a3);
+    this.lock.release(this.shard);
     this.events?.tunnel(SHARD_EVENT.request, record);
+    this.share?.changed(record);
     return record;
   }
 

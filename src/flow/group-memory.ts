@@ -33,11 +33,12 @@ export class GroupMemory {
 
   /**
    * The tunnel of this record, which has its server already, is one of the group's. False: there is no room for another
-   * group; the record says its group nevertheless.
+   * group, and the tunnel is of none: what was not counted must not be taken off the count of those that come later.
    */
   join(record: number, key: number): boolean {
-    this.#members[record] = key;
-    return this.#count(record, key);
+    const joined = this.#count(record, key);
+    this.#members[record] = joined ? key : 0;
+    return joined;
   }
 
   /**
@@ -83,8 +84,8 @@ export class GroupMemory {
       if (key === 0) continue;
       const at = record * RECORD_WORDS;
       const state = this.#records[at + RECORD.state] & 0xff;
-      if (state === RECORD_STATE.free || state === RECORD_STATE.closing) this.#members[record] = 0;
-      else this.#count(record, key);
+      const lives = state !== RECORD_STATE.free && state !== RECORD_STATE.closing;
+      if (!lives || !this.#count(record, key)) this.#members[record] = 0;
     }
   }
 

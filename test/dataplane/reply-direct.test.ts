@@ -8,10 +8,11 @@ import { Designator } from '../../src/designation/designate.js';
 import { explain } from '../../src/roles/designator/explain.js';
 import { FollowForecast } from '../../src/roles/designator/follow-forecast.js';
 import { FOLLOW } from '../../src/dataplane/follow-class.js';
-import { CELL_WORDS, HEADER, SERVER_CELL } from '../../src/flow/layout.js';
+import { CELL_WORDS, HEADER, SERVER_CELL, SERVER_STATE } from '../../src/flow/layout.js';
 import { NextHopTable } from '../../src/flow/next-hop-table.js';
 import { PORT_HOST, PORT_INSIDE } from '../../src/io/port.js';
 import { hello, l2tpData, scccn, sccrp, sccrq, stopccn, udpFrame, viewOf } from '../helpers/packet-builder.js';
+import { brokenInvariants } from '../helpers/table-invariants.js';
 import { CLIENT, Harness, type HarnessOptions, SERVER_1, SERVER_2, VIP, vipOf } from '../helpers/shard-harness.js';
 
 const EVEN: HarnessOptions = {
@@ -136,6 +137,19 @@ describe('a client that follows', () => {
     expect(w.up(sccrq({ assigned: 3 }))).toEqual([to(SERVER_1)]);
   });
 
+  test('and dials again with the id that it had does not ask twice for one tunnel', () => {
+    const w = new World();
+    for (const host of ['a', 'b', 'c', 'd']) {
+      expect(w.up(sccrq({ assigned: 1, host }))).toHaveLength(1);
+      w.at(w.now + 6);
+    }
+    expect(w.classes()).toEqual([['.5', FOLLOW.follows]]);
+    expect(w.count('refusalsUnhelped')).toBe(0);
+    expect(w.cell(0, SERVER_CELL.repeats)).toBe(0);
+    expect(w.rows.tunnels()).toHaveLength(1);
+    expect(brokenInvariants(w.memory)).toEqual([]);
+  });
+
   test('until that is known its tunnels go to one server; those of another port need not', () => {
     const w = new World();
     expect(w.up(sccrq({ assigned: 1 }))).toEqual([to(SERVER_1)]);
@@ -174,6 +188,39 @@ describe('a client that goes on sending to the VIP', () => {
       [3, 53],
     ]);
     expect(w.up(sccrq({ assigned: 4 }))).toEqual([to(SERVER_1)]);
+  });
+
+  test('is led to the new tunnel when its server gives an id again after the old one’s end', () => {
+    const w = new World();
+    w.up(sccrq({ assigned: 1 }));
+    w.up(scccn({ tunnel: 50 }));
+    w.up(stopccn({ tunnel: 50, assigned: 1 }));
+    expect(w.up(sccrq({ assigned: 2 }))).toEqual([to(SERVER_2)]);
+    expect(w.up(scccn({ tunnel: 50 }))).toEqual([to(SERVER_2)]);
+    expect(w.rows.tunnels()).toMatchObject([{ clientTunnelId: 2, server: 'lns2', state: 'established' }]);
+    w.at(w.now + 36);
+    w.at(w.now + 1);
+    expect(w.up(l2tpData({ tunnel: 50, session: 3 }))).toEqual([to(SERVER_2)]);
+    expect(w.count('idsReused')).toBe(1);
+    expect(brokenInvariants(w.memory)).toEqual([]);
+  });
+
+  test('is led to the new tunnel, too, when nobody has ended the old one; a copy of its SCCCN ends nothing', () => {
+    const w = new World();
+    w.up(sccrq({ assigned: 1 }));
+    w.up(scccn({ tunnel: 50 }));
+    w.up(sccrq({ assigned: 2 }));
+    w.at(w.now + 30);
+    expect(w.up(scccn({ tunnel: 50 }))).toEqual([to(SERVER_1)]);
+    expect(w.up(scccn({ tunnel: 51 }))).toEqual([to(SERVER_1)]);
+    expect(w.rows.tunnels().map((row) => row.state)).toEqual(['established', 'established']);
+    w.at(w.now + 10);
+    w.memory.servers[w.binding.servers[0].index * CELL_WORDS + SERVER_CELL.state] = SERVER_STATE.down;
+    expect(w.up(sccrq({ assigned: 3 }))).toEqual([to(SERVER_2)]);
+    expect(w.up(scccn({ tunnel: 50 }))).toEqual([to(SERVER_2)]);
+    expect(w.up(l2tpData({ tunnel: 50, session: 3 }))).toEqual([to(SERVER_2)]);
+    expect(w.up(l2tpData({ tunnel: 51, session: 3 }))).toEqual([to(SERVER_1)]);
+    expect(brokenInvariants(w.memory)).toEqual([]);
   });
 
   test('later evidence corrects what silence said', () => {

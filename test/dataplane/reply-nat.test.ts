@@ -3,9 +3,20 @@ import { describe, expect, test } from 'vitest';
 import type { CompiledConfig } from '../../src/config/compiled.js';
 import { FOLLOW } from '../../src/dataplane/follow-class.js';
 import type { FollowNotice } from '../../src/dataplane/followers.js';
-import { PORT_INSIDE } from '../../src/io/port.js';
+import { PORT_INSIDE, PORT_OUTSIDE } from '../../src/io/port.js';
 import { parseAddress } from '../../src/wire/address.js';
-import { icrq, l2tpData, scccn, sccrp, sccrq, stopccn, udpFrame, viewOf, zlb } from '../helpers/packet-builder.js';
+import {
+  frame,
+  icrq,
+  l2tpData,
+  scccn,
+  sccrp,
+  sccrq,
+  stopccn,
+  udpFrame,
+  viewOf,
+  zlb,
+} from '../helpers/packet-builder.js';
 import { CLIENT, Harness, type HarnessOptions, SERVER_1, SERVER_2, VIP, vipOf } from '../helpers/shard-harness.js';
 
 const NAT = '200.200.100.2';
@@ -138,6 +149,60 @@ describe('a client that refuses', () => {
     expect(w.classes()).toEqual([FOLLOW.refuses]);
     expect(w.count('answeredFromVip')).toBe(1);
     expect(w.drops()).toEqual({});
+  });
+
+  describe('and whose host says so', () => {
+    /** A "destination unreachable" about a frame that the client was sent. */
+    const refused = (about: Uint8Array, code = 3, bytes = 1000): Uint8Array =>
+      frame({
+        ip: { src: CLIENT, dst: NAT, ttl: 33 },
+        icmp: { type: 3, code, rest: 0 },
+        payload: about.subarray(14, 14 + bytes),
+      });
+    const answered = (w: World): Uint8Array => {
+      w.up(sccrq({ assigned: 1 }));
+      const answer = udpFrame(`${SERVER_1}:1701`, `${CLIENT}:1701`, sccrp({ tunnel: 1, assigned: 2 }));
+      return w.send(answer, PORT_INSIDE).sent[0].frame;
+    };
+
+    test.each([1, 2])('hears the VIP after its first repetition, with %i shards', (shards) => {
+      for (let shard = 0; shard < shards; shard++) {
+        const w = new World([natVip()], { shards });
+        const shown = answered(w);
+        // The server hears of it as ever.
+        expect(w.send(refused(shown), PORT_OUTSIDE, shard).sent.map(({ port }) => port)).toEqual([PORT_INSIDE]);
+        expect(w.count('refusalsTold')).toBe(1);
+        expect(w.classes()).toEqual([]);
+        w.at(w.now + 1);
+        w.up(sccrq({ assigned: 1 }));
+        expect(w.classes()).toEqual([FOLLOW.refuses]);
+        expect(w.down(SERVER_1, sccrp({ tunnel: 1, assigned: 2 }))).toEqual([`${VIP}:1701 > ${CLIENT}:1701`]);
+        expect(w.drops()).toEqual({});
+      }
+    });
+
+    test('an error without the tunnel’s id, with another one, or of another kind proves nothing', () => {
+      const w = new World();
+      const shown = answered(w);
+      w.send(refused(shown, 3, 28));
+      w.send(refused(shown, 0));
+      const forged = shown.slice();
+      forged[14 + 28 + 4] ^= 0x40;
+      w.send(refused(forged));
+      expect(w.count('refusalsTold')).toBe(0);
+      w.at(w.now + 1);
+      w.up(sccrq({ assigned: 1 }));
+      expect(w.classes()).toEqual([]);
+    });
+
+    test('says nothing of a tunnel that stands', () => {
+      const w = new World();
+      const shown = answered(w);
+      w.up(scccn({ tunnel: 2 }), `${NAT}:1701`);
+      w.send(refused(shown));
+      expect(w.count('refusalsTold')).toBe(0);
+      expect(w.classes()).toEqual([FOLLOW.follows]);
+    });
   });
 
   test('a request that waits for its server says nothing of its client', () => {

@@ -196,6 +196,24 @@ describe('the memory of groups', () => {
     expect(groups.serverOf(1)).toBe(-1);
   });
 
+  test('who found no room takes nothing off the count of those who did later', () => {
+    const groups = new GroupMemory(empty(64));
+    const keys: number[] = [];
+    let crowded = 0;
+    for (let key = 1; crowded === 0; key++)
+      if (groups.join(0, key)) keys.push(key);
+      else crowded = key;
+    // Record 0 has been given every key in turn; the last one that found room is taken off by hand of record 1.
+    expect(groups.keyOf(0)).toBe(0);
+    for (const key of keys) {
+      groups.memory.groupMembers[1] = key;
+      groups.leave(1);
+    }
+    expect(groups.join(2, crowded)).toBe(true);
+    groups.leave(0);
+    expect(groups.serverOf(crowded)).toBe(0);
+  });
+
   test('a take-over moves the group', () => {
     const groups = new GroupMemory(empty(64));
     groups.join(1, 77);
