@@ -99,7 +99,8 @@ type Say = (severity: ConfigProblem['severity'], path: Path, message: string) =>
 
 /** What one value alone cannot tell. `data` is the file as it is written. */
 export function checkInactivation(data: unknown, say: Say): void {
-  const listens = at(data, 'loadStatus', 'listen') !== undefined;
+  // Other members, and servers themselves, tell it over the cluster's bus.
+  const listens = at(data, 'loadStatus', 'listen') !== undefined || at(data, 'cluster') !== undefined;
   const vips = at(data, 'vips');
   (Array.isArray(vips) ? vips : []).forEach((vip: unknown, v) => {
     const section = at(vip, 'inactivate');
@@ -120,12 +121,16 @@ export function checkInactivation(data: unknown, say: Say): void {
       say(
         'error',
         path,
-        'no load would be known: it needs loadStatus.listen, or loadStatus.tunnels (how many tunnels fill it) at every server',
+        'no load would be known: it needs loadStatus.listen or cluster, or loadStatus.tunnels (how many tunnels fill it) at every server',
       );
     const reply = at(vip, 'reply');
     const oneWay = reply === 'direct' || (reply === 'nat' && at(data, 'part') === 'master');
     if (oneWay && !listens)
-      say('error', path, 'answers do not cross this machine, so the servers’ loads must come by loadStatus.listen');
+      say(
+        'error',
+        path,
+        'answers do not cross this machine, so the servers’ loads must come by loadStatus.listen or cluster',
+      );
   });
 }
 

@@ -162,6 +162,12 @@ describe('cluster', () => {
     const leastLoad = (top: Record<string, unknown>): string => withVip({ algorithm: 'least-load' }, top);
     expect(of(leastLoad({})).join()).toMatch(/no load will be known/);
     expect(of(leastLoad({ cluster: { name: 'pop1', number: 1 } })).join()).not.toMatch(/no load will be known/);
+    const inactivating = (more: object, top: Record<string, unknown>): string =>
+      of(withVip({ inactivate: {}, ...more }, top)).join();
+    const [direct, member] = [{ reply: 'direct' }, { cluster: { name: 'pop1', number: 1 } }];
+    expect(inactivating({}, {})).toMatch(/no load would be known/);
+    expect(inactivating(direct, {})).toMatch(/must come by loadStatus\.listen or cluster/);
+    for (const vip of [{}, direct]) expect(inactivating(vip, member)).not.toMatch(/no load would|must come by/);
   });
 });
 

@@ -137,7 +137,7 @@ export class LoadKeeper {
     return { ageSeconds, accepting, tunnels, sessions, cpu, memory, packetsIn, packetsOut, bitsIn, bitsOut };
   }
 
-  /** Messages of this server are taken. */
+  /** Messages of this server are taken, wherever they come from. */
   hears(index: number): boolean {
     const listens = this.#config?.listen != null || this.#o.isMember === true;
     return listens && [...this.#servers.values()].some((known) => known.index === index);

@@ -340,6 +340,8 @@ test('over the bus of a cluster: as if it had come straight, not told on, and it
     );
   keeper.relayed(status(7), 'member 2');
   expect(keeper.said(binding.servers[0].index)).toMatchObject({ bitsIn: 1 });
+  // So inactivation waits for its word, not for its time to boot.
+  expect(keeper.hears(binding.servers[0].index)).toBe(true);
   expect([keeper.relays, keeper.accepted, keeper.twice, told]).toEqual([1, 1, 0, 0]);
   keeper.relayed(status(7), 'member 3');
   keeper.receive(status(7), '10.10.1.1');
