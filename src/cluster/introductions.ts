@@ -25,8 +25,10 @@ export interface Introduction {
 
 /** Differences that are named. */
 const NAMED_LIMIT = 8;
-/** Bytes of facts that a member may tell. */
-const FACTS_LIMIT = 64 * 1024;
+/** Of each name and value in a difference. */
+const SHOWN_LIMIT = 128;
+/** Bytes of facts that a member may tell: as many servers and VIPs as a table has, with the longest names. */
+const FACTS_LIMIT = 384 * 1024;
 const PART = CLUSTER_BODY_LIMIT - STATE_HEADER_LENGTH - 4;
 const ASK_AGAIN = 1;
 const SEPARATOR = '\t';
@@ -184,11 +186,10 @@ export class Introductions {
 
   #differences(there: Facts): string[] {
     const found: string[] = [];
-    for (const name of [...new Set([...this.#facts.keys(), ...there.keys()])].sort()) {
-      const mine = this.#facts.get(name);
-      const other = there.get(name);
-      if (mine === other) continue;
+    for (const fact of [...new Set([...this.#facts.keys(), ...there.keys()])].sort()) {
+      if (this.#facts.get(fact) === there.get(fact)) continue;
       if (found.length === NAMED_LIMIT) return [...found, 'and more'];
+      const [name, mine, other] = [shown(fact), shown(this.#facts.get(fact)), shown(there.get(fact))];
       if (mine === undefined) found.push(`${name}: not here, ${other} there`);
       else if (other === undefined) found.push(`${name}: ${mine} here, not there`);
       else found.push(`${name}: ${mine} here, ${other} there`);
@@ -221,6 +222,11 @@ const sameCapacity = (known: Capacity, frame: StateFrameReader, at: number): boo
   known[0] === frame.word(at + 4) && known[1] === frame.word(at + 8);
 
 const clean = (text: string): string => text.replaceAll(/[\t\n]/g, ' ');
+
+/** It comes from another machine and is shown on terminals. */
+function shown<Text extends string | undefined>(text: Text): Text {
+  return text?.slice(0, SHOWN_LIMIT).replaceAll(/\p{Cc}/gu, '?') as Text;
+}
 
 function split(line: string): [string, string] {
   const at = line.indexOf(SEPARATOR);

@@ -68,7 +68,7 @@ const ALONE: ApplyHooks = {
 
 /** Flags that shards set on entries that are put in here. */
 const SHARDS_FLAGS = FLAG_DENIED | FLAG_OFFLOADED;
-/** Tunnels whose key is another one's that are looked at again. */
+/** Tunnels whose key is another one's, or that had no room, that are looked at again. */
 const COLLIDED_LIMIT = 4096;
 
 interface Maps {
@@ -78,7 +78,7 @@ interface Maps {
   readonly orphans: Map<number, Set<number>>;
   /** For every session: the tunnel that it waits for + 1. */
   readonly waitsFor: Int32Array;
-  /** Tunnels with an entry whose key is that of a tunnel of ours. */
+  /** Tunnels with an entry whose key is that of a tunnel of ours, or for which the table had no room. */
   readonly collided: Set<number>;
 }
 
@@ -169,7 +169,7 @@ export class TableApply implements StateSink {
     return end;
   }
 
-  /** Tunnels whose key was another one's: those that have it to themselves by now get their entries. Once a second. */
+  /** Tunnels whose key was another one's, or that had no room: what can be there by now is put in. Once a second. */
   retryCollided(stream: Stream): void {
     const { collided } = this.#mapsOf(stream);
     if (collided.size === 0) return;
@@ -237,7 +237,9 @@ export class TableApply implements StateSink {
     const from = mirror.offset(index);
     const vip = this.places.vip(words[from + TUNNEL_RECORD.vip]);
     const server = this.places.server(words[from + TUNNEL_RECORD.server]);
-    if (vip < 0 || server < 0) {
+    const state = words[from + TUNNEL_RECORD.state] & 0xff;
+    // A state that is none would make a record free that is in use.
+    if (vip < 0 || server < 0 || state < RECORD_STATE.halfOpen || state > RECORD_STATE.passed) {
       this.counters.unplaced++;
       return this.#removeTunnel(maps, index);
     }
@@ -245,17 +247,13 @@ export class TableApply implements StateSink {
     const isNew = record < 0;
     if (isNew) {
       record = this.#allocate(stream);
-      if (record < 0) {
-        this.counters.tableFull++;
-        return;
-      }
+      if (record < 0) return this.#full(maps, index);
     }
     this.#fill(stream, words, from, record, vip, server);
     if (!this.#entries(maps, index, words, from, record, vip, server)) {
-      this.counters.tableFull++;
-      if (!isNew) return this.#removeTunnel(maps, index);
-      this.#release(record);
-      return;
+      if (isNew) this.#release(record);
+      else this.#removeTunnel(maps, index);
+      return this.#full(maps, index);
     }
     if (isNew) maps.tunnels.link(index, record);
     const at = from + TUNNEL_RECORD.client;
@@ -264,11 +262,17 @@ export class TableApply implements StateSink {
     this.#clients.add(record, words[at], words[at + 1], words[at + 2], words[at + 3]);
     if (!this.#groups.assign(record, words[from + TUNNEL_RECORD.group])) this.counters.groupsUnkept++;
     this.#lock.release(SHARD_LIMIT);
-    this.#counts.set(record, server, words[from + TUNNEL_RECORD.state] & 0xff);
+    this.#counts.set(record, server, state);
     this.counters.applied++;
     this.hooks.laid(record);
     const waiting = maps.orphans.get(index);
     if (waiting !== undefined) for (const session of [...waiting]) this.#session(stream, session);
+  }
+
+  /** It is tried again as one is whose key another has. */
+  #full({ collided }: Maps, index: number): void {
+    this.counters.tableFull++;
+    if (collided.size < COLLIDED_LIMIT) collided.add(index);
   }
 
   #fill(stream: Stream, words: Int32Array, from: number, record: number, vip: number, server: number): void {

@@ -43,7 +43,7 @@ const TEXTS = { name: 63, version: 32, address: 64, reason: 160 } as const;
 const COUNTS = ['tunnels', 'sessions', 'shards', 'serversUp'] as const;
 const encoder = new TextEncoder();
 
-/** At most STATUS_TEXT_LIMIT bytes: a reason that does not fit is left out. */
+/** At most STATUS_TEXT_LIMIT bytes: if it does not fit, all that is for people alone is left out. */
 export function emitMemberText(member: MemberText): Uint8Array {
   const told = Object.fromEntries(
     Object.entries(member).map(([key, value]) => [
@@ -95,6 +95,5 @@ export function readMemberText(bytes: Uint8Array): MemberText {
 
 /** It is shown on terminals. */
 function hasControls(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 0x20 || text.charCodeAt(i) === 0x7f) return true;
-  return false;
+  return /\p{Cc}/u.test(text);
 }

@@ -288,6 +288,15 @@ describe('members that do not fit', () => {
     expect(two.replication.introductions.counters.refused).toBeGreaterThan(0);
   });
 
+  test('what another has written is shown without control characters, and not at any length', () => {
+    const net = new ClusterNet(1);
+    net.add(1, new Map([['vip access', `\u001b[2J\u009b${'x'.repeat(5000)}`]]));
+    const two = net.add(2, new Map([['vip access', '192.0.2.1:1701']]));
+    net.run(2.5);
+    const [{ differences }] = two.replication.introductions.refused();
+    expect(differences).toEqual([`vip access: 192.0.2.1:1701 here, ?[2J?${'x'.repeat(123)} there`]);
+  });
+
   test('a thousand facts travel in parts, through losses', () => {
     const facts = (last: string): Map<string, string> =>
       new Map(

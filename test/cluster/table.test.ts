@@ -170,6 +170,36 @@ describe('a table and its copy', () => {
     expectEqual(pair);
   });
 
+  test('a tunnel for which the standby has no room is put in when there is some', () => {
+    const pair = new ClusterPair(ONE);
+    const { pool } = pair.apply;
+    const taken: number[] = [];
+    for (let record = pool.allocateRecord(); record >= 0; record = pool.allocateRecord()) taken.push(record);
+    connect(pair, 7, 2);
+    pair.carry();
+    expect(pair.apply.counters.tableFull).toBeGreaterThan(0);
+    expect(pair.standby.rows.tunnels()).toEqual([]);
+    for (const record of taken) pool.freeRecord(record);
+    pair.apply.retryCollided(pair.stream);
+    expectEqual(pair);
+  });
+
+  test('a record whose state is none is not put in', () => {
+    const pair = new ClusterPair(ONE);
+    connect(pair, 7);
+    pair.carry();
+    const [mirror] = pair.stream.mirrors;
+    const index = Array.from({ length: mirror.capacity }, (_, i) => i).find((i) => mirror.has(i)) as number;
+    const words = (mirror.wordsOf(index) as Int32Array).slice(mirror.offset(index));
+    for (const state of [0, 5, 255]) {
+      words[0] = (words[0] & ~0xff) | state;
+      mirror.write(index, words, 0, 1000 + state);
+      pair.apply.changed(pair.stream, 0, index);
+      expect(pair.standby.rows.tunnels()).toEqual([]);
+      expect(brokenInvariants(pair.standby.memory)).toEqual([]);
+    }
+  });
+
   test('sessions that come before their tunnel wait for it, and for no other', () => {
     const pair = new ClusterPair(ONE);
     const { sessions, tunnels } = { sessions: pair.stream.mirrors[1], tunnels: pair.stream.mirrors[0] };

@@ -343,6 +343,8 @@ test('over the bus of a cluster: as if it had come straight, not told on, and it
   // So inactivation waits for its word, not for its time to boot.
   expect(keeper.hears(binding.servers[0].index)).toBe(true);
   expect([keeper.relays, keeper.accepted, keeper.twice, told]).toEqual([1, 1, 0, 0]);
+  // Whoever waits for a server to come back may wait for its messages.
+  expect(keeper.hears(binding.servers[0].index)).toBe(true);
   keeper.relayed(status(7), 'member 3');
   keeper.receive(status(7), '10.10.1.1');
   expect([keeper.relays, keeper.accepted, keeper.twice, told]).toEqual([1, 1, 2, 0]);
