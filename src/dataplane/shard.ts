@@ -160,7 +160,6 @@ export class Shard {
     });
     this.#mss = new MssClamp(this.store, statistics);
     this.#own = new OwnErrors(this.store, this.#hops.table, options.mtus ?? [1500, 1500], statistics);
-    this.#followers = new Followers(this.store, statistics);
     this.#errors = new IcmpErrors(this.store, this.#hops.table, options.macs, statistics, this.#watch, {
       handOver: options.handOver,
       followers: this.#followers,
