@@ -31,6 +31,7 @@ export class Admission {
   #buckets: TokenBuckets | null = null;
   #halfOpenLimit = Number.POSITIVE_INFINITY;
   #busyFrom = Number.POSITIVE_INFINITY;
+  #crowdedFrom = Number.POSITIVE_INFINITY;
   #total: SharedRate | null = null;
   /** Counts what comes, refused or not, against the same rate. */
   #offered: SharedRate | null = null;
@@ -51,9 +52,10 @@ export class Admission {
     const { policy } = plan;
     this.#halfOpenLimit = plan.halfOpenLimit ?? Number.POSITIVE_INFINITY;
     const { recordCount } = this.memory.layout;
+    this.#crowdedFrom = recordCount < LEAST_TABLE ? Number.POSITIVE_INFINITY : recordCount * TABLE_SHARE;
     this.#busyFrom = Math.min(
       this.#halfOpenLimit < LEAST_CAP ? Number.POSITIVE_INFINITY : this.#halfOpenLimit / 2,
-      recordCount < LEAST_TABLE ? Number.POSITIVE_INFINITY : recordCount * TABLE_SHARE,
+      this.#crowdedFrom,
     );
     this.#repeat = policy.unknownSources === 'repeat';
     this.#ipv4Mask = maskOf(policy.prefixIpv4, 0);
@@ -75,16 +77,28 @@ export class Admission {
 
   /**
    * −1, or the drop reason of a request that may not make a tunnel now whatever its source has used. Takes no token.
-   * `port` and `channel` with the source tell a client's repetition from another request.
+   * `port` and `channel` with the source tell a client's repetition from another request. `oneWay`: answers to it do not
+   * pass here, so that its tunnel counts as half open nowhere; how full the table is says then whether proof is wanted.
    */
-  refuses(a0: number, a1: number, a2: number, a3: number, port: number, channel: number, now: number): number {
-    const halfOpen = Atomics.load(this.memory.header, HEADER.halfOpen);
+  refuses(
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+    port: number,
+    channel: number,
+    now: number,
+    oneWay = false,
+  ): number {
+    const { header } = this.memory;
+    const halfOpen = Atomics.load(header, HEADER.halfOpen);
     if (!this.#repeat) return halfOpen >= this.#halfOpenLimit ? DROP['half-open-limit'] : -1;
     if (halfOpen >= this.#busyFrom || (this.#offered !== null && !this.#offered.take(now))) {
       const until = Math.ceil(now) + HOLD_SECONDS;
       if (this.words[POLICY_WORD.busyUntil] !== until) Atomics.store(this.words, POLICY_WORD.busyUntil, until);
     }
-    if (now < this.words[POLICY_WORD.busyUntil] && !this.#isProven(a0, a1, a2, a3, port, channel, now))
+    const crowded = oneWay && Atomics.load(header, HEADER.recordsUsed) >= this.#crowdedFrom;
+    if ((crowded || now < this.words[POLICY_WORD.busyUntil]) && !this.#isProven(a0, a1, a2, a3, port, channel, now))
       return DROP['request-unproven'];
     return halfOpen >= this.#halfOpenLimit ? DROP['half-open-limit'] : -1;
   }

@@ -105,7 +105,8 @@ export class RequestPolicy {
     const row = i * KEY_STRIDE;
     const keys = batch.keys;
     const [a0, a1, a2, a3] = [keys[row], keys[row + 1], keys[row + 2], keys[row + 3]];
-    const refused = admission.refuses(a0, a1, a2, a3, keys[row + 4] >>> 16, channel, now);
+    const oneWay = directory.vip(batch.local[i])?.oneWay === true;
+    const refused = admission.refuses(a0, a1, a2, a3, keys[row + 4] >>> 16, channel, now, oneWay);
     if (refused >= 0) return refused;
     if (limiter !== null && !this.#take(limiter, a0, a1, a2, a3, now)) {
       this.statistics[ruleCounter(limiter.slot, RULE_COUNTER.refused)]++;

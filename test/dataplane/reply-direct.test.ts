@@ -106,6 +106,21 @@ describe('the request', () => {
     expect(w.drops()).toEqual({});
   });
 
+  test('of a source that nobody knows must come twice while the table is nearly full of such requests', () => {
+    const w = new World({ connections: 1024 });
+    for (let n = 0; n < 768; n++) w.up(sccrq({ assigned: 1 }), `198.51.${n >> 8}.${n & 0xff}:1701`);
+    expect(w.rows.tunnels()).toHaveLength(768);
+    expect(w.up(sccrq({ assigned: 1 }))).toEqual([]);
+    expect(w.drops()).toEqual({ 'request-unproven': 1 });
+    w.at(w.now + 1);
+    expect(w.up(sccrq({ assigned: 1 }))).toHaveLength(1);
+    w.at(w.now + 62);
+    w.at(w.now + 1);
+    expect(w.rows.tunnels()).toEqual([]);
+    expect(w.up(sccrq({ assigned: 2 }))).toHaveLength(1);
+    expect(brokenInvariants(w.memory)).toEqual([]);
+  });
+
   test('needs no route to the client, who is answered from elsewhere', () => {
     const prefixes = new Int32Array([0, 0, 0xffff, 0x0a000000]);
     const routes = { prefixes, lengths: Uint8Array.of(104), ports: Uint8Array.of(1), gateways: new Int32Array(4) };
