@@ -72,13 +72,13 @@ export class OrderBook {
       this.#stamp = Math.max(this.#stamp, order.stamp);
       if (!this.#keep(order, now, false)) continue;
       this.counters.taken++;
-      this.#try(this.#entries.get(keyOf(order)) as Entry);
+      this.#try(this.#entries.get(keyOf(order)) as Entry, now);
     }
   }
 
   /** Other servers are configured, or other duties are ours: what was ordered before is done now. */
-  retry(): void {
-    for (const entry of this.#entries.values()) if (!entry.applied) this.#try(entry);
+  retry(now: number): void {
+    for (const entry of this.#entries.values()) if (!entry.applied) this.#try(entry, now);
   }
 
   /** A member has come: it is told at the next turn. */
@@ -109,8 +109,9 @@ export class OrderBook {
     return true;
   }
 
-  #try(entry: Entry): void {
-    const { server, what, by } = entry.order;
+  /** With what is left of its deadline. */
+  #try(entry: Entry, now: number): void {
+    const { server, what, by } = told(entry, now);
     const outcome = this.#options.apply(server, what, by);
     entry.applied = outcome === 'done';
     if (outcome === 'unknown') this.counters.unknown++;

@@ -87,10 +87,19 @@ describe('orders about servers', () => {
     expect(b.done.size).toBe(0);
     expect(b.book.counters.unknown).toBe(1);
     b.servers.add('new');
-    b.book.retry();
-    b.book.retry();
+    b.book.retry(100);
+    b.book.retry(100);
     expect(b.done.get('state new')).toBe(JSON.stringify(stateOrder('disable')));
     expect(b.book.counters.unknown).toBe(1);
+  });
+
+  test('that wait are done with what is left of their deadline', () => {
+    const [a, b] = [new Member(1, ['new']), new Member(2)];
+    a.order('new', stateOrder('drain', 30), 100);
+    for (const body of a.book.turn(100)) b.book.receive(body, 100, EPOCH + 100_000);
+    b.servers.add('new');
+    b.book.retry(125);
+    expect(b.done.get('state new')).toBe(JSON.stringify(stateOrder('drain', 5)));
   });
 
   test('that are another member’s to do wait until this one has its duty, unless they were done meanwhile', () => {
@@ -101,13 +110,13 @@ describe('orders about servers', () => {
     settle([a, b, c], 100);
     expect([a, b, c].map(({ done }) => done.size)).toEqual([0, 0, 0]);
     b.decides = true;
-    b.book.retry();
+    b.book.retry(105);
     expect(b.done.get('state lns1')).toBe(JSON.stringify(stateOrder('inactivate')));
     // What the deciding member then tells of the server stands for the order at all others.
     b.order('lns1', stateOrder('off'), 110);
     settle([a, b, c], 110);
     c.decides = true;
-    c.book.retry();
+    c.book.retry(110);
     expect(c.done.get('state lns1')).toBe(JSON.stringify(stateOrder('off')));
     expect(c.done.get('state lns2')).toBe(JSON.stringify(stateOrder('inactivate')));
     expect([a, b, c].map(({ book }) => book.counters.unknown)).toEqual([0, 0, 0]);

@@ -448,7 +448,7 @@ export class DesignatorProcess {
     if (this.#ready) this.host.announceVips();
     await this.load.apply(config);
     await this.takeOvers.apply(config);
-    this.clusterParts?.orders.book.retry();
+    this.clusterParts?.orders.retry();
   }
 
   #bound(): Bound {

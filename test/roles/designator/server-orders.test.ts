@@ -157,12 +157,12 @@ describe('two designators', () => {
     await pair.run(3);
     expect(pair.one.states()).toEqual(['up', 'up']);
     pair.two.decides = true;
-    pair.two.orders.book.retry();
+    pair.two.orders.retry();
     await pair.run(5);
     expect([pair.one.states()[0], pair.two.states()[0]]).toEqual(['inactive', 'inactive']);
     pair.two.decides = false;
     pair.one.decides = true;
-    pair.one.orders.book.retry();
+    pair.one.orders.retry();
     await pair.run(20);
     expect([pair.one.power, pair.two.power]).toEqual([[], ['off lns1']]);
   });

@@ -31,7 +31,7 @@ export function openParts(process: DesignatorProcess): ClusterParts | null {
   if (desk === null) return null;
   const { inactivation } = process;
   const duty = desk.duty('inactivation', (held) => {
-    if (held) orders.book.retry();
+    if (held) orders.retry();
   });
   inactivation.decides = () => duty.isHeld;
   const orders = new ServerOrders({

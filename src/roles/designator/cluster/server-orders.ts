@@ -65,6 +65,11 @@ export class ServerOrders {
     return true;
   }
 
+  /** Other servers are configured, or the duty is ours: what could not be done before is tried again. */
+  retry(): void {
+    this.book.retry(this.#parts.desk.now());
+  }
+
   /** Several times a second. */
   tick(): void {
     const { desk } = this.#parts;
