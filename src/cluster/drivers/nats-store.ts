@@ -26,6 +26,8 @@ const MEMBER_LIMIT = 255;
 
 export class NatsStore {
   readonly counters = { renewed: 0, failed: 0 };
+  /** Its connection has ended: another store is to be opened. */
+  isOver = false;
   readonly #members: KV;
   readonly #leases: KV;
   readonly #options: Required<NatsStoreOptions>;
@@ -52,11 +54,12 @@ export class NatsStore {
         replicas: options.replicas,
         history: 1,
       } as Parameters<typeof kvm.create>[1]);
-    return new NatsStore(
-      await bucket('members', options.memberSeconds),
-      await bucket('leases', options.leaseSeconds),
-      options,
-    );
+    const members = await bucket('members', options.memberSeconds);
+    const store = new NatsStore(members, await bucket('leases', options.leaseSeconds), options);
+    void connection.closed().then(() => {
+      store.isOver = true;
+    });
+    return store;
   }
 
   /** From now on this member is among `members`, with what it tells of itself. */

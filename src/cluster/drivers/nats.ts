@@ -74,8 +74,6 @@ class NatsCarrier implements Carrier {
           tls,
           noEcho: true,
           maxReconnectAttempts: -1,
-          // A server that comes back before its users are there must not end it.
-          ignoreAuthErrorAbort: true,
           reconnectTimeWait: RECONNECT_MS,
           pingInterval: PING_MS,
           maxPingOut: 2,
@@ -154,7 +152,11 @@ class NatsCarrier implements Carrier {
         this.#set(null);
       } else if (status.type === 'error') this.#counters.sendErrors++;
     }
-    if (!this.#closed) this.#set('the connection to NATS has ended');
+    if (this.#closed) return;
+    // A server that does not know its users (yet) ends it for good, whatever was said of reconnecting.
+    this.#connection = null;
+    this.#set('the connection to NATS has ended');
+    await this.connect();
   }
 
   #set(trouble: string | null): void {

@@ -8,6 +8,7 @@ class Store implements LeaseStore {
   holder: Lease | null = null;
   readonly waiting: Lease[] = [];
   asked = 0;
+  isOver = false;
 
   singleton(): Lease {
     this.asked++;
@@ -110,4 +111,17 @@ test('a store that cannot be opened is asked again, and each reason is told once
   reason = null;
   await a.pass(2);
   expect(duty.isHeld).toBe(true);
+});
+
+test('a store whose connection has ended gives way to another', async () => {
+  const stores = [new Store(), new Store()];
+  const a = new Member(1);
+  const duty = a.duties.take('inactivation');
+  let opened = 0;
+  a.duties.start(async () => stores[opened++]);
+  await a.pass(1);
+  expect(duty.isHeld).toBe(true);
+  stores[0].isOver = true;
+  await a.pass(3);
+  expect([opened, stores[1].asked, duty.isHeld]).toEqual([2, 1, true]);
 });

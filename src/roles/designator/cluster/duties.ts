@@ -21,6 +21,8 @@ export interface DutiesParts {
 
 /** Where leases are (NatsStore). */
 export interface LeaseStore {
+  /** Nothing can be had from it any more. */
+  readonly isOver?: boolean;
   singleton(name: string, changed: (held: boolean) => void): Lease;
   close(): Promise<void>;
 }
@@ -130,6 +132,11 @@ export class Duties {
 
   #tryStore(): void {
     const { now } = this.#parts;
+    if (this.#store?.isOver === true) {
+      void this.#store.close();
+      this.#store = null;
+      for (const duty of this.#duties) duty.lease = null;
+    }
     if (this.#open === null || this.#store !== null || this.#opening || this.#closed) return;
     if (now() < this.#triedAt + STORE_RETRY_SECONDS) return;
     this.#triedAt = now();
