@@ -49,7 +49,8 @@ export async function setUpTunnels(
         await sleep(100);
       }
     }
-    if (table.established() !== until)
+    // One whose message came twice may have made a second one; that one of them is missing is seen when all are asked for.
+    if (table.established() < until)
       throw new Error(`only ${table.established()} of ${until} tunnels stand; drops: ${await why()}`);
   }
 }

@@ -81,6 +81,7 @@ const TUNNEL_COLUMNS: readonly Column<TunnelRow>[] = [
   { head: 'idle', value: (row) => briefDuration(row.idleSeconds), align: 'right' },
   { head: 'shard', value: (row) => row.shard },
   { head: 'kernel', value: (row) => row.offloaded },
+  { head: 'writer', value: (row) => row.writer },
 ];
 
 const NAT_COLUMNS: readonly Column<NatRow>[] = [

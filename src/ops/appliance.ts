@@ -122,6 +122,8 @@ export interface TunnelRow {
   idleSeconds: number;
   shard: number;
   offloaded: boolean;
+  /** Member of the cluster that answers for it; null: this one, or nobody is known to. */
+  writer: string | null;
 }
 export interface WorkerRow {
   shard: number;

@@ -121,6 +121,7 @@ export const SHARED_SCHEMAS = [
     idleSeconds: number,
     shard: integer,
     offloaded: boolean,
+    writer: { ...textOrNull, description: 'member of the cluster that answers for it; null: this one' },
   }),
   row('Worker', {
     shard: integer,

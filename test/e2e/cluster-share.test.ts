@@ -21,6 +21,7 @@ interface Row {
   readonly server: string;
   readonly state: string;
   readonly offloaded: boolean;
+  readonly writer: string | null;
 }
 
 const words = ({ client, clientTunnelId, serverTunnelId, server, state }: Row): string =>
@@ -107,6 +108,9 @@ describeLab('designators that share their tunnels', [], (open) => {
     const own = await Promise.all([count(1, 'requests'), count(2, 'requests')]);
     expect(own[0] + own[1]).toBe(CLIENTS);
     expect(Math.min(...own)).toBeGreaterThan(0);
+    // Each tunnel is one's own at one of them, and at the other it has a name to it.
+    const writers = await Promise.all([1, 2].map((number) => of(number).control<Row[]>('GET', '/v1/tunnels')));
+    expect(writers.map((rows) => rows.filter(({ writer }) => writer === null).length)).toEqual(own);
     if (process.env.TD_TEST_IO === 'xdp')
       for (const number of [1, 2])
         await waitFor('the XDP program to forward all of them', async () =>

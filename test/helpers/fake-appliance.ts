@@ -44,6 +44,7 @@ export function tunnelRow(values: Partial<TunnelRow> = {}): TunnelRow {
     idleSeconds: 0.5,
     shard: 0,
     offloaded: false,
+    writer: null,
     ...values,
   };
 }

@@ -42,6 +42,9 @@ export class Rows {
   readonly #table: ConnectionTable;
   readonly #pool: RecordPool;
 
+  /** Name of the member of the cluster that writes the record, null: this one. */
+  writerOf: (record: number) => string | null = () => null;
+
   constructor(
     readonly memory: TableMemory,
     readonly binding: Binding,
@@ -258,6 +261,7 @@ export class Rows {
       idleSeconds: Math.max(0, now - Math.max(created, counts.lastSeen)),
       shard: owner,
       offloaded: this.#isOffloaded(record),
+      writer: this.writerOf(record),
     };
     return Atomics.load(records, at + RECORD.state) >>> 16 === version >>> 16 ? row : null;
   }

@@ -1,6 +1,7 @@
 /** The shared table of a designator that is a member of a cluster: what the desk needs of it. */
 import type { ForeignFrame } from '../../../dataplane/plan.js';
 import type { DesignatorOptions, DesignatorProcess } from '../designator.js';
+import type { ClusterDesk } from './cluster-desk.js';
 import { ShareDesk } from './share-desk.js';
 import { SharedTable } from './share-memory.js';
 
@@ -51,6 +52,7 @@ export class TunnelShare {
       counters: () => desk.totals(),
     });
     this.#desk = desk;
+    this.#process.rows.writerOf = writerNames(cluster, desk, () => addon.monotonicSeconds());
   }
 
   foreign(frames: readonly ForeignFrame[]): void {
@@ -60,6 +62,21 @@ export class TunnelShare {
   async stop(): Promise<void> {
     await this.#desk?.stop();
   }
+}
+
+/** Names by records; members are looked at once a second, since a table may have a row for each of a million tunnels. */
+function writerNames(cluster: ClusterDesk, desk: ShareDesk, now: () => number): (record: number) => string | null {
+  let names = new Map<number, string | null>();
+  let readAt = Number.NEGATIVE_INFINITY;
+  return (record) => {
+    const number = desk.writerOfRecord(record);
+    if (number === null || number === cluster.number) return null;
+    if (now() > readAt + 1) {
+      readAt = now();
+      names = new Map(cluster.members().map((member) => [member.number, member.told.name]));
+    }
+    return names.get(number) ?? String(number);
+  };
 }
 
 /** null: no table is shared. */
