@@ -50,7 +50,7 @@ export async function resyncBench(options: ResyncOptions): Promise<ResyncRow[]> 
   const lab = await Lab.open({ pid, env: { ...env, TD_TEST_IO: 'packet' } });
   let pair: ClusterFarm | null = null;
   try {
-    const connections = Math.max(65_536, tunnels + CHUNK * 2);
+    const connections = Math.max(65_536, Math.ceil(tunnels * 1.5));
     pair = await ClusterFarm.open(lab, self, 'packet', connections);
     const [first, newcomer] = pair.farm.members;
     say(`resync: a table with ${tunnels} tunnels is made`);

@@ -51,7 +51,7 @@ const BAR_MS = 500;
 const RATE = 20_000;
 const SIZE = 64;
 /** Two processes work at it on two CPUs: portions that can be sent again without much ado. */
-const SET_UP = { rate: 25_000, chunk: 5_000 } as const;
+const SET_UP = { rate: 30_000, chunk: 10_000 } as const;
 const QUIET_SECONDS = 1;
 const DEATH_SECONDS = 3;
 /** Into the run. */
