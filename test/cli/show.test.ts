@@ -88,8 +88,8 @@ describe('tables for people', () => {
   test('tunnels --wide: ids, state and counters', async () => {
     expect((await show('tunnels --wide --tunnel 11')).stdout).toBe(
       [
-        'client             tunnel  virtual  vip     server  address    port  tunnel  state        sessions  packets in  out  bytes in   out  age  idle  shard  kernel',
-        '192.128.10.5:1701      11        -  access  lns2    10.10.1.2  5000      77  established         2         120   98     15000  9000  61s    0s      0  no',
+        'client             tunnel  virtual  vip     server  address    port  tunnel  state        sessions  packets in  out  bytes in   out  age  idle  shard  kernel  writer',
+        '192.128.10.5:1701      11        -  access  lns2    10.10.1.2  5000      77  established         2         120   98     15000  9000  61s    0s      0  no      -',
         '',
       ].join('\n'),
     );
@@ -167,7 +167,7 @@ describe('--json', () => {
     const [row] = JSON.parse((await show('tunnels --json --limit 1')).stdout);
     expect(Object.keys(row).join(', ')).toBe(
       'vip, protocol, client, clientTunnelId, virtualTunnelId, server, serverAddress, serverPort, serverTunnelId, state, sessions, ' +
-        'packetsIn, packetsOut, bytesIn, bytesOut, ageSeconds, idleSeconds, shard, offloaded',
+        'packetsIn, packetsOut, bytesIn, bytesOut, ageSeconds, idleSeconds, shard, offloaded, writer',
     );
   });
 
