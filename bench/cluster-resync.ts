@@ -61,6 +61,7 @@ export async function resyncBench(options: ResyncOptions): Promise<ResyncRow[]> 
     if (adopted !== tunnels) throw new Error(`${adopted} of ${tunnels} tunnels were adopted: ${first.process.tail()}`);
     const told = async (): Promise<boolean> =>
       (await (pair as ClusterFarm).streams(1)).some((row) => row.self && row.tunnels === tunnels && row.waiting === 0);
+    say('resync: the first member tells it');
     await waitFor('the first member to have told its tunnels', told, PATIENCE_MS);
     const took: { start: number; ready: number }[] = [];
     for (let round = 0; round < rounds; round++) {
