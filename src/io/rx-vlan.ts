@@ -9,13 +9,13 @@ import type { NativeAddon } from './native.js';
 
 type Addon = Pick<NativeAddon, 'NetlinkSocket' | 'interfaceInfo'>;
 
-/** Errors: TD_UNAVAILABLE the driver refuses; what was changed before is in the file. */
+/** Errors: TD_UNAVAILABLE the driver refuses, or the disk is full; what was changed before is in the file. */
 export function keepTags(addon: Addon, file: string, devices: readonly string[]): void {
   withQuery(addon, (query) => {
     for (const device of devices) {
       const { index } = addon.interfaceInfo(device);
       if (query.rxVlanOffload(index) === 'off') continue;
-      fs.writeFileSync(file, JSON.stringify([...new Set([...changed(file), device])]));
+      remember(file, [...new Set([...changed(file), device])]);
       try {
         query.setRxVlanOffload(index, false);
       } catch (error) {
@@ -50,6 +50,18 @@ function withQuery(addon: Addon, run: (query: LinkQuery) => void): void {
     run(query);
   } finally {
     query.close();
+  }
+}
+
+/** Whole or not at all: a full disk must not cost what stands there. */
+function remember(file: string, devices: readonly string[]): void {
+  try {
+    fs.writeFileSync(`${file}.new`, JSON.stringify(devices));
+    fs.renameSync(`${file}.new`, file);
+  } catch (cause) {
+    fs.rmSync(`${file}.new`, { force: true });
+    const text = `${file} cannot be written: ${(cause as Error).message}; rx-vlan-offload stays as it is`;
+    throw new DesignatorError('TD_UNAVAILABLE', text, { file }, cause);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Logs: JSON lines, one object a line, for journald or any collector. */
-import { type DestinationStream, destination as openDestination, type Logger, pino, symbols } from 'pino';
+import { type DestinationStream, type Logger, pino, symbols } from 'pino';
+import { LogDestination } from './log-destination.js';
 
 export type { Logger };
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
@@ -11,7 +12,8 @@ const LIMITED_IDS_MAX = 256;
 
 /**
  * The process's logger. Lines carry `level` (a word), `time` (ISO 8601, UTC) and `msg`; errors stand in `err` with
- * their code and context. Writes to stdout unless a destination is given; never blocks on a reader that does not read.
+ * their code and context. Writes to stdout unless a destination is given; never blocks on a reader that does not read, and
+ * outlives a disk that is full.
  */
 export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
   return pino(
@@ -21,13 +23,20 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination ?? openDestination({ dest: 1, sync: false, maxLength: BACKLOG_LIMIT_BYTES }),
+    destination ?? new LogDestination({ fd: 1, backlog: BACKLOG_LIMIT_BYTES }),
   );
 }
 
 /** The line that `designator run` prints when traffic flows: scripts and tests wait for `"msg":"ready"`. */
 export function logReady(logger: Logger, facts: Record<string, unknown>): void {
   logger.info(facts, 'ready');
+}
+
+/** Why the log cannot be written now, with what is lost of it; null: it can. */
+export function logTrouble(logger: Logger): string | null {
+  const stream = (logger as unknown as Record<symbol, unknown>)[symbols.streamSym];
+  if (!(stream instanceof LogDestination) || stream.trouble === null) return null;
+  return `the log cannot be written, ${stream.lost} lines are lost: ${stream.trouble}`;
 }
 
 /** Writes what waits, now. For the last words before a hard end; an ordinary exit does it by itself. */

@@ -32,6 +32,7 @@ import type {
 import type { CaptureFormat } from '../../ops/capture.js';
 import type { Endpoint } from '../../ops/endpoint.js';
 import type { EventLog } from '../../ops/events.js';
+import { logTrouble } from '../../ops/log.js';
 import type { TopAnswer, TopQuery } from '../../ops/top.js';
 import { groupCommands } from '../gateway/commands.js';
 import { groupMetrics } from '../gateway/metrics.js';
@@ -84,7 +85,8 @@ export class DesignatorAppliance implements Appliance {
   }
 
   degraded(): string | null {
-    return this.process.cluster?.degraded() ?? null;
+    const { cluster, takeOvers, logger } = this.process;
+    return cluster?.degraded() ?? takeOvers.degraded() ?? logTrouble(logger);
   }
 
   vips(): VipRow[] {

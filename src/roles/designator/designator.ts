@@ -98,6 +98,7 @@ export class DesignatorProcess {
   readonly policy: PolicyDesk;
   readonly pool: ShardDesk;
   readonly host: HostDesk;
+  readonly logger: Logger;
   config: CompiledConfig;
   #plan: Plan;
   readonly #o: DesignatorOptions;
@@ -111,6 +112,7 @@ export class DesignatorProcess {
 
   constructor(options: DesignatorOptions) {
     this.#o = options;
+    this.logger = options.logger;
     this.config = options.config;
     this.datapath = options.datapath;
     this.shards = shardCount(options.config);

@@ -70,7 +70,8 @@ export function openTableFile(addon: NativeAddon, file: string | null, connectio
   return { memory, fd, length, file, adopted: 0, story };
 }
 
-function asTableError(cause: NodeJS.ErrnoException, file: string | null, length: number): DesignatorError {
+/** An errno of the table's file or memory as something that an operator can act on. */
+export function asTableError(cause: NodeJS.ErrnoException, file: string | null, length: number): DesignatorError {
   const facts = { file, length };
   switch (cause.code) {
     case 'EAGAIN':
@@ -80,6 +81,16 @@ function asTableError(cause: NodeJS.ErrnoException, file: string | null, length:
       return new DesignatorError(
         'TD_NO_PERMISSION',
         `the table ${file} cannot be made: ${cause.message}`,
+        facts,
+        cause,
+      );
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new DesignatorError(
+        'TD_UNAVAILABLE',
+        file === null
+          ? `no memory for the connection table (${length} bytes)`
+          : `no room for the table ${file} (${length} bytes): make room there, move it with control.socket, or lower table.connections`,
         facts,
         cause,
       );

@@ -9,7 +9,7 @@ import { DesignatorError } from '../../errors.js';
 import { adoptTable, clearOffload } from '../../flow/adoption.js';
 import { formatTable, HEADER, inspectTable, type TableCondition, TableMemory, tableLayout } from '../../flow/layout.js';
 import type { NativeAddon } from '../../io/native.js';
-import { type OpenedTable, readBootId } from './table-file.js';
+import { asTableError, type OpenedTable, readBootId } from './table-file.js';
 
 /** Why the table that a process left pinned cannot be gone on with, or null. */
 export function refusalOf(condition: TableCondition, pin: string): DesignatorError | null {
@@ -96,10 +96,18 @@ function restore(memory: TableMemory, file: string, bootId: Int32Array): string 
   }
 }
 
-/** Leaves the tunnels for the next process: the same file, whatever adapter it has. */
+/**
+ * Leaves the tunnels for the next process: the same file, whatever adapter it has. Errors: as `openTableFile`, also when
+ * the disk is full; then the file is as empty as before.
+ */
 export function saveTable(addon: NativeAddon, memory: TableMemory, file: string): void {
   const { length } = memory.layout;
-  const { fd } = addon.openTable(file, length);
+  let fd: number;
+  try {
+    ({ fd } = addon.openTable(file, length));
+  } catch (cause) {
+    throw asTableError(cause as NodeJS.ErrnoException, file, length);
+  }
   try {
     const copy = addon.mapTable(fd, length);
     new Uint8Array(copy).set(new Uint8Array(memory.buffer, 0, length));

@@ -84,6 +84,7 @@ export class TakeOverKeeper {
   readonly #log: LimitedLogger;
   #config: CompiledTakeOverDesk | null = null;
   #key: Uint8Array | null = null;
+  #unwritten: string | null = null;
   #senders = new Set<string>();
   #socket: Socket | null = null;
   #rejectedSecond = Number.NaN;
@@ -255,6 +256,11 @@ export class TakeOverKeeper {
     else this.desk.recall(memory);
   }
 
+  /** What the next process would not know, and why; null: the file has it all. */
+  degraded(): string | null {
+    return this.#unwritten;
+  }
+
   /** Whole or not at all. What cannot be written is not known to the next process, and to this one nevertheless. */
   #save(): void {
     const { file, logger } = this.#o;
@@ -263,7 +269,9 @@ export class TakeOverKeeper {
       mkdirSync(path.dirname(file), { recursive: true });
       writeFileSync(`${file}.new`, JSON.stringify({ version: 1, ...this.desk.remember() }), { mode: 0o600 });
       renameSync(`${file}.new`, file);
+      this.#unwritten = null;
     } catch (error) {
+      this.#unwritten = `generations of servers cannot be written: ${(error as Error).message}`;
       logger.error({ err: error, file }, 'generations of servers cannot be written');
     }
   }
