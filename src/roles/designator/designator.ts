@@ -326,8 +326,14 @@ export class DesignatorProcess {
     // What the shards did last is told before the others hear that this one leaves.
     await this.share?.stop();
     this.events.stop();
+    let unkept: unknown = null;
     if (!stays) {
-      await this.datapath.stop();
+      try {
+        await this.datapath.stop();
+      } catch (error) {
+        // A table that finds no room on a full disk keeps nothing else from its end.
+        unkept = error;
+      }
       await this.#filter.remove();
     }
     await this.cluster?.close();
@@ -335,6 +341,7 @@ export class DesignatorProcess {
     this.#errors.close();
     this.host.stop();
     this.pool.close();
+    if (unkept !== null) throw unkept;
   }
 
   // ── shards ────────────────────────────────────────────────────────────────────────────────────────────────────────
