@@ -56,6 +56,7 @@
 #define TD_GROUP_HELD 2
 #define TD_GROUP_OWN 10
 #define TD_GROUP_PEERS 11
+#define TD_GROUP_BY_BUS 15
 #define TD_GROUP_PEER_LIMIT 16
 #define TD_XDP_FLAGS 0
 #define TD_XDP_BUCKET_COUNT 1
@@ -296,6 +297,7 @@
 #define TD_GROUP_MEMBER_KEY 0
 #define TD_GROUP_MEMBER_SERVER 1
 #define TD_GROUP_MEMBER_COUNT 2
+#define TD_GROUP_MEMBER_NEWEST 3
 
 /* src/io/port.ts: the batch columns */
 #define TD_PORT_OUTSIDE 0

@@ -57,6 +57,12 @@ export const designatorGroups = z
       .extend({
         addresses: shared.describe('Shared addresses, the same at all members; servers have one as their gateway.'),
         advertise: own.advertise,
+        return: z
+          .enum(['gradual', 'stay', 'at-once'])
+          .default('at-once')
+          .describe(
+            'How servers come back to a designator that has returned. Others hand on to it by its virtual MAC what its tunnels’ servers send them: it should have that soon.',
+          ),
       })
       .optional()
       .describe('Shares the servers’ gateway address with other designators.'),

@@ -1,6 +1,7 @@
 /**
  * Messages of tunnels that another designator has: those that it is known to write, those that nobody here knows. By the
- * gateway group where there is one, from virtual MAC to virtual MAC; else over the cluster's bus.
+ * gateway group where there is one, from virtual MAC to virtual MAC; else over the cluster's bus. A member that has just
+ * returned may have no virtual MAC yet and tunnels all the same: while there is one, the bus comes first.
  */
 import { VERDICT_HANDED } from '../io/port.js';
 import { type Batch, KIND_DONE } from './batch.js';
@@ -30,13 +31,20 @@ export class Elsewhere {
   foreign(batch: Batch, i: number, record: number, fromClient: boolean): void {
     const { store, relay, watch, statistics } = this.#p;
     if (!fromClient) watch.heard(store.serverIndex(record));
-    if (relay.take(batch, i, fromClient, true) || this.#hand(batch, i, record, fromClient, COUNTER.toWriters)) return;
+    const byBus = relay.goesByBus(batch, i, fromClient);
+    if (byBus && this.#hand(batch, i, record, fromClient, COUNTER.toWriters)) return;
+    if (relay.take(batch, i, fromClient, true)) return;
+    if (!byBus && this.#hand(batch, i, record, fromClient, COUNTER.toWriters)) return;
     drop(batch, i, statistics, DROP['foreign-tunnel']);
   }
 
   /** To whoever has the tunnel, if some member made it a moment ago. False: there is nobody to ask. */
   unknown(batch: Batch, i: number, fromClient: boolean): boolean {
-    return this.#p.relay.take(batch, i, fromClient) || this.#hand(batch, i, TO_ANYBODY, fromClient, COUNTER.toMembers);
+    const { relay } = this.#p;
+    const byBus = relay.goesByBus(batch, i, fromClient);
+    if (byBus && this.#hand(batch, i, TO_ANYBODY, fromClient, COUNTER.toMembers)) return true;
+    if (relay.take(batch, i, fromClient)) return true;
+    return !byBus && this.#hand(batch, i, TO_ANYBODY, fromClient, COUNTER.toMembers);
   }
 
   /** What a member of the group handed on has been told to all who may have it. */

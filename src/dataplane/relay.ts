@@ -64,6 +64,12 @@ export class Relay {
     return true;
   }
 
+  /** Some member has no virtual MAC that this frame could be handed on to, and the cluster's bus reaches it. */
+  goesByBus(batch: Batch, i: number, fromClient: boolean): boolean {
+    const outside = this.#oneArm ? fromClient : batch.columns.ingress[i] === PORT_OUTSIDE;
+    return this.#xdp[(outside ? GROUP_OUTSIDE : GROUP_INSIDE) + GROUP.byBus] !== 0;
+  }
+
   /** Another member of the group handed it on. */
   wasTaken(batch: Batch, i: number, fromClient: boolean): boolean {
     const outside = this.#oneArm ? fromClient : batch.columns.ingress[i] === PORT_OUTSIDE;

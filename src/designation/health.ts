@@ -6,7 +6,8 @@
  * then counts. Waited for `suspectAfter`, with more than one message: suspect, and new tunnels go elsewhere. With as
  * many unanswered messages as no bad line explains, of several tunnels, and `downAfter` gone by: down. With fewer
  * messages it takes accordingly longer; while one tunnel alone asks, `downAfterAlone`. A server whose data still flows
- * is suspect at most. Any message of its own closes the case.
+ * is suspect at most, and so is any whose answers another designator may have and cannot hand on. Any message of its own
+ * closes the case.
  *
  * Where answers do not pass here, what counts is requests that come again, less those that do not
  * (dataplane/one-way-watch.ts); and a server whose load status messages stop while others' go on is suspect.
@@ -51,6 +52,8 @@ export interface HealthOptions {
   readonly probe?: (server: number) => boolean;
   /** Its answers to clients do not pass here; absent: all do. */
   readonly oneWay?: (server: number) => boolean;
+  /** Answers may come in at another designator that cannot hand them on to this one now; absent: none do. */
+  readonly mayMiss?: () => boolean;
 }
 
 /**
@@ -229,7 +232,9 @@ export class Health {
         ? `requests of ${this.#askers(server)} came again ${asks} times in ${silence.toFixed(1)} s`
         : `${asks} control messages of ${this.#askers(server)} unanswered for ${silence.toFixed(1)} s`;
     const reason = told ? SERVER_REASON.unreachable : isOneWay ? SERVER_REASON.repeated : SERVER_REASON.unanswered;
-    if (!dead || asked || this.#dataContradicts(server, now - silence)) return this.#suspect(server, reason, detail);
+    const misses = !told && (this.#o.mayMiss?.() ?? false);
+    if (!dead || asked || misses || this.#dataContradicts(server, now - silence))
+      return this.#suspect(server, reason, detail);
     this.#down(server, reason === SERVER_REASON.unanswered ? SERVER_REASON.silent : reason, detail);
   }
 

@@ -16,7 +16,7 @@ export class GroupWords {
   /** There is no group: no frame is its. */
   clear(): void {
     Atomics.store(this.#xdp, this.#base + GROUP.macHigh, 0);
-    this.#xdp.fill(0, this.#base, this.#base + GROUP.peers + GROUP_PEER_LIMIT / 4);
+    this.#xdp.fill(0, this.#base, this.#base + GROUP.byBus + 1);
   }
 
   /** `mac`: a virtual MAC of the group; nothing is held yet. */
@@ -49,5 +49,10 @@ export class GroupWords {
       for (let n = 0; n < 4; n++) packed |= (peers[word * 4 + n] ?? 0) << (n * 8);
       Atomics.store(this.#xdp, this.#base + GROUP.peers + word, packed);
     }
+  }
+
+  /** What is another member's goes by the cluster's bus first: not all have a virtual MAC that it could be handed on to. */
+  setByBus(byBus: boolean): void {
+    Atomics.store(this.#xdp, this.#base + GROUP.byBus, byBus ? 1 : 0);
   }
 }

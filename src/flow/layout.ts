@@ -7,7 +7,6 @@
  * numbers that their network-order bytes spell (10.10.1.1 is 0x0a0a0101). IPv4 addresses are IPv4-mapped
  * (0, 0, 0xffff, a). `native/layout.h` says the same to C++; `test/native/layout.test.ts` compares the two.
  */
-
 export const LAYOUT_MAGIC = 0x54445331; // "TDS1"
 export const LAYOUT_VERSION = 6;
 export const PAGE_LENGTH = 4096;
@@ -96,6 +95,7 @@ export const GROUP = {
   held: 2, // 8 words, a bit for each number: n is bit n & 31 of word n >> 5
   own: 10, // number of the forwarder that frames handed to other members come from; 0 none
   peers: 11, // 4 words: up to GROUP_PEER_LIMIT numbers of forwarders that others serve, a byte each, 0 none
+  byBus: 15, // 1: some member has no virtual MAC now, and the cluster's bus reaches all: what is another's goes there
 } as const;
 export const GROUP_PEER_LIMIT = 16;
 export const XDP_FLAG = {

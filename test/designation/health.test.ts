@@ -29,7 +29,7 @@ const SETTINGS: HealthSettings = {
 function bench(settings: Partial<HealthSettings> = {}, probe?: (server: number) => boolean) {
   const memory = new TableMemory(new SharedArrayBuffer(tableLayout(16).length), 16);
   formatTable(memory, 1, new Int32Array(4));
-  const clock = { now: 1000, data: false, looks: 0 };
+  const clock = { now: 1000, data: false, looks: 0, misses: false };
   const states = new ServerStates(memory, () => clock.now);
   const health = new Health({
     memory,
@@ -40,6 +40,7 @@ function bench(settings: Partial<HealthSettings> = {}, probe?: (server: number) 
       clock.looks++;
       return clock.data;
     },
+    mayMiss: () => clock.misses,
     ...(probe === undefined ? {} : { probe }),
   });
   const servers = new ServerTable(memory);
@@ -98,6 +99,21 @@ describe('evidence', () => {
     const b = bench();
     b.asked(asks, askers);
     expect(b.after(seconds)).toBe(state);
+  });
+
+  test('a server whose answers another designator may have is suspect at most, unless ICMP says that it is gone', () => {
+    const b = bench();
+    b.clock.misses = true;
+    b.asked(40, 0b111);
+    expect(b.after(30)).toBe('suspect');
+    b.cell(SERVER_CELL.unreachable, 3);
+    expect(b.after(0.1)).toBe('down');
+    const found = bench();
+    found.clock.misses = true;
+    found.asked(40, 0b111);
+    found.after(3);
+    found.clock.misses = false;
+    expect(found.after(0.1)).toBe('down');
   });
 
   test('a server whose data still flows is suspect at most, and its tunnels are not walked all the time', () => {

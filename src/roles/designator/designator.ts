@@ -211,6 +211,7 @@ export class DesignatorProcess {
       natOnly: options.config.part === 'nat',
     });
     this.announcer = openAnnouncer(this, options);
+    this.health.mayMiss = () => this.groups?.missesAnswers() ?? false;
     this.cluster = openCluster(this, options);
     this.clusterParts = openParts(this);
     this.share = openShare(this, options, (ports) => this.#floating.register(ports));
@@ -405,6 +406,7 @@ export class DesignatorProcess {
   }
 
   #lookAtGroups(): void {
+    this.groups?.setBus(this.share !== null && this.cluster?.state.state === 'up');
     this.groups?.look(this.pool.status(), this.#serves());
   }
 

@@ -49,12 +49,17 @@ interface Member {
   /** What `setPeers` and `setAble` were told last. */
   peers: string;
   reasons: string;
+  /** Another designator is there and serves no virtual MAC, so nothing can be handed on to it. */
+  isUncovered: boolean;
+  /** This designator is the one. */
+  isBare: boolean;
 }
 
 export class GatewayGroups {
   readonly #parts: GatewayGroupsParts;
   readonly #world: GatewayWorld;
   readonly #members: Member[] = [];
+  #busReaches = false;
 
   constructor(parts: GatewayGroupsParts) {
     this.#parts = parts;
@@ -66,7 +71,16 @@ export class GatewayGroups {
       const config = parts.groups[side];
       if (config === null) continue;
       const runner = new GroupRunner(config, this.#worldOf(words), this.#hooks());
-      this.#members.push({ side, config, words, runner, peers: '', reasons: 'it is starting' });
+      this.#members.push({
+        side,
+        config,
+        words,
+        runner,
+        peers: '',
+        reasons: 'it is starting',
+        isUncovered: false,
+        isBare: false,
+      });
     }
   }
 
@@ -111,6 +125,18 @@ export class GatewayGroups {
       member.reasons = told;
       member.runner.setAble(reasons);
     }
+  }
+
+  /** `reaches`: messages of others' tunnels can go over the bus of a cluster. */
+  setBus(reaches: boolean): void {
+    if (reaches === this.#busReaches) return;
+    this.#busReaches = reaches;
+    for (const { words, isUncovered } of this.#members) words.setByBus(isUncovered && reaches);
+  }
+
+  /** What servers answer may come in at another designator, which cannot hand it on to this one. */
+  missesAnswers(): boolean {
+    return !this.#busReaches && this.#members.some(({ side, isBare }) => side === 'inside' && isBare);
   }
 
   /** Once a second. */
@@ -205,11 +231,20 @@ export class GatewayGroups {
   #turned(name: string): void {
     const member = this.#members.find(({ config }) => config.name === name);
     if (member === undefined || !member.runner.running) return;
-    const { own, peers } = relayPlaces(member.runner.group.forwarders(this.now()), member.config.number);
-    const told = `${own}:${peers.join()}`;
+    const now = this.now();
+    const { group } = member.runner;
+    const forwarders = group.forwarders(now);
+    const { own, peers } = relayPlaces(forwarders, member.config.number);
+    const uncovered = group
+      .members(now)
+      .some(({ self, alive, number }) => !self && alive && !forwarders.some(({ server }) => server === number));
+    const told = `${own}:${peers.join()}:${uncovered}`;
     if (told === member.peers) return;
     member.peers = told;
+    member.isUncovered = uncovered;
+    member.isBare = own === 0 && peers.length > 0;
     member.words.setPeers(own, peers);
+    member.words.setByBus(uncovered && this.#busReaches);
   }
 }
 

@@ -66,6 +66,9 @@ export class HealthKeeper {
     return this.#answered.get(server) ?? null;
   }
 
+  /** Servers' answers may come in at another designator that cannot hand them on to this one. */
+  mayMiss: () => boolean = () => false;
+
   /** Seconds that the clients of a server that is down are not told, because its peer may take its tunnels over. */
   waitFor: (server: number) => number = () => 0;
 
@@ -91,6 +94,7 @@ export class HealthKeeper {
       dataHeard: (server, second) => this.#dataHeard(server, second),
       probe: (server) => this.#check?.ask(server) ?? false,
       oneWay: (server) => this.binding.isOneWay(server),
+      mayMiss: () => this.mayMiss(),
     });
     this.#hops = new NextHopTable(this.#memory);
     this.#addresses = new AddressTable(this.#memory);
