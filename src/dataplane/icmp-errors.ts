@@ -353,10 +353,12 @@ export class IcmpErrors {
     return true;
   }
 
-  /** Does the client see this tunnel at that VIP and port? */
+  /** Does the client see this tunnel at that VIP and port, or did it, before it was known to refuse the NAT address? */
   #isShownAs(record: number, address: number, port: number, directory: Directory): boolean {
     const vip = directory.vip(this.store.vipIndex(record));
-    if (vip === null || (vip.address !== address && this.store.shownAddress(record, vip) !== address)) return false;
+    if (vip === null) return false;
+    const isNat = vip.reply === 'nat' && vip.natAddress === address;
+    if (!isNat && vip.address !== address && this.store.shownAddress(record, vip) !== address) return false;
     return port === vip.port || port === (this.store.word(record, RECORD.ports) & 0xffff);
   }
 

@@ -181,6 +181,19 @@ describe('a client that refuses', () => {
       }
     });
 
+    test('an error that comes late, about an answer from before, is known', () => {
+      const w = new World();
+      const shown = answered(w);
+      w.send(refused(shown));
+      w.at(w.now + 1);
+      w.up(sccrq({ assigned: 1 }));
+      expect(w.classes()).toEqual([FOLLOW.refuses]);
+      // The server had repeated its answer in the same moment.
+      expect(w.send(refused(shown)).sent.map(({ port }) => port)).toEqual([PORT_INSIDE]);
+      expect(w.count('refusalsTold')).toBe(1);
+      expect(w.drops()).toEqual({});
+    });
+
     test('an error without the tunnel’s id, with another one, or of another kind proves nothing', () => {
       const w = new World();
       const shown = answered(w);
