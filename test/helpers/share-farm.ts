@@ -99,6 +99,7 @@ export class ShareMember {
           table.setMac(hop, Uint8Array.of(2, 0, 0, 0, 0x0c, table.addressWord(hop, 3) & 0xff), farm.seconds);
       },
       floating: () => undefined,
+      groupHears: (other) => farm.groupHears(other),
       now: () => farm.seconds,
       logger: pino({ level: 'silent' }),
       events: this.events,
@@ -160,6 +161,8 @@ export class ShareFarm {
   loss = 0;
   delay = 0.001;
   hears: (from: number, to: number) => boolean = () => true;
+  /** What a gateway group says of a member, whatever the bus does; false: there is no group. */
+  groupHears: (number: number) => boolean = () => false;
   seconds = START;
   lives = 0;
   readonly #heard = new Map<string, number>();

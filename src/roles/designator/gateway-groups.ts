@@ -134,6 +134,16 @@ export class GatewayGroups {
     for (const { words, isUncovered } of this.#members) words.setByBus(isUncovered && reaches);
   }
 
+  /** Another member of a group of ours, by its number there, speaks now. */
+  hears(number: number): boolean {
+    const now = this.now();
+    return this.#members.some(
+      ({ runner }) =>
+        runner.running &&
+        runner.group.members(now).some((row) => row.number === number && !row.self && row.alive && row.verified),
+    );
+  }
+
   /** What servers answer may come in at another designator, which cannot hand it on to this one. */
   missesAnswers(): boolean {
     return !this.#busReaches && this.#members.some(({ side, isBare }) => side === 'inside' && isBare);

@@ -257,6 +257,27 @@ describe('a bus that falls apart', () => {
   });
 });
 
+test('a member that is off the bus and speaks in the gateway group keeps its tunnels, until it is silent there too', () => {
+  farm = new ShareFarm(YAML);
+  const [a, b] = [farm.start(1), farm.start(2)];
+  farm.run(3);
+  for (let n = 0; n < 20; n++) connect(n % 2 === 0 ? a : b, n);
+  farm.run(1);
+  farm.groupHears = () => true;
+  farm.hears = () => false;
+  farm.run(40);
+  expect([a.own, b.own]).toEqual([10, 10]);
+  farm.hears = () => true;
+  farm.run(5);
+  expectAll([a, b], 20);
+  expect([a.own, b.own]).toEqual([10, 10]);
+  // Dead: neither hears it any more.
+  farm.hears = () => false;
+  farm.groupHears = () => false;
+  farm.run(8);
+  expect(b.own).toBe(20);
+});
+
 describe('a request that came to two members', () => {
   test('where its tunnel never stood it gives way', () => {
     farm = new ShareFarm(YAML);

@@ -39,6 +39,7 @@ export class TunnelShare {
       macs: [mac(config.outside.device), mac(config.inside.device)],
       wanted: (hops) => host.neighbours.wanted(hops),
       floating: this.#floating,
+      groupHears: (number) => this.#process.groups?.hears(number) ?? false,
       now: () => addon.monotonicSeconds(),
       logger: this.#options.logger.child({ part: 'cluster' }),
       events: this.#process.events.log,

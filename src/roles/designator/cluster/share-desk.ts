@@ -47,6 +47,8 @@ export interface ShareDeskParts {
   readonly wanted: (hops: readonly number[]) => void;
   /** Servers answer from these ports (address index << 16 | port): the host must not see it. */
   readonly floating: (ports: readonly number[]) => void;
+  /** The gateway group hears this member; absent: there is no group. */
+  readonly groupHears?: (number: number) => boolean;
   /** CLOCK_MONOTONIC seconds, which the table's times are. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -186,7 +188,6 @@ export class ShareDesk {
     return this.replication.introductions.refused();
   }
 
-  /** What happened, by name. */
   totals(): Record<string, number> {
     const totals: Record<string, number> = {};
     for (const [prefix, counters] of [
@@ -204,10 +205,6 @@ export class ShareDesk {
   writerOfRecord(record: number): number | null {
     const stream = this.#p.table.map.streamOf(record);
     return stream === STREAM_OURS ? this.#p.bus.number : this.#writerOf(stream);
-  }
-
-  get settled(): boolean {
-    return this.#settled;
   }
 
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -368,7 +365,10 @@ export class ShareDesk {
         !(suspected && suspectedAt <= now);
       // Whoever is cut off from the bus knows nothing of the others.
       const blind = bus.state.state === 'degraded' && !(suspected && suspectedAt <= now);
-      if (lives || blind) {
+      // Off the bus alone: it forwards for its clients, and has to hear itself what their servers answer.
+      const isCutOff =
+        !members.some(({ number }) => number === stream.writer) && this.#p.groupHears?.(stream.writer) === true;
+      if (lives || blind || isCutOff) {
         slot.orphanSince = 0;
         continue;
       }
