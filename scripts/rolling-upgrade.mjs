@@ -175,9 +175,11 @@ async function must(member, line, what, status) {
 
 /** The master of a gateway group gives its office away first: its heir answers at once. A member without a group has none. */
 async function resign(member) {
-  const groups = await table(member, 'groups');
-  if (typeof groups === 'string') return;
-  for (const { group, state } of groups)
+  const result = await at(member, product('show groups --json'));
+  // A table that a designator has not ends with this status: it is in no group.
+  if (result.status === EXIT.unavailable) return;
+  if (result.status !== 0) throw new Refusal(`${member}: show groups: ${lastLine(result)}`);
+  for (const { group, state } of JSON.parse(result.stdout))
     if (state === 'master') await must(member, product(`gateway resign --group ${group}`), `resign ${group}`);
 }
 

@@ -178,6 +178,11 @@ export interface CounterRow {
   level: boolean;
   description: string;
 }
+
+/** A row of what only grows. */
+export function counterRow(counter: string, count: number, description: string): CounterRow {
+  return { counter, count, level: false, description };
+}
 /** A tunnel request that might come. */
 export interface ExplainRequest {
   readonly client: string;

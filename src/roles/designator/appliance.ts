@@ -9,25 +9,26 @@ import {
 } from '../../dataplane/counter-words.js';
 import { DesignatorError } from '../../errors.js';
 import { CELL_WORDS, SERVER_CELL } from '../../flow/layout.js';
-import type {
-  Appliance,
-  CaptureStream,
-  CounterRow,
-  DropRow,
-  ExplainRequest,
-  ExplainRow,
-  FirewallRow,
-  ReloadResult,
-  ServerCommand,
-  NatRow,
-  ServerRow,
-  TakeOverRow,
-  Totals,
-  TunnelFilter,
-  TunnelRow,
-  VipMapRow,
-  VipRow,
-  WorkerRow,
+import {
+  type Appliance,
+  type CaptureStream,
+  type CounterRow,
+  counterRow,
+  type DropRow,
+  type ExplainRequest,
+  type ExplainRow,
+  type FirewallRow,
+  type ReloadResult,
+  type ServerCommand,
+  type NatRow,
+  type ServerRow,
+  type TakeOverRow,
+  type Totals,
+  type TunnelFilter,
+  type TunnelRow,
+  type VipMapRow,
+  type VipRow,
+  type WorkerRow,
 } from '../../ops/appliance.js';
 import type { CaptureFormat } from '../../ops/capture.js';
 import type { Endpoint } from '../../ops/endpoint.js';
@@ -171,22 +172,20 @@ export class DesignatorAppliance implements Appliance {
     }));
     const checks = this.process.health.checks ?? { asked: 0, answered: 0, unanswered: 0, unsent: 0 };
     const { lostBefore, lostInStreams } = this.events.totals();
-    const row = (counter: string, count: number, description: string): CounterRow => ({
-      counter,
-      count,
-      level: false,
-      description,
-    });
     return [
       ...rows,
-      row('load-status-accepted', this.process.load.accepted, 'load status messages that were believed'),
-      row('take-overs-asked', this.process.takeOvers.accepted, 'take-over messages that were believed'),
-      row('checks-asked', checks.asked, 'active checks of servers that were begun'),
-      row('checks-answered', checks.answered, 'active checks that the server answered'),
-      row('checks-unanswered', checks.unanswered, 'active checks without an answer in time'),
-      row('checks-unsent', checks.unsent, 'active checks that could not be sent'),
-      row('events-lost', lostBefore, 'events of shards that found no room in their ring'),
-      row('events-unread', lostInStreams, 'events that streams did not get, because their readers were too slow'),
+      counterRow('load-status-accepted', this.process.load.accepted, 'load status messages that were believed'),
+      counterRow('take-overs-asked', this.process.takeOvers.accepted, 'take-over messages that were believed'),
+      counterRow('checks-asked', checks.asked, 'active checks of servers that were begun'),
+      counterRow('checks-answered', checks.answered, 'active checks that the server answered'),
+      counterRow('checks-unanswered', checks.unanswered, 'active checks without an answer in time'),
+      counterRow('checks-unsent', checks.unsent, 'active checks that could not be sent'),
+      counterRow('events-lost', lostBefore, 'events of shards that found no room in their ring'),
+      counterRow(
+        'events-unread',
+        lostInStreams,
+        'events that streams did not get, because their readers were too slow',
+      ),
       ...this.process.inactivation.counters(),
       ...(this.process.groups?.counters() ?? []),
       ...(this.process.clusterParts?.orders.counters() ?? []),

@@ -12,7 +12,7 @@ import {
 } from '../../designation/inactivation.js';
 import type { ServerStates } from '../../designation/server-states.js';
 import { CELL_WORDS, SERVER_CELL, SERVER_FLAG, SERVER_REASON, SERVER_STATE } from '../../flow/layout.js';
-import type { CounterRow } from '../../ops/appliance.js';
+import { type CounterRow, counterRow } from '../../ops/appliance.js';
 import type { EventLog } from '../../ops/events.js';
 import type { Logger } from '../../ops/log.js';
 import type { Binding, BoundServer } from './binding.js';
@@ -205,24 +205,18 @@ export class InactivationKeeper {
   }
 
   counters(): CounterRow[] {
-    const row = (counter: string, count: number, description: string): CounterRow => ({
-      counter,
-      count,
-      level: false,
-      description,
-    });
     const { emptied, inactivated, activated, calledOff, failed, commandsFailed } = this.#counts;
     return [
-      row(
+      counterRow(
         'servers-emptied',
         emptied,
         'servers that got no new tunnels because the load did not need them, or by command',
       ),
-      row('servers-inactivated', inactivated, 'servers that were empty and became inactive'),
-      row('servers-activated', activated, 'inactive servers that were brought back'),
-      row('servers-kept', calledOff, 'servers that were being emptied when the load needed them again'),
-      row('activations-failed', failed, 'servers that were powered on and did not come'),
-      row('power-commands-failed', commandsFailed, 'commands to power servers off or on that failed'),
+      counterRow('servers-inactivated', inactivated, 'servers that were empty and became inactive'),
+      counterRow('servers-activated', activated, 'inactive servers that were brought back'),
+      counterRow('servers-kept', calledOff, 'servers that were being emptied when the load needed them again'),
+      counterRow('activations-failed', failed, 'servers that were powered on and did not come'),
+      counterRow('power-commands-failed', commandsFailed, 'commands to power servers off or on that failed'),
     ];
   }
 

@@ -2,7 +2,7 @@
  * Load status messages over the bus: what an endpoint tells one designator, or tells the bus itself, all designators of
  * the cluster hear. A message stays as its endpoint sealed it; nobody can speak for another.
  */
-import type { CounterRow } from '../../../ops/appliance.js';
+import { type CounterRow, counterRow } from '../../../ops/appliance.js';
 import type { LoadKeeper } from '../load-keeper.js';
 import type { ClusterDesk } from './cluster-desk.js';
 
@@ -25,17 +25,11 @@ export class LoadRelay {
   }
 
   counters(): CounterRow[] {
-    const row = (counter: string, count: number, description: string): CounterRow => ({
-      counter,
-      count,
-      level: false,
-      description,
-    });
     return [
-      row('load-status-told', this.told, 'load status messages that were told to the other members'),
-      row('load-status-not-told', this.dropped, `such messages beyond ${RATE} a second`),
-      row('load-status-relayed', this.load.relays, 'load status messages that came over the cluster’s bus'),
-      row('load-status-twice', this.load.twice, 'load status messages that had come another way before'),
+      counterRow('load-status-told', this.told, 'load status messages that were told to the other members'),
+      counterRow('load-status-not-told', this.dropped, `such messages beyond ${RATE} a second`),
+      counterRow('load-status-relayed', this.load.relays, 'load status messages that came over the cluster’s bus'),
+      counterRow('load-status-twice', this.load.twice, 'load status messages that had come another way before'),
     ];
   }
 

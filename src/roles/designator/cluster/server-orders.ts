@@ -1,7 +1,7 @@
 /** Orders of operators about servers, told to all designators of the cluster and done here when they come from another. */
 import { OrderBook, type OrderWhat, stateOrder } from '../../../cluster/order-book.js';
 import { DesignatorError } from '../../../errors.js';
-import type { CounterRow, ServerCommand } from '../../../ops/appliance.js';
+import { type CounterRow, counterRow, type ServerCommand } from '../../../ops/appliance.js';
 import type { EventLog } from '../../../ops/events.js';
 import { ORDER_ACTIONS } from '../../../wire/cluster-orders.js';
 import { INACTIVATION_FACTS, type InactivationFact } from '../inactivation-keeper.js';
@@ -78,17 +78,11 @@ export class ServerOrders {
 
   counters(): CounterRow[] {
     const { counters } = this.book;
-    const row = (counter: string, count: number, description: string): CounterRow => ({
-      counter,
-      count,
-      level: false,
-      description,
-    });
     return [
-      row('cluster-orders-taken', counters.taken, 'orders about servers that were given at another member'),
-      row('cluster-orders-older', counters.older, 'such orders that a newer one stood against'),
-      row('cluster-orders-unknown', counters.unknown, 'such orders about servers that are not configured here'),
-      row(
+      counterRow('cluster-orders-taken', counters.taken, 'orders about servers that were given at another member'),
+      counterRow('cluster-orders-older', counters.older, 'such orders that a newer one stood against'),
+      counterRow('cluster-orders-unknown', counters.unknown, 'such orders about servers that are not configured here'),
+      counterRow(
         'cluster-orders-refused',
         counters.malformed + counters.full + counters.ahead,
         'messages with orders that cannot be read, are beyond what is kept, or are of a time far ahead',
