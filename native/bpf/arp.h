@@ -60,8 +60,8 @@ INLINE int judge_arp(const struct frame* f) {
     if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_ANSWERED_BY_GROUP) != 0) return pass();
     const td_u32 roles =
         f->side == TD_PORT_OUTSIDE ? TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL : TD_ADDRESS_ROLE_LOCAL;
-    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.target), roles) < 0) return pass();
-    if (who_is(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL) >= 0) return pass();
+    if (!is_any(f, 0, 0, MAPPED, ipv4_of(a.target), roles)) return pass();
+    if (is_any(f, 0, 0, MAPPED, ipv4_of(a.sender), TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL)) return pass();
   }
   const int action = try_shard(f, 0);
   if (action != XDP_REDIRECT && !answer) return answer_arp(f, &a);

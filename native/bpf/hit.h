@@ -87,22 +87,16 @@ INLINE int hit(const struct frame* f, const int v6, const int first, struct flow
   const td_u32 s3 = SWAP32(*(td_u32*)(ip + (v6 ? 20 : 12)));
   const td_u32 d3 = SWAP32(*(td_u32*)(ip + (v6 ? 36 : 16)));
   const td_u32 ports = SWAP32(*(td_u32*)(ip + header));
-  int address = who_is(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_VIP);
-  k->from_client = address >= 0;
-  if (address < 0) {
-    address = who_is(f, s0, s1, s2, s3, TD_ADDRESS_ROLE_SERVER);
-    if (address < 0) {
-      if (who_is(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_LOCAL) < 0) return NO_HIT;
-      address = who_is(f, s0, s1, s2, s3, TD_ADDRESS_ROLE_ENDPOINT);
-      if (address < 0) return NO_HIT;
-    }
-  }
+  struct ends e;
+  find_ends(f, s0, s1, s2, s3, d0, d1, d2, d3, &e);
+  if (e.role == ROLE_NONE) return NO_HIT;
+  k->from_client = e.role == ROLE_CLIENT;
   OPAQUE(k->from_client);
   k->key[0] = k->from_client ? s0 : d0;
   k->key[1] = k->from_client ? s1 : d1;
   k->key[2] = k->from_client ? s2 : d2;
   k->key[3] = k->from_client ? s3 : d3;
-  lay_key(k, (td_u32)address, k->from_client ? ports >> 16 : ports & 0xffff, ports & 0xffff, k->ids >> 16);
+  lay_key(k, e.address, k->from_client ? ports >> 16 : ports & 0xffff, ports & 0xffff, k->ids >> 16);
   struct orders o = {};
   const int found = find_flow(f, k, v6, &o);
   if (found == FOUND_NOT) return NO_HIT;

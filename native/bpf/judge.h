@@ -20,10 +20,6 @@
 #define ND_ADVERTISEMENT 136
 #define EXTENSION_LIMIT 8
 
-#define ROLE_NONE 0
-#define ROLE_CLIENT 1 /* the packet comes from a client: its destination is a VIP */
-#define ROLE_SERVER 2
-
 /* What becomes of a packet. */
 #define TO_HOST 0
 #define TO_OWNER 1  /* the shard that owns the client's address */
@@ -42,8 +38,7 @@ struct packet {
   td_u32 protocol, fragment;
   td_u32 nd; /* type of a Neighbour Discovery message, else 0 */
   td_u32 l4, end;
-  td_u32 role, address; /* whose, and that address's index */
-  td_u32 to_local;      /* to an address that is the designator's alone */
+  struct ends ends;
 };
 
 INLINE void read_ipv4(const struct frame* f, const td_u8* h, td_u32 frame_end, struct packet* p) {
@@ -107,27 +102,16 @@ INLINE void read_ipv6(const struct frame* f, const td_u8* h, td_u32 frame_end, s
 INLINE void find_role(const struct frame* f, struct packet* p, struct flow* k) {
   const td_u32* d = p->destination;
   const td_u32* s = p->source;
-  td_u32 role = ROLE_CLIENT;
-  int address = who_is(f, d[0], d[1], d[2], d[3], TD_ADDRESS_ROLE_VIP);
-  if (address < 0) {
-    p->to_local = who_is(f, d[0], d[1], d[2], d[3], TD_ADDRESS_ROLE_LOCAL) >= 0;
-    address = who_is(f, s[0], s[1], s[2], s[3],
-                     p->to_local ? TD_ADDRESS_ROLE_SERVER | TD_ADDRESS_ROLE_ENDPOINT : TD_ADDRESS_ROLE_SERVER);
-    role = address < 0 ? ROLE_NONE : ROLE_SERVER;
-  }
-  OPAQUE(role);
-  OPAQUE(p->to_local);
-  p->role = role;
-  p->address = (td_u32)address & 0xffff;
-  for (td_u32 i = 0; i < 4; i++) k->key[i] = role == ROLE_SERVER ? d[i] : s[i];
-  k->from_client = role == ROLE_CLIENT;
+  find_ends(f, s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3], &p->ends);
+  for (td_u32 i = 0; i < 4; i++) k->key[i] = p->ends.role == ROLE_SERVER ? d[i] : s[i];
+  k->from_client = p->ends.role == ROLE_CLIENT;
 }
 
 /* Neighbour Discovery and the rest of ICMPv6: questions for a VIP, and answers where the host cannot hear them. */
 INLINE int judge_icmpv6(const struct frame* f, const struct packet* p) {
   if (p->nd == ND_ADVERTISEMENT && hears(f)) return TO_FIRST;
-  if (p->role == ROLE_SERVER) return TO_HOST;
-  if (p->role == ROLE_CLIENT) return TO_OWNER;
+  if (p->ends.role == ROLE_SERVER) return TO_HOST;
+  if (p->ends.role == ROLE_CLIENT) return TO_OWNER;
   td_u8 target[16];
   if (p->nd != ND_SOLICITATION || p->end - p->l4 < 24) return TO_HOST;
   if ((FIRST(f, TD_XDP_FLAGS) & TD_XDP_FLAG_ANSWERED_BY_GROUP) != 0) return TO_HOST;
@@ -137,8 +121,7 @@ INLINE int judge_icmpv6(const struct frame* f, const struct packet* p) {
   const td_u32 a2 = ipv4_of(target + 8);
   /* An IPv4-mapped address inside IPv6 is nobody's: it must not be taken for the IPv4 VIP. */
   if ((a0 | a1) == 0 && a2 == MAPPED) return TO_HOST;
-  return who_is(f, a0, a1, a2, ipv4_of(target + 12), TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL) < 0 ? TO_HOST
-                                                                                                      : TO_FIRST;
+  return is_any(f, a0, a1, a2, ipv4_of(target + 12), TD_ADDRESS_ROLE_VIP | TD_ADDRESS_ROLE_LOCAL) ? TO_FIRST : TO_HOST;
 }
 
 /* Some client with this address's hash has tunnels: src/flow/client-index.ts. */
@@ -171,7 +154,7 @@ INLINE int judge_error(const struct frame* f, const struct packet* p, struct flo
     d2 = ipv4_of(h + 40);
     d3 = ipv4_of(h + 44);
   }
-  if (who_is(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_SERVER) < 0) return TO_HOST;
+  if (!is_any(f, d0, d1, d2, d3, TD_ADDRESS_ROLE_SERVER)) return TO_HOST;
   k->key[0] = s0;
   k->key[1] = s1;
   k->key[2] = s2;
@@ -185,8 +168,8 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
   const td_u32 source = half(udp, 0);
   const td_u32 destination = half(udp, 2);
   const td_u32 length = half(udp, 4);
-  const int client = p->role == ROLE_CLIENT;
-  const int known = is_place(p->address, client ? destination : source,
+  const int client = p->ends.role == ROLE_CLIENT;
+  const int known = is_place(p->ends.address, client ? destination : source,
                              client ? TD_ADDRESS_ROLE_VIP : TD_ADDRESS_ROLE_SERVER | TD_ADDRESS_ROLE_ENDPOINT);
   /* Of a first fragment the length is that of the whole datagram. */
   if (length < sizeof udp || (length > p->end - p->l4 && p->fragment == WHOLE)) return known ? TO_OWNER : TO_HOST;
@@ -201,7 +184,7 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
   const td_u32 tunnel = m.ids >> 16;
   if (m.kind == MESSAGE_CONTROL && client) return TO_OWNER;
   if (tunnel == 0) return TO_HOST;
-  lay_key(k, p->address, client ? source : destination, destination, tunnel);
+  lay_key(k, p->ends.address, client ? source : destination, destination, tunnel);
   struct orders o = {};
   if (find_flow(f, k, 1, &o) == FOUND_NOT) return TO_HOST;
   return m.kind == MESSAGE_DATA ? TO_ANY : TO_OWNER;
@@ -210,7 +193,7 @@ INLINE int judge_udp(const struct frame* f, const struct packet* p, struct flow*
 /* To a VIP all fragments are ours. From a server the first shows whose they are; the others are ours where they go to a
  * client with tunnels, since they may well come before the first. */
 INLINE int judge_fragment(const struct frame* f, const struct packet* p, struct flow* k) {
-  if (p->role == ROLE_CLIENT || p->fragment == FRAGMENT_CUT) return TO_OWNER;
+  if (p->ends.role == ROLE_CLIENT || p->fragment == FRAGMENT_CUT) return TO_OWNER;
   if (p->protocol != PROTOCOL_UDP) return TO_HOST;
   if (p->fragment == FRAGMENT_LATER) return has_tunnels(f, k->key) ? TO_OWNER : TO_HOST;
   if (p->end - p->l4 < 8) return TO_HOST;
@@ -233,18 +216,18 @@ INLINE int whose_ip(const struct frame* f, struct flow* k, td_u32* to_local) {
   OPAQUE(p.fragment);
   OPAQUE(p.nd);
   find_role(f, &p, k);
-  *to_local = p.to_local;
+  *to_local = p.ends.to_local;
   const td_u32* s = p.source;
-  if (p.nd == 0 && is_denied(f, s[0], s[1], s[2], s[3], p.role == ROLE_SERVER)) return TO_NOBODY;
+  if (p.nd == 0 && is_denied(f, s[0], s[1], s[2], s[3], p.ends.role == ROLE_SERVER)) return TO_NOBODY;
   /* What cannot be right: a client's is a shard's to count, anybody else's the host's to judge. */
-  if (!p.valid) return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
+  if (!p.valid) return p.ends.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
   if (p.fragment == WHOLE && p.protocol == (f->type == TYPE_IPV4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) {
-    if (p.role != ROLE_CLIENT && judge_error(f, &p, k) == TO_OWNER) return TO_OWNER;
+    if (p.ends.role != ROLE_CLIENT && judge_error(f, &p, k) == TO_OWNER) return TO_OWNER;
     if (f->type == TYPE_IPV6) return judge_icmpv6(f, &p);
-    return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
+    return p.ends.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
   }
-  if (p.role == ROLE_NONE) return TO_HOST;
-  if (f->type == TYPE_IPV4 && p.protocol == PROTOCOL_ICMP) return p.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
+  if (p.ends.role == ROLE_NONE) return TO_HOST;
+  if (f->type == TYPE_IPV4 && p.protocol == PROTOCOL_ICMP) return p.ends.role == ROLE_CLIENT ? TO_OWNER : TO_HOST;
   if (p.fragment != WHOLE) return judge_fragment(f, &p, k);
   return p.protocol == PROTOCOL_UDP ? judge_udp(f, &p, k) : TO_HOST;
 }
