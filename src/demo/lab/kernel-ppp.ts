@@ -1,5 +1,4 @@
 /** xl2tpd in guests, whose kernels do PPP and L2TP data themselves: addresses are agreed on, and a ping crosses. */
-import { LabError } from './command.js';
 import type { Guest } from './uml.js';
 import { waitFor } from './wait.js';
 
@@ -118,10 +117,7 @@ export class KernelClient {
 
   /** Replies of `count` echo requests with `size` bytes through a tunnel. */
   async ping(peer: string, device: string, count = 5, size = 56): Promise<number> {
-    const { output } = await this.#guest.tryRun(`ping -n -c ${count} -i 0.2 -W 2 -s ${size} -I ${device} ${peer}`);
-    const received = /(\d+) received/.exec(output)?.[1];
-    if (received === undefined) throw new LabError(`ping in guest ${this.#guest.name}: ${output}`);
-    return Number(received);
+    return this.#guest.ping(peer, { count, size, device });
   }
 
   async disconnect(number: number): Promise<void> {

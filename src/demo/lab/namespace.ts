@@ -54,19 +54,12 @@ export class Namespace {
     return daemon;
   }
 
-  /** Replies received of `count` echo requests. */
-  async ping(address: string, { count = 3, intervalMs = 50, from, device }: PingOptions = {}): Promise<number> {
-    const words = [
-      '-n',
-      '-c',
-      `${count}`,
-      '-i',
-      `${intervalMs / 1000}`,
-      '-W',
-      '1',
-      '-w',
-      `${Math.ceil((count * intervalMs) / 1000) + 2}`,
-    ];
+  /** Replies until there are `count`, or time is over: a lost request is made up for. */
+  async ping(address: string, options: PingOptions = {}): Promise<number> {
+    const { count = 3, intervalMs = 50, size, from, device } = options;
+    const words = ['-n', '-c', `${count}`, '-i', `${intervalMs / 1000}`];
+    words.push('-W', '1', '-w', `${Math.ceil((count * intervalMs) / 1000) + 2}`);
+    if (size !== undefined) words.push('-s', `${size}`);
     if (from !== undefined) words.push('-I', from);
     if (device !== undefined) words.push('-I', device);
     const { stdout } = await this.tryRun('ping', [...words, address], { timeoutMs: count * intervalMs + 20_000 });
@@ -77,11 +70,13 @@ export class Namespace {
 export interface PingOptions {
   readonly count?: number;
   readonly intervalMs?: number;
+  /** Bytes behind the ICMP header. */
+  readonly size?: number;
   readonly from?: string;
   readonly device?: string;
 }
 
 /** What ping says in its last lines: `3 packets transmitted, 3 received, …`. */
-export function pingReplies(output: string): number {
+function pingReplies(output: string): number {
   return Number(/(\d+) received/.exec(output)?.[1] ?? 0);
 }

@@ -113,13 +113,7 @@ export class PppoeClient {
 
   /** Replies of `count` echo requests with `size` bytes. */
   async ping(address: string, count = 5, size = 56): Promise<number> {
-    const { output } = await this.guest.tryRun(
-      `ping -n -c ${count} -i 0.2 -W 2 -s ${size} -I ${this.device} ${address}`,
-      count * 400 + 30_000,
-    );
-    const received = /(\d+) received/.exec(output)?.[1];
-    if (received === undefined) throw new LabError(`ping in guest ${this.guest.name}: ${output}`);
-    return Number(received);
+    return this.guest.ping(address, { count, size, device: this.device });
   }
 
   /** Ends the link as a customer does: LCP Terminate-Request, then PADT. Resolves when pppd has ended. */

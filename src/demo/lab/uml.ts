@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { LabError } from './command.js';
 import type { Daemon } from './daemon.js';
 import type { Bridge, Lab } from './lab.js';
+import { patientPing, repliesOf } from './patient-ping.js';
 import { waitFor } from './wait.js';
 
 const BOOT_MS = 40_000;
@@ -14,6 +15,13 @@ const BOOT_MS = 40_000;
 export interface GuestOptions {
   readonly mac: string;
   readonly memory?: string;
+}
+
+export interface GuestPing {
+  readonly count?: number;
+  /** Bytes behind the ICMP header. */
+  readonly size?: number;
+  readonly device?: string;
 }
 
 export class Guest {
@@ -88,6 +96,20 @@ export class Guest {
       () => this.output(`o.${id}`),
     );
     return { status: Number(readFileSync(result, 'utf8')), output: this.output(`o.${id}`) };
+  }
+
+  /** Replies of `count` echo requests with `size` bytes. LabError when they cannot be sent. */
+  async ping(address: string, { count = 5, size = 56, device }: GuestPing = {}): Promise<number> {
+    const words = [
+      ...patientPing(count, 0.2),
+      '-s',
+      `${size}`,
+      ...(device === undefined ? [] : ['-I', device]),
+      address,
+    ];
+    const { output } = await this.tryRun(`ping ${words.join(' ')}`, count * 400 + 30_000);
+    if (!output.includes(' received')) throw new LabError(`ping in guest ${this.name}: ${output}`);
+    return repliesOf(output, count);
   }
 
   /** A file in the guest. */
