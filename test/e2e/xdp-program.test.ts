@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { bucketOf, bucketScale, multipliersOf, otherBucket, stirred, sumOf, thirdHash } from '../../src/flow/hash.js';
 import {
@@ -70,6 +71,16 @@ function* noise(seed: number): Generator<number, never> {
     yield (state >>> 8) & 0xffff;
   }
 }
+
+/** Instructions that this kernel's verifier walked through; it gives up at a million. */
+test.skipIf(reason !== null)(`the verifier is far from giving up, and a start waits little for it${need}`, () => {
+  const { rig } = twin(small());
+  for (const fd of [rig.program, rig.maps.spread]) {
+    const [, walked] = /^verified_insns:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? [];
+    expect(Number(walked)).toBeGreaterThan(1000);
+    expect(Number(walked)).toBeLessThan(300_000);
+  }
+});
 
 describe.skipIf(reason !== null)(`the golden cases, frame by frame${need}`, () => {
   test.each(GOLDEN)('$name', ({ config, frames }) => {
