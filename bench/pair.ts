@@ -120,6 +120,7 @@ async function play(peer: PairPeer, options: PairBenchOptions, tunnels: number):
     const generator = await generate(farm, tunnels, options);
     // The group of designators says which of them this client's packets go to, VRRP that it is the first one.
     const active = kind.program === null ? await farm.memberOf(client) : 1;
+    if (kind.program === null) await shared(farm, tunnels);
     const event = await farm.die(active);
     await sleep(SETTLE_MS);
     const outage = await settled(log, event);
@@ -136,6 +137,17 @@ async function play(peer: PairPeer, options: PairBenchOptions, tunnels: number):
   } finally {
     await lab.close();
   }
+}
+
+/** A member that has just started shares nothing for a second and a half: every one must have every tunnel. */
+async function shared(farm: DesignatorFarm, tunnels: number): Promise<void> {
+  const counts = (): Promise<number[]> =>
+    Promise.all(farm.members.map(async (member) => (await member.established()).length));
+  await waitFor(
+    'every member to have every tunnel',
+    async () => (await counts()).every((n) => n === tunnels),
+    PATIENCE_MS,
+  );
 }
 
 /** How the event was for the client's pings, when answers come again or patience is over. */

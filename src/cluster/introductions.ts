@@ -134,8 +134,8 @@ export class Introductions {
     const at = STATE_HEADER_LENGTH;
     const layout = frame.word(at);
     const digest = Buffer.from(frame.bytes.subarray(at + 12, at + 20)).toString('hex');
-    if (frame.plane === 1) this.#enqueue(from, STATE_KIND.hello);
     let known = this.#known.get(from);
+    if (frame.plane === 1 || known === undefined) this.#enqueue(from, STATE_KIND.hello);
     if (
       known === undefined ||
       known.layout !== layout ||

@@ -124,6 +124,11 @@ export class Replication {
     return this.stream(origin, shard) instanceof StreamWriter;
   }
 
+  /** There is a member to introduce ourselves to. */
+  greet(): void {
+    this.#helloAt = Number.NEGATIVE_INFINITY;
+  }
+
   /** A member is gone, or another process has its number: it introduces itself again. */
   forget(number: number): void {
     this.introductions.forget(number);
@@ -139,7 +144,7 @@ export class Replication {
     }
     if (frame.kind <= STATE_KIND.facts) {
       this.introductions.receive(from, frame, now);
-      this.#takeNews();
+      this.#takeNews(now);
       return;
     }
     if (!this.introductions.accepts(from, now)) return;
@@ -325,9 +330,12 @@ export class Replication {
     return reader;
   }
 
-  #takeNews(): void {
-    for (const { number, accepted, differences } of this.introductions.news)
+  #takeNews(now: number): void {
+    for (const { number, accepted, differences } of this.introductions.news) {
       this.#event({ kind: accepted ? 'accepted' : 'refused', number, differences });
+      if (!accepted) continue;
+      for (const stream of this.#streams.values()) if (stream instanceof StreamWriter) stream.digestSoon(now);
+    }
     this.introductions.news.length = 0;
   }
 

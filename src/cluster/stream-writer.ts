@@ -98,6 +98,11 @@ export class StreamWriter extends Stream {
     this.#digestAt = now;
   }
 
+  /** Somebody new listens: it hears of the stream at once, and not at the next digest. */
+  digestSoon(now: number): void {
+    this.#digestAt = Math.min(this.#digestAt, now);
+  }
+
   set counterSource(source: CounterSource) {
     this.#source = source;
   }

@@ -47,6 +47,17 @@ describe('a stream without trouble', () => {
     expect(readerOf(nodes[1]).counters).toMatchObject({ missed: 0, drifted: 0, repeated: 0, refused: 0 });
   });
 
+  test('a newcomer hears at once of a stream that is silent, and has all of it', () => {
+    const { net, nodes } = cluster(2);
+    fill(net, nodes[0], 50);
+    // Between two digests nobody would say a word for the most part of a second.
+    net.run(3.4);
+    const newcomer = net.add(3);
+    net.run(0.1);
+    expect(readerOf(newcomer).writer).toBe(1);
+    expect(isEqual(newcomer, nodes[0])).toBe(true);
+  });
+
   test('a record that changes many times before it was told is told once', () => {
     const { net, nodes } = cluster(2);
     for (let i = 0; i < 100; i++) nodes[0].put(0, 7, net.words(0));

@@ -23,6 +23,8 @@ export class StateLink {
     });
     bus.onChange(({ kind, number }) => {
       if (kind === 'left') replication.forget(number);
+      else replication.greet();
+      this.soon();
     });
     this.soon();
   }

@@ -53,12 +53,10 @@ export interface ShareDeskParts {
   readonly now: () => number;
   readonly logger: Logger;
   readonly events: EventLog;
-  /** For tests: seconds in which everybody is heard of. */
-  readonly settleSeconds?: number;
 }
 
 /** In this time every member was heard, and has told what streams it writes. */
-const SETTLE_SECONDS = 2.5;
+const SETTLE_SECONDS = 1.5;
 /** Former tunnels wait so long for streams that are still coming. */
 const CATCH_UP_SECONDS = 30;
 /** Whoever is not first to go on with a stream waits so long for each of those before it. */
@@ -237,7 +235,7 @@ export class ShareDesk {
     }
     const unresolved = this.places.takeUnresolved();
     if (unresolved.length > 0) this.#p.wanted(unresolved);
-    if (now < this.#checkedAt + 1) return;
+    if (now < this.#checkedAt + (this.#settled ? 1 : 0.1)) return;
     this.#checkedAt = now;
     if (this.#stopped) return;
     this.#settle(now);
@@ -285,7 +283,7 @@ export class ShareDesk {
   #settle(now: number): void {
     if (this.#settled) return;
     const since = now - this.#startedAt;
-    if (since < (this.#p.settleSeconds ?? SETTLE_SECONDS)) return;
+    if (since < SETTLE_SECONDS) return;
     const { table, shards, message, logger, bus } = this.#p;
     const coming = this.rows().some(({ role, state }) => role === 'reader' && state === 'catching-up');
     if (table.former > 0 && coming && since < CATCH_UP_SECONDS) return;
