@@ -139,7 +139,7 @@ export class L2tpEndpoint {
       return 'bad-snapshot';
     }
     if (this.#all.has(localId)) return 'id-in-use';
-    if (this.#all.size >= this.#tunnelLimit) return 'limit';
+    if (this.#tunnels.size >= this.#tunnelLimit) return 'limit';
     const wanted = profile ?? this.#o.profile(peer, snapshot.hostName);
     if (wanted === null) return 'not-authorised';
     const tunnel = new L2tpTunnel(this.#host, localId, peer, snapshot.ours, completeProfile(wanted), 'established');
@@ -214,7 +214,8 @@ export class L2tpEndpoint {
   // ── tunnels that begin ──────────────────────────────────────────────────────────────────────────────────────────────
 
   #newTunnel(peer: Peer, ours: boolean, profile: FullTunnelProfile, state: TunnelState): L2tpTunnel | null {
-    const localId = this.#all.size >= this.#tunnelLimit ? 0 : this.#freeId();
+    // Closed ones that answer repetitions for a while do not count: whoever dials again at once finds room. Ids limit them.
+    const localId = this.#tunnels.size >= this.#tunnelLimit ? 0 : this.#freeId();
     if (localId === 0) {
       this.counters['tunnel-limit']++;
       return null;

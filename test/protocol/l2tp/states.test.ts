@@ -204,6 +204,9 @@ describe('what an SCCRQ may not be', () => {
     second.stop();
     expect(dial(4)).toBe('tunnel-limit');
     expect(scripted.endpoint.open(LNS, {}, 0)).toBeNull();
+    // It goes on answering repetitions for a while once it is closed, but has made room.
+    for (const nr of [1, 2]) scripted.receive(buildMessage({ tunnel: second.localId, ns: 1, nr }), second.peer);
+    expect([scripted.endpoint.tunnels.size, dial(5)]).toEqual([1, 'taken']);
   });
 
   test('one of a flood: the oldest that shows no sign of life gives way, one that does stays', () => {
