@@ -39,6 +39,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**'],
+          // Vitest leaves a processor free for itself, which of two is half of them.
+          maxWorkers: '100%',
           testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
