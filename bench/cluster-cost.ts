@@ -1,12 +1,17 @@
 /**
  * What telling others every tunnel costs the designator that makes them: the same data and the same set-ups a second, with
  * `cluster.share.tunnels` on and off, turn about, beside a second member that runs in both cases. CPU time of the first alone.
+ *
+ * Telling is done by the main thread, and by nobody else but for a mark that a shard leaves. So its CPU time for each set-up
+ * tells what it costs, whatever became of the pace meanwhile: the sources and the second member share a CPU, and with more
+ * to do there they send less. The whole with both, which depends on the pace, is shown beside it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabAppliance } from '#designator/demo/lab/appliance.js';
 import { busAddress } from '#designator/demo/lab/designator-farm.js';
 import { clusterSection, type Io, VIPS } from './cluster-farm.js';
 import type { Contestant, Peer } from './contestants.js';
+import { threadNanos } from './cpu.js';
 import { FarEnd } from './far-end.js';
 import { connects, farewells, replies, requests } from './frames.js';
 import { loadFrames, measure } from './measure.js';
@@ -25,10 +30,12 @@ export interface ClusterCostRow {
   /** Of one core: with data alone, and with data and set-ups. Medians. */
   readonly forwardingCpu: number;
   readonly cpu: number;
-  /** Against the same without sharing, within a pair: more CPU in percent of the whole, median. Null without sharing. */
+  /** Of one core: the main thread, with data and set-ups. */
+  readonly mainCpu: number;
+  /** CPU time of telling one tunnel that comes and goes, µs. Null without sharing. */
+  readonly tellingUs: number | null;
+  /** … at 10,000 set-ups a second, in percent of what forwarding and setting up cost without sharing. */
   readonly more: number | null;
-  /** … the same difference in percent of the forwarding of data alone. */
-  readonly moreOfForwarding: number | null;
   /** Percent of the whole. */
   readonly bar: number;
 }
@@ -60,6 +67,7 @@ export async function clusterCostBench(options: ClusterCostOptions): Promise<Clu
 
 interface Sample {
   readonly cpu: number;
+  readonly main: number;
   readonly kpps: number;
   readonly rate: number;
 }
@@ -90,22 +98,27 @@ function compare(io: Io, options: ClusterCostOptions): Promise<ClusterCostRow[]>
         }
       }
       for (const member of members) await member.close();
+      const own = quiet[0].map(({ cpu }, pair) => wholeAt(RATE, cpu, busy[0][pair]));
+      const telling = busy[1].map(
+        ({ main, rate: shared }, pair) => main / shared - busy[0][pair].main / busy[0][pair].rate,
+      );
       return [false, true].map((shares): ClusterCostRow => {
-        const [with_, without] = [busy[shares ? 1 : 0], busy[0]];
-        const differences = with_.map(({ cpu }, pair) => cpu - without[pair].cpu);
-        const ratio = (of: readonly Sample[]): number =>
-          Number((median(differences.map((difference, pair) => difference / of[pair].cpu)) * 100).toFixed(1));
+        const samples = busy[shares ? 1 : 0];
+        const of = (value: (sample: Sample) => number, digits: number): number =>
+          Number(median(samples.map(value)).toFixed(digits));
+        const more = median(telling.map((each, pair) => (each * RATE * 100) / own[pair]));
         return {
           benchmark: 'cluster-cost',
           io,
           shares,
           pairs,
-          setUpsPerSecond: Math.round(median(with_.map((sample) => sample.rate))),
-          kpps: Math.round(median(with_.map(({ kpps }) => kpps))),
+          setUpsPerSecond: of(({ rate }) => rate, 0),
+          kpps: of(({ kpps }) => kpps, 0),
           forwardingCpu: Number(median(quiet[shares ? 1 : 0].map(({ cpu }) => cpu)).toFixed(3)),
-          cpu: Number(median(with_.map(({ cpu }) => cpu)).toFixed(3)),
-          more: shares ? ratio(without) : null,
-          moreOfForwarding: shares ? ratio(quiet[0]) : null,
+          cpu: of(({ cpu }) => cpu, 3),
+          mainCpu: of(({ main }) => main, 3),
+          tellingUs: shares ? Number((median(telling) * 1e6).toFixed(1)) : null,
+          more: shares ? Number(more.toFixed(1)) : null,
           bar: BAR,
         };
       });
@@ -116,13 +129,23 @@ function compare(io: Io, options: ClusterCostOptions): Promise<ClusterCostRow[]>
 
 const CONNECTIONS = 131_072;
 
+/** Cores for data and that many set-ups a second, from the data alone and from a pace that was reached. */
+const wholeAt = (pace: number, forwarding: number, { cpu, rate }: Sample): number =>
+  forwarding + Math.max(0, cpu - forwarding) * (pace / rate);
+
 /** Cores that the contestant used, and tunnels that it set up a second meanwhile. */
 async function sampled(contestant: Contestant, order: Parameters<typeof measure>[1]): Promise<Sample> {
   const before = await designated(contestant);
-  const began = performance.now();
+  const [began, mainBefore] = [performance.now(), mainNanos(contestant)];
   const { ns, kpps } = await measure(contestant, order);
-  const took = (performance.now() - began) / 1000;
-  return { cpu: (ns * kpps) / 1e6, kpps, rate: ((await designated(contestant)) - before) / took };
+  const [took, main] = [(performance.now() - began) / 1000, mainNanos(contestant) - mainBefore];
+  const rate = ((await designated(contestant)) - before) / took;
+  return { cpu: (ns * kpps) / 1e6, kpps, rate, main: main / 1e9 / took };
+}
+
+function mainNanos({ appliance }: Contestant): number {
+  const pid = appliance?.process.pid ?? 0;
+  return threadNanos(pid, pid);
 }
 
 async function designated({ appliance }: Contestant): Promise<number> {

@@ -20,6 +20,9 @@ function threads(pid: number): string[] {
   }
 }
 
+/** CPU time of one thread so far. */
+export const threadNanos = (pid: number, thread: number): number => onCpu(`/proc/${pid}/task/${thread}/schedstat`);
+
 /** Kernel threads whose name begins so. */
 export function kernelThreads(prefix: string): number[] {
   return readdirSync('/proc')
