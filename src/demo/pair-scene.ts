@@ -10,6 +10,8 @@ const MEMBERS = 2;
 const SERVERS = 2;
 /** Packets that each direction of a tunnel must have more. */
 const FLOWING = 2;
+/** Control messages are about five each way: who has so many packets carries data. */
+const CARRIES = 10;
 const SECRET = 'a secret of both designators';
 
 export interface PairDeath {
@@ -43,9 +45,21 @@ export class PairScene {
     await Promise.all([farm.start(), ...servers.map((server) => server.ready()), client.ready()]);
     const scene = new PairScene(farm, client);
     for (let number = 1; number <= tunnels; number++) await client.connect(number);
+    const tables = (): Promise<TunnelRow[][]> => Promise.all(farm.members.map((member) => member.established()));
     await waitFor('both designators to know all tunnels', async () =>
-      (await Promise.all(farm.members.map((member) => member.established()))).every((rows) => rows.length === tunnels),
+      (await tables()).every((rows) => rows.length === tunnels),
     );
+    // PPP is asked for once only: a death in that moment would leave a session silent. Each way may cross another member.
+    await waitFor('data in every tunnel', async () => {
+      const rows = (await tables()).flat();
+      const most = (name: string, of: (row: TunnelRow) => number): number =>
+        Math.max(...rows.filter((row) => nameOf(row) === name).map(of));
+      return rows
+        .map(nameOf)
+        .every(
+          (name) => most(name, (row) => row.packetsIn) >= CARRIES && most(name, (row) => row.packetsOut) >= CARRIES,
+        );
+    });
     return scene;
   }
 

@@ -258,7 +258,7 @@ describeLab('FreeRADIUS', RADIUS, (open) => {
       'Acct-Input-Octets': '9',
       'Acct-Terminate-Cause': 'Idle-Timeout',
     });
-    expect((await client.state()).pendingRecords).toBe(0);
+    await waitFor('all records to be acknowledged', async () => (await client.state()).pendingRecords === 0);
   });
 
   test('a thousand users at once', async () => {
