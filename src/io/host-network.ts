@@ -138,12 +138,16 @@ export class HostNetwork extends EventEmitter<HostNetworkEvents> {
     // First listen, then read: no change can fall in between.
     this.#monitor = this.#open(NETLINK_ROUTE, MONITOR_GROUPS, () => this.#hear());
     this.#query = new NetlinkQuery(this.#open);
+    const reading = this.#readLinks(true).then(() => this.#synchronise());
+    // Changes that come meanwhile wait: a socket has one dump at a time.
+    this.#running = reading.catch(() => {});
     try {
-      await this.#readLinks(true);
-      await this.#synchronise();
+      await reading;
     } catch (error) {
       this.stop();
       throw error;
+    } finally {
+      this.#running = null;
     }
     this.#schedule();
   }

@@ -1,4 +1,5 @@
 /** Questions to rtnetlink, one at a time: dumps, asked again when a change disturbed them, and requests without answer. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DesignatorError } from '../errors.js';
 import type { NetlinkSocket } from './native.js';
 import {
@@ -19,6 +20,9 @@ export type OpenNetlink = (protocol: number, groups: number, onReadable: () => v
 const ANSWER_MS = 5000;
 /** A dump that is disturbed so often is taken as it is; the change that disturbed it brings another one anyway. */
 const ATTEMPTS = 5;
+/** A dump of which a part was lost may still be running when it is asked for again. */
+const EBUSY = 16;
+const BUSY_MS = 20;
 
 interface Pending {
   readonly sequence: number;
@@ -45,7 +49,8 @@ export class NetlinkQuery {
       restart();
       const outcome = await this.#once(type, family, each);
       if (outcome === 'whole' || (outcome === 'disturbed' && attempt === ATTEMPTS)) return;
-      if (outcome !== 'disturbed') {
+      if (outcome === EBUSY && attempt < ATTEMPTS) await sleep(BUSY_MS);
+      else if (outcome !== 'disturbed') {
         throw new DesignatorError('TD_UNAVAILABLE', `rtnetlink refuses a dump (errno ${outcome})`, {
           type,
           family,

@@ -47,6 +47,9 @@ class FakeKernel {
   readonly requests: { type: number; family: number }[] = [];
   readonly used: Uint8Array[] = [];
   before: ((type: number, sequence: number) => Uint8Array[] | null) | null = null;
+  /** It is slow, and as a real one busy meanwhile: another dump on the same socket is refused (EBUSY). */
+  delayMs = 0;
+  #busy = false;
 
   readonly open = (_protocol: number, groups: number, onReadable: () => void): NetlinkSocket => {
     const socket = new FakeSocket(this, groups !== 0, onReadable);
@@ -79,7 +82,14 @@ class FakeKernel {
           : type === 30
             ? reply(28, this.neighbours)
             : [];
-    setImmediate(() => socket.put(...(special ?? [...answer, build.done(sequence)])));
+    const put = (): void => {
+      this.#busy = false;
+      socket.put(...(special ?? [...answer, build.done(sequence)]));
+    };
+    if (this.#busy) return void setImmediate(() => socket.put(build.refusal(sequence, 16)));
+    this.#busy = true;
+    if (this.delayMs === 0) setImmediate(put);
+    else setTimeout(put, this.delayMs);
   }
 }
 
@@ -120,6 +130,29 @@ describe('dumps', () => {
     expect(disturbed).toBeGreaterThan(1);
     expect(routes.length).toBe(1);
     expect(routes[0].lengths.length).toBe(1);
+  });
+
+  test('that the kernel is too busy for are asked for again, and not for ever', async () => {
+    const kernel = new FakeKernel();
+    const { network, routes } = make(kernel);
+    let refused = 0;
+    kernel.before = (type, sequence) => (type === 26 && refused++ < 2 ? [build.refusal(sequence, 16)] : null);
+    await network.start();
+    expect(routes.length).toBe(1);
+    kernel.before = (type, sequence) => (type === 26 ? [build.refusal(sequence, 16)] : null);
+    await expect(make(kernel).network.start()).rejects.toMatchObject({ context: { errno: 16 } });
+  });
+
+  test('at the start are not disturbed by changes that come meanwhile: those are read afterwards', async () => {
+    const kernel = new FakeKernel();
+    const { network, routes, logger } = make(kernel);
+    kernel.delayMs = 40;
+    const started = network.start();
+    kernel.monitor.put(build.message(24, kernel.routes[0]));
+    await started;
+    kernel.monitor.put(build.message(24, kernel.routes[0]));
+    await vi.waitFor(() => expect(routes.length).toBeGreaterThan(1), 5000);
+    expect(logger.error).not.toHaveBeenCalled();
   });
 
   test('that are disturbed for ever are taken as they are', async () => {
