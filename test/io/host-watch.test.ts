@@ -178,7 +178,7 @@ test('questions that are asked at one time are answered one after the other', as
 });
 
 test('a kernel that refuses is an error of that question alone', async () => {
-  kernel.errno = 16;
+  kernel.errno = 12;
   await expect(watch.routesTo([DEFAULT])).rejects.toMatchObject({ code: 'TD_UNAVAILABLE' });
   expect(await watch.routesTo([DEFAULT])).toEqual([false]);
 });
