@@ -93,8 +93,10 @@ function compare(io: Io, options: ClusterCostOptions): Promise<ClusterCostRow[]>
           quiet[shares].push(await sampled(contestant, order));
           const running = member.run(rate, seconds + MARGIN_SECONDS * 2);
           await sleep(MARGIN_SECONDS * 1000);
-          busy[shares].push(await sampled(contestant, order));
+          const sample = await sampled(contestant, order);
           await running;
+          if (sample.rate === 0) throw new Error('no tunnel was set up in the time that was measured');
+          busy[shares].push(sample);
         }
       }
       for (const member of members) await member.close();
@@ -143,8 +145,9 @@ async function sampled(contestant: Contestant, order: Parameters<typeof measure>
   return { cpu: (ns * kpps) / 1e6, kpps, rate, main: main / 1e9 / took };
 }
 
-function mainNanos({ appliance }: Contestant): number {
-  const pid = appliance?.process.pid ?? 0;
+function mainNanos({ appliance, peer }: Contestant): number {
+  if (appliance === null) throw new Error(`${peer} is not the product`);
+  const { pid } = appliance.process;
   return threadNanos(pid, pid);
 }
 

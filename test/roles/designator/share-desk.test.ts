@@ -235,12 +235,18 @@ describe('a member that is configured anew', () => {
 });
 
 describe('a bus that falls apart', () => {
-  test('both go on with everything; when it is whole again each has its own and no tunnel is lost', () => {
+  /** Two members with ten tunnels each, which both have. */
+  function pair(): [ShareMember, ShareMember] {
     farm = new ShareFarm(YAML);
     const [a, b] = [farm.start(1), farm.start(2)];
     farm.run(3);
     for (let n = 0; n < 20; n++) connect(n % 2 === 0 ? a : b, n);
     farm.run(1);
+    return [a, b];
+  }
+
+  test('both go on with everything; when it is whole again each has its own and no tunnel is lost', () => {
+    const [a, b] = pair();
     farm.hears = () => false;
     farm.run(8);
     expect([a.own, b.own]).toEqual([20, 20]);
@@ -255,27 +261,23 @@ describe('a bus that falls apart', () => {
     expect(a.tunnels.filter((row) => / closing /.test(row))).toHaveLength(1);
     for (const n of [0, 1, 3, 19, 40, 41]) for (const member of [a, b]) expect(flows(member, n)).toBe(true);
   });
-});
 
-test('a member that is off the bus and speaks in the gateway group keeps its tunnels, until it is silent there too', () => {
-  farm = new ShareFarm(YAML);
-  const [a, b] = [farm.start(1), farm.start(2)];
-  farm.run(3);
-  for (let n = 0; n < 20; n++) connect(n % 2 === 0 ? a : b, n);
-  farm.run(1);
-  farm.groupHears = () => true;
-  farm.hears = () => false;
-  farm.run(40);
-  expect([a.own, b.own]).toEqual([10, 10]);
-  farm.hears = () => true;
-  farm.run(5);
-  expectAll([a, b], 20);
-  expect([a.own, b.own]).toEqual([10, 10]);
-  // Dead: neither hears it any more.
-  farm.hears = () => false;
-  farm.groupHears = () => false;
-  farm.run(8);
-  expect(b.own).toBe(20);
+  test('a member that is off the bus and speaks in the gateway group keeps its tunnels, until it is silent there too', () => {
+    const [a, b] = pair();
+    farm.groupHears = () => true;
+    farm.hears = () => false;
+    farm.run(40);
+    expect([a.own, b.own]).toEqual([10, 10]);
+    farm.hears = () => true;
+    farm.run(5);
+    expectAll([a, b], 20);
+    expect([a.own, b.own]).toEqual([10, 10]);
+    // Dead: neither hears it any more.
+    farm.hears = () => false;
+    farm.groupHears = () => false;
+    farm.run(8);
+    expect(b.own).toBe(20);
+  });
 });
 
 describe('a request that came to two members', () => {
